@@ -1,0 +1,3 @@
+"""An in-process semantic cache: a question in, the query already written for it out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,84 @@
+"""Every error the library raises on purpose.
+
+All derive from `MedhaError`. Errors about an argument also derive from the
+built-in a caller would expect (`ValueError`, `TypeError`), so that code which
+knows nothing of this library still catches them.
+"""
+
+__all__ = [
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "ConfigurationError",
+    "DimensionMismatchError",
+    "EmbeddingError",
+    "MedhaError",
+    "ParameterExtractionError",
+    "SnapshotError",
+    "StorageError",
+    "StorageInitializationError",
+    "TemplateError",
+    "shown",
+]
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """`repr(value)` shortened to `limit` characters, safe for a message."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+class MedhaError(Exception):
+    """Base of all errors of this library."""
+
+
+class ArgumentValueError(MedhaError, ValueError):
+    """An argument has the right type and a value that cannot be used."""
+
+    def __init__(self, argument: str, expected: str, seen: object):
+        super().__init__(f"{argument}: expected {expected}, got {shown(seen)}")
+        self.argument = argument
+
+
+class ArgumentTypeError(MedhaError, TypeError):
+    """An argument has the wrong type."""
+
+    def __init__(self, argument: str, expected: str, seen: object):
+        super().__init__(f"{argument}: expected {expected}, got {type(seen).__name__}")
+        self.argument = argument
+
+
+class ConfigurationError(MedhaError):
+    """The settings contradict each other, or a needed extra is not installed."""
+
+
+class EmbeddingError(MedhaError):
+    """A text could not be turned into a vector."""
+
+
+class StorageError(MedhaError):
+    """A store could not do what it was asked."""
+
+
+class StorageInitializationError(StorageError):
+    """A store or a collection could not be opened or created."""
+
+
+class DimensionMismatchError(StorageError):
+    """A vector's length differs from the dimension of what should hold it."""
+
+    def __init__(self, expected: int, seen: int, where: str = "vector"):
+        super().__init__(f"{where}: expected dimension {expected}, got {seen}")
+        self.expected = expected
+        self.seen = seen
+
+
+class SnapshotError(StorageError):
+    """A snapshot is missing, damaged, of another version or of another model."""
+
+
+class TemplateError(MedhaError):
+    """A query template or a template file cannot be used."""
+
+
+class ParameterExtractionError(TemplateError):
+    """A question does not give a value to each parameter of a template."""

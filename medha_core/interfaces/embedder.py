@@ -1,0 +1,59 @@
+"""The contract of an embedder: text in, unit vector out."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class BaseEmbedder(ABC):
+    """Turns texts into vectors of one dimension.
+
+    Implement the two properties, `aembed` and `aembed_batch`. `aembed_batch`
+    must accept keyword arguments it does not know: the cache passes
+    `is_document=True` for texts that are stored, for models which embed
+    questions and documents differently.
+    """
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """Length of each vector, for example 384."""
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """Identifies the model; part of cache keys and snapshots."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the vector space: equal fingerprints give comparable vectors."""
+        return f"{self.model_name}:{self.dimension}"
+
+    @abstractmethod
+    async def aembed(self, text: str) -> list[float]:
+        """Embed one non-empty text; `len(result) == dimension`. Raises `EmbeddingError`."""
+
+    @abstractmethod
+    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        """Embed non-empty texts; `result[i]` belongs to `texts[i]`. Raises `EmbeddingError`."""
+
+    def embed(self, text: str) -> list[float]:
+        """`aembed` for synchronous callers, in any thread, inside a running loop too."""
+        return self._run_sync(self.aembed(text))
+
+    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        """`aembed_batch` for synchronous callers, in any thread, inside a running loop too."""
+        return self._run_sync(self.aembed_batch(texts, **kwargs))
+
+    @staticmethod
+    def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(coroutine)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()

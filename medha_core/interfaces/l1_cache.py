@@ -1,0 +1,62 @@
+"""The contract of the first-level cache: a question's key in, a ready hit out."""
+
+from abc import ABC, abstractmethod
+
+from medha_core.types import CacheHit
+
+
+class L1CacheBackend(ABC):
+    """Holds recent hits by key. Implement the four abstract methods and `size`.
+
+    `generation` counts the times something was forgotten or replaced. A search
+    notes it before it starts and gives it to `refill`, so that a slow search
+    cannot bring back what was forgotten meanwhile.
+    """
+
+    _generation = 0
+
+    @abstractmethod
+    async def get(self, key: str) -> CacheHit | None:
+        """The live hit under `key`, or None."""
+
+    @abstractmethod
+    async def set(self, key: str, value: CacheHit) -> None:
+        """Keep `value` under `key` until it expires, is forgotten or is evicted."""
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Drop everything this cache holds."""
+
+    @abstractmethod
+    async def invalidate(self, key: str) -> None:
+        """Drop `key`; nothing happens when it is absent."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of hits held; may be approximate."""
+
+    @property
+    def generation(self) -> int:
+        return self._generation
+
+    async def refill(self, key: str, value: CacheHit, generation: int) -> None:
+        """`set`, unless something was forgotten since `generation` was read."""
+        if generation == self.generation:
+            await self.set(key, value)
+
+    async def invalidate_entry(self, entry_id: str) -> None:
+        """Drop every key that serves the entry. Default: drop everything."""
+        await self.invalidate_all()
+
+    async def invalidate_prefix(self, prefix: str) -> None:
+        """Drop every key that starts with `prefix`. Default: drop everything."""
+        await self.invalidate_all()
+
+    async def invalidate_all(self) -> None:
+        """Drop everything and start a new generation."""
+        self._generation += 1
+        await self.clear()
+
+    async def close(self) -> None:
+        """Release connections. Nothing by default."""

@@ -1,0 +1,177 @@
+"""The contract of a vector store that holds the cache's entries."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from medha_core.metadata import metadata_matches
+from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
+
+MAX_FILTER_FETCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the tiers and the guard need to know of an entry before it is chosen.
+
+    `score` is the cosine similarity, 0..1. `label` is the store's own handle.
+    """
+
+    id: str
+    score: float
+    question: str
+    normalized_question: str
+    query: str
+    metadata: Mapping[str, MetadataValue]
+    label: Any = None
+
+
+class VectorStorageBackend(ABC):
+    """Keeps `CacheEntry` rows by collection and finds them by vector, text or hash.
+
+    Scores are cosine similarities clipped to 0..1. Collection names are kept
+    exactly as given. Failures are `StorageError`.
+    """
+
+    supports_metadata: ClassVar[bool] = False
+    """Whether metadata is stored and filters are applied inside the search."""
+    local: ClassVar[bool] = False
+    """Whether a lookup by text costs microseconds, so that it is worth one before an embedding."""
+
+    @abstractmethod
+    async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
+        """Create the collection if it is not there. Calling it twice changes nothing.
+
+        Raises `StorageInitializationError`; `DimensionMismatchError` when the
+        collection exists with another dimension.
+        """
+
+    @abstractmethod
+    async def search(
+        self,
+        collection_name: str,
+        vector: list[float],
+        limit: int = 5,
+        score_threshold: float = 0.0,
+    ) -> list[CacheResult]:
+        """The entries nearest to `vector`, best first, none below the threshold."""
+
+    @abstractmethod
+    async def upsert(self, collection_name: str, entries: list[CacheEntry]) -> None:
+        """Insert or replace entries by id: all of them, or none and an error."""
+
+    @abstractmethod
+    async def scroll(
+        self,
+        collection_name: str,
+        limit: int = 100,
+        offset: str | None = None,
+        with_vectors: bool = False,
+    ) -> tuple[list[CacheResult], str | None]:
+        """One page of all entries and the offset of the next page, None after the last."""
+
+    @abstractmethod
+    async def count(self, collection_name: str) -> int:
+        """Number of entries."""
+
+    @abstractmethod
+    async def delete(self, collection_name: str, ids: list[str]) -> None:
+        """Delete entries by id; unknown ids are ignored."""
+
+    @abstractmethod
+    async def find_expired(self, collection_name: str) -> list[str]:
+        """Ids of entries whose `expires_at` has passed."""
+
+    @abstractmethod
+    async def search_by_normalized_question(
+        self, collection_name: str, normalized_question: str
+    ) -> CacheResult | None:
+        """One entry with exactly this normalised question, the newest if there are several."""
+
+    @abstractmethod
+    async def find_by_query_hash(self, collection_name: str, query_hash: str) -> list[str]:
+        """Ids of entries whose query has this hash."""
+
+    @abstractmethod
+    async def find_by_template_id(self, collection_name: str, template_id: str) -> list[str]:
+        """Ids of entries that were made from this template."""
+
+    @abstractmethod
+    async def drop_collection(self, collection_name: str) -> None:
+        """Delete the collection and everything in it."""
+
+    @abstractmethod
+    async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
+        """Add one to the entry's feedback counter; the new value, 0 when there is no such entry."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Release what is held. Closing twice is harmless."""
+
+    async def connect(self) -> None:
+        """Open connections. Nothing by default."""
+
+    async def search_filtered(
+        self,
+        collection_name: str,
+        vector: list[float],
+        limit: int = 5,
+        score_threshold: float = 0.0,
+        filters: Mapping[str, MetadataValue] | None = None,
+        overfetch: int = 10,
+    ) -> list[CacheResult]:
+        """`search` among entries whose metadata equals `filters`.
+
+        This default fetches more and filters afterwards, so it can miss entries
+        that a store which filters inside its search would find.
+        """
+        fetch = min(limit * overfetch, MAX_FILTER_FETCH) if filters else limit
+        found = await self.search(collection_name, vector, fetch, score_threshold)
+        return [row for row in found if metadata_matches(row.metadata, filters)][:limit]
+
+    async def candidates(
+        self,
+        collection_name: str,
+        vector: list[float],
+        limit: int,
+        score_threshold: float,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = False,
+    ) -> list[Candidate]:
+        """What the waterfall weighs: the nearest entries that this caller may see.
+
+        Without filters, entries that carry metadata are left out unless
+        `include_scoped`.
+        """
+        rows = await self.search_filtered(collection_name, vector, limit, score_threshold, filters)
+        return [
+            Candidate(r.id, r.score, r.original_question, r.normalized_question, r.generated_query, r.metadata, r)
+            for r in rows
+            if filters or include_scoped or not r.metadata
+        ]
+
+    async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
+        """The whole row of a candidate, or None when it is gone or expired by now."""
+        return candidate.label if isinstance(candidate.label, CacheResult) else None
+
+    async def load_stats(self, collection_name: str) -> PersistedStats | None:
+        """Statistics kept with the collection, or None."""
+        return None
+
+    async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
+        """Keep statistics with the collection. Nothing by default."""
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> bool:
+        await self.close()
+        return False

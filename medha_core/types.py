@@ -1,0 +1,191 @@
+"""The values that cross layers: hits, entries, results, statistics, templates."""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Annotated, Any, NoReturn
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "CacheEntry",
+    "CacheHit",
+    "CacheResult",
+    "CacheStats",
+    "MetadataValue",
+    "PersistedStats",
+    "QueryTemplate",
+    "SearchStrategy",
+    "StrategyStats",
+]
+
+MetadataValue = str | int | float | bool
+
+
+class SearchStrategy(str, Enum):
+    """The tier that answered, or why none did."""
+
+    L1_CACHE = "l1_cache"
+    TEMPLATE_MATCH = "template_match"
+    EXACT_MATCH = "exact_match"
+    SEMANTIC_MATCH = "semantic_match"
+    FUZZY_MATCH = "fuzzy_match"
+    NO_MATCH = "no_match"
+    ERROR = "error"
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that cannot be changed: hits are shared between callers."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the metadata of a hit cannot be changed; copy it with dict(hit.metadata)")
+
+    __setitem__ = __delitem__ = _refuse
+    clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
+
+
+class CacheHit(BaseModel):
+    """What a search returns. False when there is no answer (a miss or an error)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    generated_query: str = ""
+    response_summary: str | None = None
+    confidence: float = Field(0.0, ge=0.0, le=1.0)
+    """The tier's own score, on the scale of that tier; compare `similarity` instead."""
+    strategy: SearchStrategy = SearchStrategy.NO_MATCH
+    template_used: str | None = None
+    expires_at: datetime | None = None
+    metadata: Annotated[dict[str, MetadataValue], AfterValidator(FrozenDict)] = FrozenDict()
+    entry_id: str | None = None
+    similarity: float | None = None
+    """Cosine of question and stored question, 0..1; None where no vectors were compared."""
+    error: str | None = None
+    """Why the strategy is `ERROR`."""
+    explanation: Any = None
+    """With `explain=True`: what each tier saw (`medha_core.trace.Explanation`)."""
+
+    def __bool__(self) -> bool:
+        return self.strategy not in (SearchStrategy.NO_MATCH, SearchStrategy.ERROR)
+
+
+class CacheEntry(BaseModel):
+    """A stored question with its query, as handed to a store."""
+
+    id: str
+    vector: list[float]
+    original_question: str
+    normalized_question: str
+    generated_query: str
+    query_hash: str
+    response_summary: str | None = None
+    template_id: str | None = None
+    usage_count: int = 1
+    feedback_correct: int = 0
+    feedback_incorrect: int = 0
+    created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    expires_at: datetime | None = None
+    metadata: dict[str, MetadataValue] = Field(default_factory=dict)
+
+
+class CacheResult(BaseModel):
+    """A stored entry as a store returns it, with the score of the search that found it."""
+
+    id: str
+    score: float = Field(ge=0.0, le=1.0)
+    original_question: str
+    normalized_question: str
+    generated_query: str
+    query_hash: str
+    response_summary: str | None = None
+    template_id: str | None = None
+    usage_count: int = 0
+    feedback_correct: int = 0
+    feedback_incorrect: int = 0
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    metadata: dict[str, MetadataValue] = Field(default_factory=dict)
+
+
+class QueryTemplate(BaseModel):
+    """A question pattern with `{slots}` and the query it stands for."""
+
+    intent: str
+    template_text: str
+    query_template: str
+    parameters: list[str] = Field(default_factory=list)
+    priority: int = Field(1, ge=1, le=5)
+    """1 is best."""
+    aliases: list[str] = Field(default_factory=list)
+    parameter_patterns: dict[str, str] = Field(default_factory=dict)
+
+
+class StrategyStats(BaseModel):
+    """Requests answered by one strategy."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int = 0
+    total_latency_ms: float = 0.0
+
+    @property
+    def avg_latency_ms(self) -> float:
+        return self.total_latency_ms / self.count if self.count else 0.0
+
+
+class _Rates(BaseModel):
+    total_requests: int = 0
+    total_hits: int = 0
+    total_misses: int = 0
+    total_errors: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of requests answered, 0..1."""
+        return self.total_hits / self.total_requests if self.total_requests else 0.0
+
+    @property
+    def miss_rate(self) -> float:
+        """Share of requests that missed, 0..1; errors are neither."""
+        return self.total_misses / self.total_requests if self.total_requests else 0.0
+
+
+class CacheStats(_Rates):
+    """Statistics since `since`, of this process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by_strategy: dict[str, StrategyStats] = Field(default_factory=dict)
+    total_latency_ms: float = 0.0
+    p50_latency_ms: float = 0.0
+    p95_latency_ms: float = 0.0
+    p99_latency_ms: float = 0.0
+    backend_count: int = 0
+    since: datetime
+    until: datetime
+
+    @property
+    def avg_latency_ms(self) -> float:
+        return self.total_latency_ms / self.total_requests if self.total_requests else 0.0
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.total_requests} requests: {self.total_hits} hits ({self.hit_rate:.1%}), "
+            f"{self.total_misses} misses, {self.total_errors} errors; {self.backend_count} entries"
+        )
+        latency = (
+            f"latency ms: mean {self.avg_latency_ms:.3f}, p50 {self.p50_latency_ms:.3f}, "
+            f"p95 {self.p95_latency_ms:.3f}, p99 {self.p99_latency_ms:.3f}"
+        )
+        tiers = [
+            f"  {name}: {stats.count}, mean {stats.avg_latency_ms:.3f} ms"
+            for name, stats in sorted(self.by_strategy.items())
+        ]
+        return "\n".join([head, latency, *tiers])
+
+
+class PersistedStats(_Rates):
+    """Statistics that outlive the process; latencies are not kept."""
+
+    hits_by_strategy: dict[str, int] = Field(default_factory=dict)
+    last_reset_at: datetime | None = None
+    updated_at: datetime | None = None
