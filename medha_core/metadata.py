@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from hashlib import md5
 from typing import Any
 
-from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.errors import ArgumentValueError
 from medha_core.types import MetadataValue
 
 __all__ = [

@@ -147,9 +147,12 @@ class VectorStorageBackend(ABC):
         """
         rows = await self.search_filtered(collection_name, vector, limit, score_threshold, filters)
         return [
-            Candidate(r.id, r.score, r.original_question, r.normalized_question, r.generated_query, r.metadata, r)
-            for r in rows
-            if filters or include_scoped or not r.metadata
+            Candidate(
+                row.id, row.score, row.original_question, row.normalized_question, row.generated_query,
+                row.metadata, row,
+            )
+            for row in rows
+            if filters or include_scoped or not row.metadata
         ]
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
