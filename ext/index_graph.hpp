@@ -63,7 +63,7 @@ class Graph : public hnswlib::HierarchicalNSW<float> {
     void reserve(size_t slots) {
         if (slots <= max_elements_) return;
         slots = std::max(slots, std::max<size_t>(1024, max_elements_ + max_elements_ / 2));
-        blocks_.grow(slots * size_data_per_element_, std::max(slots, kSlotsAhead) * size_data_per_element_);
+        blocks_.grow((slots + 1) * size_data_per_element_, std::max(slots, kSlotsAhead) * size_data_per_element_);
         upper_.grow(slots * sizeof(char*), std::max(slots, kSlotsAhead) * sizeof(char*));
         element_levels_.resize(slots);
         std::vector<std::mutex>(slots).swap(link_list_locks_);
@@ -242,7 +242,8 @@ class Graph : public hnswlib::HierarchicalNSW<float> {
 
     char* new_upper_links(int level) {
         size_t bytes = size_links_per_element_ * static_cast<size_t>(level);
-        auto* links = static_cast<char*>(std::calloc(1, bytes));
+        // hnswlib fetches ahead from one link past the last.
+        auto* links = static_cast<char*>(std::calloc(1, bytes + sizeof(hnswlib::tableint)));
         if (!links) throw std::bad_alloc();
         upper_bytes_ += bytes;
         return links;
