@@ -54,8 +54,16 @@ class SlotTable {
         }
     }
 
+    // After this, one `insert` cannot fail.
+    void make_room(const std::vector<Record>& records) {
+        if (2 * (count_ + 1) <= cells_.size()) return;
+        std::vector<Slot> old(cells_.empty() ? 16 : 2 * cells_.size(), NO_SLOT);
+        old.swap(cells_);
+        for (Slot slot : old)
+            if (slot != NO_SLOT) place(records, slot);
+    }
+
     void insert(const std::vector<Record>& records, Slot slot) {
-        if (2 * (count_ + 1) > cells_.size()) grow(records);
         place(records, slot);
         ++count_;
     }
@@ -98,13 +106,6 @@ class SlotTable {
         while (cells_[i] != NO_SLOT) i = (i + 1) & mask();
         cells_[i] = slot;
     }
-
-    void grow(const std::vector<Record>& records) {
-        std::vector<Slot> old(cells_.empty() ? 16 : 2 * cells_.size(), NO_SLOT);
-        old.swap(cells_);
-        for (Slot slot : old)
-            if (slot != NO_SLOT) place(records, slot);
-    }
 };
 
 class Lru {
@@ -124,6 +125,7 @@ class Lru {
 
     // A slot for a key that is not there; it counts as the newest.
     Slot add(const Key128& key, double expires_at, uint64_t tag) {
+        make_room();
         const Slot slot = take_slot();
         records_[slot].key = key;
         keys_.insert(records_, slot);
@@ -133,6 +135,7 @@ class Lru {
     }
 
     void change(Slot slot, double expires_at, uint64_t tag) {
+        tags_.make_room(records_);
         unlink_sibling(slot);
         describe(slot, expires_at, tag);
         touch(slot);
@@ -160,6 +163,14 @@ class Lru {
     SlotTable<ByTag> tags_;  // the newest record of each tag
     Slot newest_ = NO_SLOT;
     Slot oldest_ = NO_SLOT;
+
+    // Memory is taken before anything changes: running out of it leaves the cache as it was.
+    void make_room() {
+        if (free_.empty() && records_.size() == records_.capacity()) records_.reserve(2 * records_.size() + 16);
+        free_.reserve(records_.capacity());
+        keys_.make_room(records_);
+        tags_.make_room(records_);
+    }
 
     Slot take_slot() {
         if (free_.empty()) {

@@ -44,9 +44,14 @@ _OPENING = re.compile(r"""["`“‘«]|(?<!\w)'""")
 
 def normalize(question: str) -> str:
     """`question` in lower case, whitespace collapsed, polite phrases shortened, end marks dropped."""
+    return finish(shorten(collapse(question)))
+
+
+def collapse(question: str) -> str:
+    """`question` in lower case, each run of whitespace one space, none at the ends."""
     if not isinstance(question, str):
         raise ArgumentTypeError("question", "str", question)
-    return finish(shorten(" ".join(question.split()).lower()))
+    return " ".join(question.split()).lower()
 
 
 def shorten(text: str) -> str:
