@@ -7,7 +7,7 @@ import xxhash
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 
-__all__ = ["hash_parts", "normalize", "question_key"]
+__all__ = ["collapse", "finish", "hash_parts", "normalize", "question_key", "shorten"]
 
 # In this order, each over the whole text: what one rule writes, a later one may read.
 _RULES = [
