@@ -134,8 +134,9 @@ cdef class LRUCache:
         self.generation += 1
 
     def advance(self):
-        """Start a new generation: what was read before can no longer be put."""
+        """Start a new generation, so that what was read before can no longer be put; its number."""
         self.generation += 1
+        return self.generation
 
     cdef fetch(self, Key128 key):
         cdef Slot slot = self.live(key)

@@ -125,10 +125,11 @@ class LRUCache:
             self.generation += 1
         del dropped
 
-    def advance(self) -> None:
-        """Start a new generation: what was read before can no longer be put."""
+    def advance(self) -> int:
+        """Start a new generation, so that what was read before can no longer be put; its number."""
         with self._lock:
             self.generation += 1
+            return self.generation
 
     def _make_place(self, key: bytes) -> _Record | None:
         if key in self._records:
