@@ -79,7 +79,7 @@ def _large_labels(argument: str, value: Any) -> NDArray[np.uint64]:
 
 
 def as_rows(argument: str, value: Any, dimension: int) -> NDArray[np.float32]:
-    """One vector or several as C-contiguous float32 of shape (n, dimension); a view where the layout allows."""
+    """One vector or several as C-contiguous float32 of shape (n, dimension); a view where possible."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiu" and array.size:
         raise ArgumentTypeError(argument, "an array of real numbers", value)
