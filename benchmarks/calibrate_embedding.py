@@ -21,6 +21,7 @@ from medha_core.embeddings.bert import BertShape, Encoder
 from medha_core.embeddings.graph import Graph
 
 OUTPUT = Path(bert_int8.__file__).parent / "data" / "all-MiniLM-L6-v2-peaks.npz"
+KINDS = ("attention", "context", "feed_forward")
 SHAPE = BertShape(heads=12, layers=6)
 
 FORMS = (
@@ -66,7 +67,7 @@ THINGS = (
     "recipes with peanuts",
 )
 # Texts of one or two tokens have larger channels than sentences.
-FRAGMENTS = ("!", ".", ";", "b", "x", "7", "the", "sales", "SELECT", "why", "ok", "Zürich", "¿Qué?", "いくら", "не", "::")
+FRAGMENTS = tuple("! . ; b x 7 the sales SELECT why ok Zürich ¿Qué? いくら не ::".split())
 
 
 class RecordingEncoder(Encoder):
@@ -88,7 +89,11 @@ class RecordingEncoder(Encoder):
 
 
 def recording_graph(path: Path, weights: Path) -> None:
-    names = [f"{kind}_{layer}" for kind in ("attention", "context", "feed_forward") for layer in range(SHAPE.layers)]
+    names = [
+        f"{kind}_{layer}"
+        for kind in ("attention", "context", "feed_forward")
+        for layer in range(SHAPE.layers)
+    ]
     with path.with_suffix(".data").open("wb") as data, safe_open(weights, "numpy") as tensors:
         graph = Graph(data, path.with_suffix(".data").name)
         encoder = RecordingEncoder(graph, tensors.get_tensor, SHAPE)
@@ -109,8 +114,7 @@ def channel_peaks(model: Path, texts: list[str]) -> dict[str, np.ndarray]:
             ids = np.array([tokenizer.encode(text).ids], np.int32)
             for name, seen in zip(names, session.run(names, {"input_ids": ids}), strict=True):
                 peaks[name] = np.maximum(peaks.get(name, 0), seen)
-    kinds = ("attention", "context", "feed_forward")
-    return {kind: np.stack([peaks[f"{kind}_{layer}"] for layer in range(SHAPE.layers)]) for kind in kinds}
+    return {kind: np.stack([peaks[f"{kind}_{layer}"] for layer in range(SHAPE.layers)]) for kind in KINDS}
 
 
 if __name__ == "__main__":

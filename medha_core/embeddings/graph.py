@@ -12,7 +12,9 @@ try:
     import onnx
     from onnx import TensorProto, helper
 except ImportError as error:
-    raise ConfigurationError("converting a model needs the package onnx: pip install 'medha-core[onnx]'") from error
+    raise ConfigurationError(
+        "converting a model needs the package onnx: pip install 'medha-core[onnx]'"
+    ) from error
 
 MICROSOFT = "com.microsoft"  # onnxruntime's own operators
 _OPSET, _IR_VERSION = 20, 9
@@ -58,7 +60,10 @@ class Graph:
             self._nodes,
             path.stem,
             [helper.make_tensor_value_info(name, TensorProto.INT32, shape) for name, shape in inputs.items()],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in outputs.items()
+            ],
             self._weights,
         )
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(MICROSOFT, 1)]

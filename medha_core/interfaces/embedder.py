@@ -2,9 +2,13 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+
+import numpy as np
+
+from medha_core.errors import EmbeddingError
 
 T = TypeVar("T")
 
@@ -49,6 +53,14 @@ class BaseEmbedder(ABC):
         """`aembed_batch` for synchronous callers, in any thread, inside a running loop too."""
         return self._run_sync(self.aembed_batch(texts, **kwargs))
 
+    async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        """`aembed_batch` as float32 (len(texts), dimension), without a list where the model can."""
+        return as_array(await self.aembed_batch(list(texts), **kwargs))
+
+    def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        """`embed_batch` as float32 (len(texts), dimension), without a list where the model can."""
+        return as_array(self.embed_batch(list(texts), **kwargs))
+
     @staticmethod
     def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         try:
@@ -57,3 +69,18 @@ class BaseEmbedder(ABC):
             return asyncio.run(coroutine)
         with ThreadPoolExecutor(max_workers=1) as pool:
             return pool.submit(asyncio.run, coroutine).result()
+
+
+def as_array(vectors: object) -> np.ndarray:
+    """Vectors of one length as float32 (rows, dimension). Raises `EmbeddingError`."""
+    try:
+        array = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise EmbeddingError(
+            f"an embedder returned what is no list of vectors of one length: {error}"
+        ) from error
+    if array.ndim != 2:
+        raise EmbeddingError(
+            f"an embedder returned an array of shape {array.shape}, expected (texts, dimension)"
+        )
+    return array
