@@ -67,7 +67,10 @@ THINGS = (
     "recipes with peanuts",
 )
 # Texts of one or two tokens have larger channels than sentences.
-FRAGMENTS = tuple("! . ; b x 7 the sales SELECT why ok Zürich ¿Qué? いくら не ::".split())
+FRAGMENTS = (
+    *("!", ".", ";", "::", "b", "x", "7", "ok", "why", "the", "sales", "SELECT"),
+    *("Zürich", "¿Qué?", "いくら", "не"),
+)
 
 
 class RecordingEncoder(Encoder):

@@ -9,10 +9,12 @@ from medha_core.errors import ConfigurationError
 
 def pooling(path: Path) -> Literal["mean", "cls"]:
     """`mean` or `cls`; a folder that says nothing is pooled by the mean."""
-    kinds = [
-        str(module.get("type", "")).rsplit(".", 1)[-1] for module in read_json(path / "modules.json", [])
-    ]
-    unknown = set(kinds) - {"Transformer", "Pooling", "Normalize"}
+    modules = read_json(path / "modules.json", [])
+    unknown = {str(module.get("type", "")).rsplit(".", 1)[-1] for module in modules} - {
+        "Transformer",
+        "Pooling",
+        "Normalize",
+    }
     if unknown:
         raise ConfigurationError(f"{path / 'modules.json'}: cannot convert the module {sorted(unknown)[0]}")
     config = read_json(path / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.embeddings.texts import check_texts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
-from medha_core.interfaces.embedder import BaseEmbedder
+from medha_core.interfaces.embedder import BaseEmbedder, check_texts
 
 
 class CallableEmbedder(BaseEmbedder):

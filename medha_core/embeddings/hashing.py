@@ -3,14 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xxhash
 
-from medha_core.embeddings.texts import check_texts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
-from medha_core.interfaces.embedder import BaseEmbedder
+from medha_core.interfaces.embedder import BaseEmbedder, check_texts
 
 _WORD = re.compile(r"\w+")
 _LETTERS = range(3, 6)
@@ -76,7 +76,7 @@ class HashingEmbedder(BaseEmbedder):
 
     def _fill(self, vector: np.ndarray, text: str) -> None:
         counts = Counter(_features(text))
-        hashes = np.array([xxhash.xxh3_64_intdigest(feature) for feature in counts], np.uint64)
+        hashes = np.array([xxhash.xxh3_64_intdigest(feature.encode()) for feature in counts], np.uint64)
         weights = np.sqrt(np.array(list(counts.values()), np.float64))
         weights[[feature[0] == "w" for feature in counts]] *= _WORD_WEIGHT
         # The highest bit gives the sign, the rest the position: collisions cancel instead of adding up.
@@ -98,5 +98,5 @@ def _features(text: str) -> Iterator[str]:
         for size in _LETTERS:
             for start in range(len(framed) - size + 1):
                 yield f"c{framed[start : start + size]}"
-    for first, second in zip(words, words[1:], strict=False):
+    for first, second in pairwise(words):
         yield f"w{first} {second}"

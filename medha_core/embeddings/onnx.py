@@ -13,10 +13,9 @@ import numpy as np
 from medha_core.embeddings import models
 from medha_core.embeddings.opening import open_model
 from medha_core.embeddings.sources import OnProgress
-from medha_core.embeddings.texts import check_texts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
 from medha_core.inflight import InFlight, done
-from medha_core.interfaces.embedder import BaseEmbedder
+from medha_core.interfaces.embedder import BaseEmbedder, check_texts
 
 _MAX_DEFAULT_THREADS = 4
 

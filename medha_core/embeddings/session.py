@@ -18,9 +18,11 @@ except ImportError as error:
     ) from error
 
 # onnxruntime's exceptions have no base class of their own.
-_RUNTIME_ERRORS = tuple(
-    kind for kind in vars(_state).values() if isinstance(kind, type) and issubclass(kind, Exception)
-) + (RuntimeError, ValueError)
+_RUNTIME_ERRORS = (
+    *(kind for kind in vars(_state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    RuntimeError,
+    ValueError,
+)
 
 
 class Session:
@@ -83,7 +85,7 @@ def open_tokenizer(path: Path, max_tokens: int) -> "Tokenizer":
     """A tokenizer that pads nothing and cuts texts at `max_tokens`."""
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001 (the library raises plain Exception)
+    except Exception as error:  # the library raises plain Exception
         raise EmbeddingError(f"{path} cannot be loaded: {error}") from error
     # Files often ask for padding to a fixed length, which would cost every short text that many tokens.
     tokenizer.no_padding()

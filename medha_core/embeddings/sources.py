@@ -68,7 +68,8 @@ def copy_checked(stream: BinaryIO, target: Path, file: ModelFile) -> None:
     if digest.hexdigest() != file.sha256:
         target.unlink()
         raise EmbeddingError(
-            f"{file.name} is damaged or another version: expected sha256 {file.sha256}, got {digest.hexdigest()}"
+            f"{file.name} is damaged or another version: "
+            f"expected sha256 {file.sha256}, got {digest.hexdigest()}"
         )
 
 

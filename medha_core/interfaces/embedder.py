@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from medha_core.errors import EmbeddingError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
 
 T = TypeVar("T")
 
@@ -84,3 +84,25 @@ def as_array(vectors: object) -> np.ndarray:
             f"an embedder returned an array of shape {array.shape}, expected (texts, dimension)"
         )
     return array
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what no tokenizer can read faithfully. Raises `ArgumentTypeError` or `ArgumentValueError`."""
+    if isinstance(texts, (str, bytes)):
+        raise ArgumentTypeError("texts", "a sequence of str", texts)
+    for row, text in enumerate(texts):
+        check_text(text, "text" if len(texts) == 1 else f"texts[{row}]")
+
+
+def check_text(text: str, argument: str = "text") -> None:
+    """One text: a `str` with something to see in it, without NUL and lone surrogates."""
+    if not isinstance(text, str):
+        raise ArgumentTypeError(argument, "str", text)
+    if not text.strip():
+        raise ArgumentValueError(argument, "a non-empty text", text)
+    if "\0" in text:
+        raise ArgumentValueError(argument, "a text without NUL characters", text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentValueError(argument, "a text without lone surrogates", text) from error
