@@ -3,8 +3,9 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _PROBE = "How many orders were placed today?"
 _NOT_KNOWN_YET = (MedhaError, RuntimeError, ValueError, TypeError, AttributeError, LookupError)
 
 
-class _Ended(Exception):
+class _UnfinishedError(Exception):
     """A call that others were waiting for failed or was cancelled."""
 
     def __init__(self, error: BaseException, keys: frozenset[bytes]):
@@ -106,7 +107,7 @@ class EmbeddingStep:
         return vectors
 
     def _keys(self, texts: Sequence[str], is_document: bool) -> list[bytes]:
-        """128-bit keys; the length of the fingerprint stands before it, so no two inputs share their bytes."""
+        """128-bit keys of fingerprint, role and text; different parts never give equal bytes."""
         space = self._embedder.fingerprint.encode()
         prefix = b"%d:%b%d:" % (len(space), space, is_document)
         return [xxhash.xxh3_128_digest(prefix + text.encode()) for text in texts]
@@ -141,7 +142,7 @@ class EmbeddingStep:
             for key in mine:
                 self._inflight.settle(key, found[key])
         except BaseException as error:
-            self._inflight.fail(mine, _Ended(error, frozenset(mine)))
+            self._inflight.fail(mine, _UnfinishedError(error, frozenset(mine)))
             raise
 
     def _remember(self, keys: list[bytes], rows: np.ndarray) -> dict[bytes, np.ndarray]:
@@ -171,7 +172,11 @@ def _outcome(future: "Future[np.ndarray]", asked: dict[bytes, str]) -> np.ndarra
     error = future.exception()
     if error is None:
         return future.result()
-    if isinstance(error, _Ended) and isinstance(error.error, MedhaError) and error.keys <= asked.keys():
+    if (
+        isinstance(error, _UnfinishedError)
+        and isinstance(error.error, MedhaError)
+        and error.keys <= asked.keys()
+    ):
         raise error.error
     return None
 
@@ -204,18 +209,10 @@ def _accepts(method: Callable[..., Any], name: str = "is_document") -> bool:
     return name in parameters or any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
 
 
-class _limit:  # noqa: N801 (used as a function)
-    """`asyncio.timeout` whose error names the seconds."""
-
-    def __init__(self, seconds: float | None):
-        self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._timeout.__aexit__(*error)
-        except TimeoutError as late:
-            raise EmbeddingError(f"embedding took longer than {self._seconds:g} seconds") from late
+@asynccontextmanager
+async def _limit(seconds: float | None) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        raise EmbeddingError(f"embedding took longer than {seconds:g} seconds") from late
