@@ -103,7 +103,8 @@ def test_a_forked_process_embeds(int8):
         "texts = sys.stdin.buffer.read().decode().splitlines()\n"
         "embedder = OnnxEmbedder(threads=2); embedder.embed_array(texts)\n"
         "if os.fork() == 0:\n"
-        "    sys.stdout.buffer.write(embedder.embed_array(texts).tobytes()); sys.stdout.flush(); os._exit(0)\n"
+        "    sys.stdout.buffer.write(embedder.embed_array(texts).tobytes())\n"
+        "    sys.stdout.flush(); os._exit(0)\n"
         "os.wait()"
     )
     seen = subprocess.run(
@@ -272,7 +273,8 @@ def test_a_pulled_folder_can_be_given(int8):
 def test_naming_the_embedder_loads_no_runtime():
     code = (
         "import sys; from medha_core.embeddings import OnnxEmbedder, models; models.list_models()\n"
-        "print([name for name in ('onnx', 'onnxruntime', 'tokenizers', 'safetensors') if name in sys.modules])"
+        "heavy = ('onnx', 'onnxruntime', 'tokenizers', 'safetensors')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == "[]"
