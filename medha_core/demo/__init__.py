@@ -1,0 +1,1 @@
+"""A small shop with questions about it: what `medha demo` asks."""
