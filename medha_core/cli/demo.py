@@ -74,7 +74,8 @@ def _shown_row(row: tuple[object, ...] | None) -> str:
 def _totals(report: Report) -> str:
     return (
         f"{report.entries} stored questions, {len(report.answers)} asked: "
-        f"{report.count(Verdict.RIGHT)} hits with the right query, {report.count(Verdict.WRONG)} wrong answers, "
+        f"{report.count(Verdict.RIGHT)} hits with the right query, "
+        f"{report.count(Verdict.WRONG)} wrong answers, "
         f"{report.count(Verdict.HONEST_MISS)} honest misses, {report.count(Verdict.UNANSWERED)} unanswered; "
         f"median {report.median_ms:.1f} ms"
     )

@@ -98,7 +98,7 @@ async def _ask_twice(folder: Path) -> tuple[str, str]:
     settings = Settings.model_construct(path=folder)
     async with Medha("doctor", HashingEmbedder(), settings=settings) as cache:
         await cache.store("How many customers are there?", "SELECT 1")
-        cache.clear_caches()
+        await cache.clear_caches()
         found = await cache.search("How many customers are there?")
         missed = await cache.search("Which invoices are overdue?")
     return found.generated_query, missed.generated_query

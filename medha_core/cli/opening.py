@@ -25,7 +25,7 @@ def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:
     return _onnx(model)
 
 
-def open_cache(collection: str | None, path: Path | None, model: str | None) -> Medha:
+def open_cache(settings: Settings, collection: str | None, model: str | None) -> Medha:
     """A cache that is not started yet."""
-    settings = open_settings(path)
-    return Medha(collection or settings.collection, open_embedder(model, settings), settings=settings)
+    name = settings.collection if collection is None else collection
+    return Medha(name, open_embedder(model, settings), settings=settings)

@@ -38,7 +38,7 @@ def note(text: str) -> None:
 
 @contextmanager
 def progress(label: str) -> Iterator[OnProgress]:
-    """A function `(done, total)` that moves a bar on standard error while the block runs; only on a terminal."""
+    """Yields `(done, total) -> None`, which moves a bar on standard error; it shows on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return

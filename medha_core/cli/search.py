@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from medha_core import CacheHit, Medha, SearchStrategy
-from medha_core.cli.opening import open_cache
+from medha_core.cli.opening import open_cache, open_settings
 from medha_core.cli.output import ERROR, MISS, OK, emit, emit_json, note
 from medha_core.cli.warm import load
 
@@ -21,7 +21,7 @@ def command(
     explain: bool,
     as_json: bool,
 ) -> int:
-    cache = open_cache(collection, path, model)
+    cache = open_cache(open_settings(path), collection, model)
     hit, milliseconds, entries = asyncio.run(_search(cache, question, warm_from, explain))
     if as_json:
         emit_json(_as_json(question, hit, milliseconds))

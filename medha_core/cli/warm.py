@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from medha_core import Medha
-from medha_core.cli.opening import open_cache
+from medha_core.cli.opening import open_cache, open_settings
 from medha_core.cli.output import OK, emit, emit_json, note, progress
 
 
@@ -17,13 +17,14 @@ def command(
     batch_size: int | None,
     as_json: bool,
 ) -> int:
-    cache = open_cache(collection, path, model)
+    settings = open_settings(path)
+    cache = open_cache(settings, collection, model)
     stored = asyncio.run(_warm(cache, file, batch_size))
     if as_json:
         emit_json({"stored": stored, "file": str(file), "collection": cache.collection_name})
     else:
         emit(f"{stored} entries stored in collection {cache.collection_name!r}")
-    if cache.settings.path is None:
+    if settings.path is None:
         note("the cache was in memory and is gone now; --path DIRECTORY keeps it")
     return OK
 

@@ -67,9 +67,11 @@ async def run_demo(
 
     `on_progress(done, total)` is called while the sample is stored. Raises what the embedder raises.
     """
+    # The defaults, whatever the environment says, so that everybody sees the same.
+    defaults = Settings.model_construct()
     shop = open_shop()
     try:
-        async with Medha("shop", embedder, settings=Settings()) as medha:
+        async with Medha("shop", embedder, settings=defaults) as medha:
             with pairs_file() as path:
                 entries = await medha.warm_from_file(path, on_progress=on_progress)
             answers = [await _ask(medha, shop, question, query) for question, query in _questions()]
