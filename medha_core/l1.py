@@ -1,7 +1,7 @@
 """The first tier: hits kept ready in memory, found by a hash of the question."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import time
 
 from xxhash import xxh3_64_intdigest
@@ -53,8 +53,12 @@ class InMemoryL1Cache(L1CacheBackend):
     async def invalidate(self, key: str) -> None:
         self._lru.remove(_slot(key))
 
-    async def invalidate_entry(self, entry_id: str) -> None:
-        self._lru.remove_tag(_tag(entry_id))
+    def advance(self) -> int:
+        return self._lru.advance()
+
+    async def invalidate_entries(self, entry_ids: Sequence[str]) -> None:
+        for entry_id in entry_ids:
+            self._lru.remove_tag(_tag(entry_id))
 
     async def invalidate_all(self) -> None:
         self._lru.clear()

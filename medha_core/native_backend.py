@@ -369,11 +369,10 @@ class NativeBackend(VectorStorageBackend):
     async def search_by_normalized_question(
         self, collection_name: str, normalized_question: str
     ) -> CacheResult | None:
-        found = self.with_text(collection_name, normalized_question)
+        found = await self.with_text(collection_name, normalized_question)
         return found[0].label.result(1.0) if found else None
 
-    def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
-        """Every live entry with exactly this normalised question, newest first."""
+    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
         rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
         now = self._clock()
         return [

@@ -36,7 +36,7 @@ class VectorStorageBackend(ABC):
     supports_metadata: ClassVar[bool] = False
     """Whether metadata is stored and filters are applied inside the search."""
     local: ClassVar[bool] = False
-    """Whether a lookup by text costs microseconds, so that it is worth one before an embedding."""
+    """Whether the store lives in this process: it takes float32 arrays as vectors and answers `with_text`."""
 
     @abstractmethod
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
@@ -158,6 +158,14 @@ class VectorStorageBackend(ABC):
             for row in rows
             if filters or include_scoped or not row.metadata
         ]
+
+    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
+        """Every live entry with exactly this normalised question, newest first.
+
+        Asked before each embedding, so only a store that answers in microseconds
+        should; this default knows of none.
+        """
+        return []
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         """The whole row of a candidate, or None when it is gone or expired by now."""
