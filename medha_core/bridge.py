@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Bridge:
-    """One event loop thread a process, started when first needed.
+    """One event loop thread a process, started when first needed, and again after a fork.
 
     All synchronous calls share the loop, so what an embedder or a store opened
     in one call still belongs to a running loop in the next.
@@ -21,21 +21,23 @@ class Bridge:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._owner = 0
+        self._thread: threading.Thread | None = None
+        self._process = 0
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result. Safe from any thread, inside a running event loop too."""
         loop = self._running()
-        if threading.get_ident() == getattr(loop, "_thread_id", None):
+        if threading.current_thread() is self._thread:
             coroutine.close()
             raise MedhaError("a *_sync method was called from a coroutine that a *_sync method is running")
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._owner != os.getpid():
-                self._loop, self._owner = asyncio.new_event_loop(), os.getpid()
-                threading.Thread(target=self._loop.run_forever, name="medha-sync", daemon=True).start()
+            if self._loop is None or self._process != os.getpid():
+                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="medha-sync", daemon=True)
+                self._thread.start()
             return self._loop
 
 

@@ -170,6 +170,13 @@ class Medha:
             self._stats.record(hit.strategy, perf_counter() - started)
         return hit
 
+    def _ready(self, question: object) -> CacheHit | None:
+        """`peek` that leaves it to the full path to say what is wrong with a question."""
+        try:
+            return self.peek(question)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return None
+
     async def search(
         self,
         question: str,
@@ -193,10 +200,7 @@ class Medha:
         `hit.error`. Invalid filters raise `ValueError`.
         """
         if filters is None and collection_name is None and not include_scoped and not explain:
-            try:
-                hit = self.peek(question)
-            except (TypeError, ValueError):
-                hit = None  # the full path below says what is wrong with the question
+            hit = self._ready(question)
             if hit is not None:
                 return hit
         scope = self._scope_of(collection_name, filters, include_scoped)
@@ -386,14 +390,8 @@ class Medha:
 
     def search_sync(self, question: str, **options: Any) -> CacheHit:
         """`search` from any thread."""
-        if not options:
-            try:
-                hit = self.peek(question)
-            except (TypeError, ValueError):
-                hit = None
-            if hit is not None:
-                return hit
-        return bridge.run(self.search(question, **options))
+        hit = None if options else self._ready(question)
+        return hit if hit is not None else bridge.run(self.search(question, **options))
 
     def search_batch_sync(self, questions: Sequence[str], **options: Any) -> list[CacheHit]:
         """`search_batch` from any thread."""
