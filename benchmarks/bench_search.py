@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from medha_core.normalise import normalize_question, query_hash
 
 from medha_core import BaseEmbedder, CacheEntry, Medha, NativeBackend, Settings
+from medha_core.normalise import normalize_question, query_hash
 from medha_core.scope import entry_id
 
 DIMENSION = 384

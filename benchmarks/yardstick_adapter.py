@@ -7,9 +7,8 @@ The embedder is shared by all caches of a run, so each text is embedded once.
 from functools import cache
 from typing import Any
 
-from medha_core.embedding import EmbeddingStep
-
 from medha_core import Medha, OnnxEmbedder, Settings
+from medha_core.embedding import EmbeddingStep
 
 
 @cache

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from medha_core.interfaces.storage import Candidate
-from medha_core.normalise import question_key
+from medha_core.native import question_key
 
 __all__ = ["Features", "Guard", "Verdict"]
 

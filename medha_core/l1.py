@@ -73,7 +73,7 @@ class InMemoryL1Cache(L1CacheBackend):
 
 
 def _tag(entry_id: str) -> int:
-    return xxh3_64_intdigest(entry_id)
+    return xxh3_64_intdigest(entry_id.encode())
 
 
 def _slot(key: str) -> bytes:

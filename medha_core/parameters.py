@@ -1,7 +1,6 @@
 """Values for a template's parameters: found in the question, refused when unsafe to insert."""
 
 import re
-from collections.abc import Iterator
 
 from medha_core.errors import ParameterExtractionError, shown
 from medha_core.types import QueryTemplate
@@ -18,6 +17,7 @@ _OPENERS = frozenset(
 )
 """Capitalised because they open a sentence, not because they name something."""
 _SLOT = re.compile(r"\{(\w+)\}")
+_WORD = re.compile(r"[^\W_]+")
 _UNSAFE = re.compile(r"[^\w\s-]")
 _RELATIVE_TIME = re.compile(
     r"yesterday|today|tomorrow|tonight|now"
@@ -36,10 +36,9 @@ class ParameterExtractor:
         Raises `ParameterExtractionError` naming the parameters that found none.
         """
         values = _by_pattern(question, template)
-        numbers, names = _unused(_NUMBER.findall(question), values), _unused(_names(question), values)
         for name in template.parameters:
             if name not in values:
-                found = next(numbers if name in _NUMERIC else names, None)
+                found = _by_form(question, template, name, set(values.values()))
                 if found is not None:
                     values[name] = found
         missing = [name for name in template.parameters if name not in values]
@@ -74,28 +73,61 @@ def _by_pattern(question: str, template: QueryTemplate) -> dict[str, str]:
     return values
 
 
-def _names(question: str) -> list[str]:
-    """Capitalised spans ("New York"), without the words that only open a sentence."""
+def _by_form(question: str, template: QueryTemplate, name: str, taken: set[str]) -> str | None:
+    """The number or name for a slot: first one that stands where the slot stands, then any."""
+    spans = _numbers(question) if name in _NUMERIC else _names(question, _own_words(template))
+    free = [(before, value) for before, value in spans if value not in taken]
+    lead = _words_before(template, name)
+    leading = [value for before, value in free if before in lead]
+    return next(iter(leading or [value for _, value in free]), None)
+
+
+def _numbers(question: str) -> list[tuple[str, str]]:
+    """Numbers, each with the word before it."""
+    return [(_last_word(question[: found.start()]), found.group()) for found in _NUMBER.finditer(question)]
+
+
+def _names(question: str, own_words: set[str]) -> list[tuple[str, str]]:
+    """Capitalised spans ("New York"), each with the word before it.
+
+    Words that only open a sentence, and the template's own, are no names.
+    """
     spans = []
-    for span in _NAME.findall(question):
-        words = span.split()
-        while words and words[0].lower() in _OPENERS:
-            words.pop(0)
+    for found in _NAME.finditer(question):
+        before, words = _last_word(question[: found.start()]), found.group().split()
+        while words and (words[0].lower() in _OPENERS or words[0].lower() in own_words):
+            before = words.pop(0).lower()
         if words:
-            spans.append(" ".join(words))
+            spans.append((before, " ".join(words)))
     return spans
 
 
-def _unused(found: list[str], values: dict[str, str]) -> Iterator[str]:
-    taken = set(values.values())
-    return iter([value for value in found if value not in taken])
+def _last_word(text: str) -> str:
+    words = _WORD.findall(text.lower())
+    return words[-1] if words else ""
+
+
+def _texts(template: QueryTemplate) -> list[str]:
+    return [template.template_text, *template.aliases]
+
+
+def _own_words(template: QueryTemplate) -> set[str]:
+    return {word for text in _texts(template) for word in _WORD.findall(_SLOT.sub(" ", text).lower())}
+
+
+def _words_before(template: QueryTemplate, name: str) -> set[str]:
+    """The words that stand right before a slot in the template's texts."""
+    texts = [text.partition(f"{{{name}}}") for text in _texts(template)]
+    return {_last_word(before) for before, slot, _ in texts if slot}
 
 
 def _checked(template: QueryTemplate, name: str, value: str) -> str:
     where = f"template {template.intent!r}, parameter {name!r}"
     if _RELATIVE_TIME.fullmatch(value):
         raise ParameterExtractionError(f"{where}: {shown(value)} depends on today's date")
-    if not value.strip() or "--" in value or _UNSAFE.search(value):
+    if not value.strip():
+        raise ParameterExtractionError(f"{where}: an empty value")
+    if "--" in value or _UNSAFE.search(value):
         pattern = template.parameter_patterns.get(name)
         if not pattern or not re.fullmatch(pattern, value, re.IGNORECASE) or _ends_literal(value):
             raise ParameterExtractionError(f"{where}: {shown(value)} is not safe to insert")

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from medha_core.metadata import dumps_metadata
-from medha_core.native import hash_parts
-from medha_core.normalise import question_key
+from medha_core.native import hash_parts, question_key
 from medha_core.types import MetadataValue
 
 

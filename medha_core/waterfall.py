@@ -17,7 +17,8 @@ from medha_core.errors import MedhaError
 from medha_core.guard import Guard, Verdict
 from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
 from medha_core.metadata import metadata_matches
-from medha_core.normalise import normalize_question, question_key
+from medha_core.native import question_key
+from medha_core.normalise import normalize_question
 from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.templates import Templates

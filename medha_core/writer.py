@@ -10,7 +10,8 @@ from medha_core.embedding import EmbeddingStep
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.metadata import validate_metadata
-from medha_core.normalise import normalize_question, query_hash, question_key
+from medha_core.native import question_key
+from medha_core.normalise import normalize_question, query_hash
 from medha_core.scope import entry_id, make_scope
 from medha_core.settings import Settings
 from medha_core.types import CacheEntry, CacheHit, MetadataValue, SearchStrategy

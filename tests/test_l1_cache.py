@@ -2,9 +2,8 @@
 
 from datetime import UTC, datetime
 
-from medha_core.normalise import question_key
-
 from medha_core import CacheHit, InMemoryL1Cache, L1CacheBackend, SearchStrategy
+from medha_core.native import question_key
 
 
 def hit(query, **fields):
