@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from medha_core import OnnxEmbedder
-from medha_core.cli.output import MISS, OK, console, emit, emit_json, progress
+from medha_core.cli.output import MISS, OK, console, download, emit, emit_json, progress
 from medha_core.demo import Answer, Report, Verdict, run_demo
 
 _COLOURS = {
@@ -29,7 +29,7 @@ def command(*, as_json: bool) -> int:
 
 
 async def _run() -> Report:
-    with progress("fetching the model") as on_progress:
+    with download("fetching the model") as on_progress:
         embedder = OnnxEmbedder(progress=on_progress)
     with progress("storing the sample") as on_progress:
         return await run_demo(embedder, on_progress=on_progress)

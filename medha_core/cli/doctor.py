@@ -40,7 +40,7 @@ def examine(model: str) -> Report:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "sqlite": sqlite3.sqlite_version,
-        "extension": native.extension_loaded(),
+        "extension": native.extension_loaded,
         "simd": {"running": native.simd_variant(), "available": list(native.simd_variants())},
         "extras": {extra: {name: _version(name) for name in names} for extra, names in OPTIONAL.items()},
         "model": _model(model),

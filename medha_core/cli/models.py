@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from medha_core.cli.output import emit, emit_json, progress
+from medha_core.cli.output import download, emit, emit_json
 from medha_core.embeddings import models
 
 app = typer.Typer(help="The embedding models kept on this machine.", no_args_is_help=True)
@@ -16,7 +16,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 @app.command("pull")
 def pull(name: Name = models.DEFAULT_MODEL, json: AsJson = False) -> None:
     """Fetch a model, check it and convert it, unless it is there already."""
-    with progress(f"fetching {name}") as on_progress:
+    with download(f"fetching {name}") as on_progress:
         folder = models.pull(name, progress=on_progress)
     _say(json, str(folder), model=name, path=str(folder))
 

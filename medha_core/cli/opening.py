@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from medha_core import BaseEmbedder, ConfigurationError, HashingEmbedder, Medha, OnnxEmbedder, Settings
-from medha_core.cli.output import progress
+from medha_core.cli.output import download
+from medha_core.embeddings.models import DEFAULT_MODEL
 
 
 def open_settings(path: Path | None) -> Settings:
@@ -22,7 +23,8 @@ def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:
         raise ConfigurationError(
             f"embedder_type: the command line builds 'onnx' and 'hashing', got {chosen!r}"
         )
-    return _onnx(model)
+    with download("fetching the model") as on_progress:
+        return OnnxEmbedder(model or DEFAULT_MODEL, progress=on_progress)
 
 
 def open_cache(settings: Settings, collection: str | None, model: str | None) -> Medha:

@@ -3,11 +3,19 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 OK, MISS, ERROR = 0, 1, 2
 
@@ -36,13 +44,22 @@ def note(text: str) -> None:
     print(f"medha: {' '.join(text.split())}", file=sys.stderr)
 
 
+def download(label: str) -> AbstractContextManager[OnProgress]:
+    """`progress` counting bytes."""
+    return _bar(label, DownloadColumn())
+
+
+def progress(label: str) -> AbstractContextManager[OnProgress]:
+    """A block with `(done, total) -> None`, which moves a bar on standard error; only on a terminal."""
+    return _bar(label, MofNCompleteColumn())
+
+
 @contextmanager
-def progress(label: str) -> Iterator[OnProgress]:
-    """Yields `(done, total) -> None`, which moves a bar on standard error; it shows on a terminal only."""
+def _bar(label: str, count: ProgressColumn) -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
