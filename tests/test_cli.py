@@ -96,9 +96,9 @@ def test_help_names_every_command(medha, arguments):
     ("arguments", "named"),
     [
         (("serach", "x"), "serach"),
-        (("search",), "QUESTION"),
+        (("search",), "question"),
         (("search", "x", "--nonsense"), "--nonsense"),
-        (("warm", "x", "--batch-size", "many"), "many"),
+        (("warm", "x", "--batch-size", "many"), "--batch-size"),
         (("models", "polish"), "polish"),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_bad_command_line_is_one_line_and_code_2(medha, arguments, named):
     result = medha(*arguments)
     assert result.code == 2
     assert result.out == ""
-    assert named in result.error_line
+    assert named in result.error_line.lower()
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])
@@ -279,6 +279,13 @@ def test_a_path_that_is_a_file(medha, entries):
     assert str(entries) in result.error_line
 
 
+def test_a_path_that_is_not_there_is_not_made(medha, tmp_path):
+    result = medha("search", "x", "--path", tmp_path / "none", "--model", "hashing")
+    assert result.code == 2
+    assert "medha warm FILE" in result.error_line
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_model_nobody_knows(medha):
     result = medha("search", "x", "--model", "no-such-model")
     assert result.code == 2
@@ -359,7 +366,7 @@ def test_a_model_that_is_not_there_cannot_be_verified(medha, tmp_path):
 def test_the_demonstration_runs_whole(medha):
     result = medha("demo")
     assert result.code == 0, result.out
-    assert f"{len(demo.pairs())} stored questions, 25 asked" in result.out
+    assert f"{len(demo.pairs())} questions stored, 25 asked" in result.out
     assert "20 hits with the right query, 0 wrong answers, 5 honest misses, 0 unanswered" in result.out
 
 

@@ -1,5 +1,6 @@
 """The commands, and the one place where an error becomes a line and an exit code."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
+    # What the library logs is in the error's line already.
+    logging.getLogger("medha_core").addHandler(logging.NullHandler())
     # Text that the terminal's encoding lacks is escaped, never a traceback.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

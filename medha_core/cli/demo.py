@@ -36,11 +36,13 @@ async def _run() -> Report:
 
 
 def _show(report: Report) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("question", "answer", "tier", "first row"):
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
-    for title in ("confidence", "ms"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+    table.add_column("question", ratio=42)
+    table.add_column("answer", ratio=36, no_wrap=True, overflow="ellipsis")
+    table.add_column("tier", no_wrap=True)
+    table.add_column("confidence", no_wrap=True, justify="right")
+    table.add_column("ms", no_wrap=True, justify="right")
+    table.add_column("first row", ratio=22, no_wrap=True, overflow="ellipsis")
     for answer in report.answers:
         table.add_row(*_cells(answer))
     console().print(table)
@@ -52,10 +54,10 @@ def _cells(answer: Answer) -> tuple[str, ...]:
     return (
         escape(answer.question),
         f"[{colour}]{escape(_said(answer))}[/]",
-        hit.strategy.value if hit else "-",
-        escape(_shown_row(answer.first_row)),
+        hit.strategy.value.removesuffix("_match") if hit else "-",
         f"{hit.confidence:.2f}" if hit else "-",
         f"{answer.milliseconds:.1f}",
+        escape(_shown_row(answer.first_row)),
     )
 
 
@@ -73,11 +75,12 @@ def _shown_row(row: tuple[object, ...] | None) -> str:
 
 def _totals(report: Report) -> str:
     return (
-        f"{report.entries} stored questions, {len(report.answers)} asked: "
+        f"\n{report.entries} questions stored, {len(report.answers)} asked, "
+        f"{report.median_ms:.1f} ms each in the median\n"
         f"{report.count(Verdict.RIGHT)} hits with the right query, "
         f"{report.count(Verdict.WRONG)} wrong answers, "
-        f"{report.count(Verdict.HONEST_MISS)} honest misses, {report.count(Verdict.UNANSWERED)} unanswered; "
-        f"median {report.median_ms:.1f} ms"
+        f"{report.count(Verdict.HONEST_MISS)} honest misses, "
+        f"{report.count(Verdict.UNANSWERED)} unanswered"
     )
 
 

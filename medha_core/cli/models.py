@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from medha_core import EmbeddingError
 from medha_core.cli.output import download, emit, emit_json
 from medha_core.embeddings import models
 
@@ -34,6 +35,8 @@ def list_(json: AsJson = False) -> None:
 @app.command("verify")
 def verify(name: Name = models.DEFAULT_MODEL, json: AsJson = False) -> None:
     """Compare the files of a model with their checksums; exit code 2 when one differs."""
+    if not models.model_path(name).is_dir():
+        raise EmbeddingError(f"the model {name} is not here: medha models pull {name}")
     models.verify(name)
     _say(json, f"{name}: every file has its checksum", model=name, verified=True)
 

@@ -1,6 +1,7 @@
 """What the commands print: answers on standard output, everything else on standard error."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,7 +28,8 @@ OnProgress = Callable[[int, int], None]
 
 def console() -> Console:
     """Standard output; rich itself honours NO_COLOR and leaves colours out of pipes."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    sized = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if sized else _PIPE_WIDTH)
 
 
 def emit(text: str) -> None:

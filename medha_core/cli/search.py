@@ -5,7 +5,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from medha_core import CacheHit, Medha, SearchStrategy
+from medha_core import CacheHit, Medha, SearchStrategy, StorageError
 from medha_core.cli.opening import open_cache, open_settings
 from medha_core.cli.output import ERROR, MISS, OK, emit, emit_json, note
 from medha_core.cli.warm import load
@@ -21,7 +21,10 @@ def command(
     explain: bool,
     as_json: bool,
 ) -> int:
-    cache = open_cache(open_settings(path), collection, model)
+    settings = open_settings(path)
+    if settings.path is not None and warm_from is None and not settings.path.is_dir():
+        raise StorageError(f"no cache in {settings.path}: medha warm FILE --path {settings.path} makes one")
+    cache = open_cache(settings, collection, model)
     hit, milliseconds, entries = asyncio.run(_search(cache, question, warm_from, explain))
     if as_json:
         emit_json(_as_json(question, hit, milliseconds))
