@@ -169,7 +169,7 @@ def test_search_as_json(medha, entries):
     )
     assert result.code == 0
     assert result.json["hit"] is True
-    assert result.json["strategy"] == "exact_match"
+    assert result.json["strategy"] == "l1_cache"
     assert result.json["generated_query"] == "SELECT name FROM cities -- Łódź"
     assert result.json["confidence"] == pytest.approx(1.0, abs=0.01)
     assert result.json["milliseconds"] > 0
