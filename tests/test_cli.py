@@ -56,9 +56,9 @@ def medha(tmp_path):
 
 def _environment(extra):
     """This process's environment without settings of ours, finding the package from any folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEDHA_")}
-    kept |= {
-        name: os.environ[name] for name in ("MEDHA_MODEL_DIR", "MEDHA_NO_EXTENSION") if name in os.environ
+    ours = ("MEDHA_MODEL_DIR", "MEDHA_NO_EXTENSION")
+    kept = {
+        name: value for name, value in os.environ.items() if name in ours or not name.startswith("MEDHA_")
     }
     return kept | {"PYTHONPATH": str(PACKAGE_PARENT), "PYTHONUTF8": "1"} | extra
 
