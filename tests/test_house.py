@@ -30,7 +30,7 @@ LAYERS = {
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 # Modules that only give another module's class the path it has in the Medha library.
-ALIASES = {"backends.memory", "l1_cache.memory"}
+ALIASES = {"backends", "backends.memory", "l1_cache", "l1_cache.memory"}
 ADAPTERS_MAY_IMPORT = {"words", "core", "contracts", "adapters"}
 
 
