@@ -73,6 +73,14 @@ class Index {
     const Kernels& kernels() const { return rows_.kernels; }
     uint32_t bits() const { return rows_.hash.bits(); }
 
+    // How many sign bits of two vectors differ; false if either has no direction.
+    bool bit_distance(const float* a, const float* b, uint32_t& distance) const {
+        Encoded x, y;
+        if (!rows_.encode(a, x) || !rows_.encode(b, y)) return false;
+        distance = rows_.kernels.hamming(x.bits, y.bits, rows_.hash.words());
+        return true;
+    }
+
     // The first row without a direction (zero, or not all numbers), or n.
     size_t first_unusable(const float* vectors, size_t n) const {
         size_t row = 0;
@@ -331,7 +339,7 @@ class Index {
 
     void make_graph_room(size_t more) {
         std::unique_lock<FairLock> alone(lock_);
-        graph_.reserve(graph_.size() + more);
+        if (graph_.size() + more > graph_.capacity()) graph_.reserve(std::max(count_, graph_.size() + more));
     }
 
     void close_gaps() {

@@ -22,7 +22,8 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         float (*dot)(const float*, const float*, size_t)
         int32_t (*dot_codes)(const int8_t*, const int8_t*, size_t)
         uint32_t (*hamming)(const uint64_t*, const uint64_t*, size_t)
-        size_t (*near_prefixes)(const uint64_t*, size_t, size_t, const uint64_t*, uint32_t, uint32_t*)
+        size_t (*near_prefixes)(
+            const uint64_t*, const uint64_t*, size_t, size_t, const uint64_t*, uint32_t, uint32_t*)
         void (*hadamard)(float*, size_t)
 
     const Kernels* runnable_variant(size_t rank)
@@ -65,6 +66,7 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         Index(size_t, size_t, size_t, size_t, Quantization, Tier) except +
         const Kernels& kernels()
         uint32_t bits()
+        cbool bit_distance(const float*, const float*, uint32_t&) except +
         size_t first_unusable(const float*, size_t)
         void add(const uint64_t*, const float*, size_t, size_t) except +
         size_t remove(const uint64_t*, size_t) except +
@@ -349,6 +351,16 @@ cdef class VectorIndex:
             "radius": {score: hamming_radius_of(score, bits, kMissProbability / 2) for score in (0.7, 0.85, 0.95)},
         }
 
+    def bit_distance(self, a, b):
+        """For tests: how many sign bits of two vectors differ."""
+        rows = door.as_rows("vectors", [a, b], self.dimension)
+        cdef Bytes held = Bytes(rows)
+        cdef const float* row = <const float*>held.buffer.buf
+        cdef uint32_t distance = 0
+        if not self.index.get().bit_distance(row, row + self.dimension, distance):
+            raise ArgumentValueError("vectors", "two vectors with a direction", rows)
+        return distance
+
     def __repr__(self):
         info = self.info()
         return (
@@ -407,11 +419,13 @@ def kernel_hamming(const uint64_t[::1] a, const uint64_t[::1] b):
     return active_kernels().hamming(&a[0], &b[0], a.shape[0])
 
 
-def kernel_near_prefixes(const uint64_t[:, :, ::1] groups, first, last, const uint64_t[::1] query, radius):
-    """For tests: the slots of the groups [first, last) within `radius` of `query`; groups[n, 2, 8]."""
+def kernel_near_prefixes(const uint64_t[:, :, :, ::1] parts, first, last, const uint64_t[::1] query, radius):
+    """For tests: the slots of the groups [first, last) within `radius` of `query`; parts[1 or 2, groups, 2, 8]."""
     out = numpy.empty(8 * (last - first) + 8, numpy.uint32)
     cdef uint32_t[::1] slots = out
-    return out[: active_kernels().near_prefixes(&groups[0, 0, 0], first, last, &query[0], radius, &slots[0])]
+    cdef const uint64_t* low = &parts[0, 0, 0, 0]
+    cdef const uint64_t* high = &parts[1, 0, 0, 0] if parts.shape[0] == 2 else NULL
+    return out[: active_kernels().near_prefixes(low, high, first, last, &query[0], radius, &slots[0])]
 
 
 def kernel_hadamard(values):

@@ -23,7 +23,6 @@
 namespace medha {
 
 constexpr double kMissProbability = 1e-6;
-constexpr size_t kPrefixBits = 128;
 
 // The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss.
 inline uint32_t hamming_radius(double cosine, uint32_t bits, double miss) {

@@ -52,6 +52,7 @@ class Graph : public hnswlib::HierarchicalNSW<float> {
     }
 
     size_t size() const { return cur_element_count; }
+    size_t capacity() const { return max_elements_; }
     size_t tombstones() const { return num_deleted_; }
     bool alive(uint32_t slot) const { return slot >= cur_element_count || !isMarkedDeleted(slot); }
     size_t bytes() const {

@@ -24,12 +24,14 @@ class Rows {
     size_t dimension() const { return dimension_; }
     size_t width() const { return width_; }
     size_t capacity() const { return capacity_; }
-    size_t bytes() const { return labels_.size() + vectors_.size() + bits_.size() + prefixes_.size(); }
+    size_t bytes() const { return labels_.size() + vectors_.size() + bits_.size() + prefixes_[0].size() + prefixes_[1].size(); }
 
     uint64_t& label(size_t slot) const { return reinterpret_cast<uint64_t*>(labels_.data())[slot]; }
     float* vector(size_t slot) const { return reinterpret_cast<float*>(vectors_.data()) + slot * width_; }
     uint64_t* bits(size_t slot) const { return reinterpret_cast<uint64_t*>(bits_.data()) + slot * hash.words(); }
-    uint64_t* prefixes() const { return reinterpret_cast<uint64_t*>(prefixes_.data()); }
+    // Bits 0 to 127 and 128 to 255 of every slot; the second is null where vectors have 128 bits only.
+    const uint64_t* low_prefixes() const { return reinterpret_cast<const uint64_t*>(prefixes_[0].data()); }
+    const uint64_t* high_prefixes() const { return reinterpret_cast<const uint64_t*>(prefixes_[1].data()); }
 
     void reserve(size_t slots) {
         if (slots <= capacity_) return;
@@ -37,7 +39,8 @@ class Rows {
         labels_.grow(slots * sizeof(uint64_t), ahead * sizeof(uint64_t));
         vectors_.grow(slots * width_ * sizeof(float), ahead * width_ * sizeof(float));
         bits_.grow(slots * hash.words() * 8, ahead * hash.words() * 8);
-        prefixes_.grow((slots + kGroupSlots) * 16, (ahead + kGroupSlots) * 16);
+        for (size_t part = 0; part < prefix_parts(); part++)
+            prefixes_[part].grow((slots + kGroupSlots) * 16, (ahead + kGroupSlots) * 16);
         capacity_ = slots;
     }
 
@@ -69,7 +72,7 @@ class Rows {
         label(slot) = new_label;
         std::memcpy(vector(slot), row.vector.data(), width_ * sizeof(float));
         std::memcpy(bits(slot), row.bits, hash.words() * 8);
-        write_prefix(slot);
+        write_prefixes(slot);
     }
 
     void move(size_t from, size_t to) {
@@ -77,18 +80,23 @@ class Rows {
         label(to) = label(from);
         std::memcpy(vector(to), vector(from), width_ * sizeof(float));
         std::memcpy(bits(to), bits(from), hash.words() * 8);
-        write_prefix(to);
+        write_prefixes(to);
     }
 
   private:
     static constexpr size_t kSlotsAhead = size_t{1} << 20;
     size_t dimension_, width_, capacity_ = 0;
-    Region labels_, vectors_, bits_, prefixes_;
+    Region labels_, vectors_, bits_, prefixes_[2];
 
-    void write_prefix(size_t slot) {
-        uint64_t* word = prefixes() + slot / kGroupSlots * kGroupWords + slot % kGroupSlots;
-        word[0] = bits(slot)[0];
-        word[kGroupSlots] = bits(slot)[1];
+    size_t prefix_parts() const { return hash.bits() == 128 ? 1 : 2; }
+
+    void write_prefixes(size_t slot) {
+        for (size_t part = 0; part < prefix_parts(); part++) {
+            auto* words = reinterpret_cast<uint64_t*>(prefixes_[part].data());
+            words += slot / kGroupSlots * kGroupWords + slot % kGroupSlots;
+            words[0] = bits(slot)[2 * part];
+            words[kGroupSlots] = bits(slot)[2 * part + 1];
+        }
     }
 };
 

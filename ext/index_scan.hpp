@@ -1,7 +1,7 @@
 // The scan tier: everything above a score among the slots of a range, without a structure to build.
 //
-// 1. Prefixes of 128 bits, eight per step, against the radius of the score asked for; 2. all bits of the few that
-// pass, against theirs; 3. exact scores of what is left, nearest bits first, until the radius of the worst score
+// 1. Prefixes of 128 bits (256 where many pass), eight per step, against the radius of the score asked for; 2. all
+// bits of the few that pass, against theirs; 3. exact scores of what is left, nearest bits first, until the radius of the worst score
 // still wanted excludes the rest. Where the radius excludes nothing, the same three steps are an exact scan.
 #pragma once
 
@@ -31,6 +31,7 @@ class Scan {
 
   private:
     static constexpr size_t kGroupsPerStep = 256;
+    static constexpr size_t kCrowd = 32;  // one slot in this many passing the short prefix is a crowd
     const Rows& rows_;
     const Encoded& query_;
     ScanSpace& space_;
@@ -38,14 +39,17 @@ class Scan {
 
     template <class Accept>
     void collect(size_t first, size_t last, Accept accept, const Best& best) {
-        const uint32_t prefix_radius = RadiusTable::of(kPrefixBits)(best.bar());
         const uint32_t radius = all_bits_(best.bar());
+        const uint32_t low_radius = RadiusTable::of(128)(best.bar()), both_radius = RadiusTable::of(256)(best.bar());
+        const uint64_t* high = nullptr;
         space_.survivors.clear();
         space_.near.resize((kGroupsPerStep + 1) * kGroupSlots);
         const size_t groups = (last + kGroupSlots - 1) / kGroupSlots;
         for (size_t g = first / kGroupSlots; g < groups; g += kGroupsPerStep) {
-            size_t n = rows_.kernels.near_prefixes(rows_.prefixes(), g, std::min(groups, g + kGroupsPerStep),
-                                                   query_.bits, prefix_radius, space_.near.data());
+            size_t n = rows_.kernels.near_prefixes(rows_.low_prefixes(), high, g, std::min(groups, g + kGroupsPerStep),
+                                                   query_.bits, high ? both_radius : low_radius, space_.near.data());
+            // Twice the prefix costs less than looking at all bits of so many.
+            if (n > kGroupsPerStep * kGroupSlots / kCrowd) high = rows_.high_prefixes();
             for (size_t i = 0; i < n; i++) {
                 if (i + 8 < n) MEDHA_PREFETCH(rows_.bits(space_.near[i + 8]));
                 uint32_t slot = space_.near[i];

@@ -36,7 +36,7 @@
 
 namespace medha {
 
-// Eight prefixes of 128 bits side by side: eight low words, then eight high words.
+// Eight stretches of 128 bits side by side: eight low words, then eight high words.
 constexpr size_t kGroupSlots = 8;
 constexpr size_t kGroupWords = 16;
 
@@ -49,9 +49,10 @@ struct Kernels {
     // Number of differing bits; `words` is a multiple of 2.
     uint32_t (*hamming)(const uint64_t* a, const uint64_t* b, size_t words);
     // Writes the slots of the groups [first, last) whose prefix differs from `query` in at most `radius` bits,
-    // in rising order, and returns how many. `out` has room for every slot of the range and eight more.
-    size_t (*near_prefixes)(const uint64_t* groups, size_t first, size_t last, const uint64_t* query,
-                            uint32_t radius, uint32_t* out);
+    // in rising order, and returns how many. A prefix is the 128 bits in `low`, and if `high` is not null the 128
+    // in `high` after them. `out` has room for every slot of the range and eight more.
+    size_t (*near_prefixes)(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                            const uint64_t* query, uint32_t radius, uint32_t* out);
     // The Walsh-Hadamard transform in place, not scaled; `n` is a power of two, at least 32.
     void (*hadamard)(float* values, size_t n);
 };

@@ -51,31 +51,47 @@ MEDHA_AVX2 inline __m256i bits_per_byte(__m256i x) {
     return _mm256_add_epi8(low_halves, high_halves);
 }
 
-// Bit j is set where prefix `at + j` of the group lies within the radius.
-MEDHA_AVX2 inline uint32_t four_within(const uint64_t* group, __m256i low, __m256i high, __m256i radius) {
-    __m256i x = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group)), low);
-    __m256i y = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + kGroupSlots)), high);
-    __m256i bytes = _mm256_add_epi8(bits_per_byte(x), bits_per_byte(y));
-    __m256i distance = _mm256_sad_epu8(bytes, _mm256_setzero_si256());
-    __m256i beyond = _mm256_cmpgt_epi64(distance, radius);
+// Differing bits per byte of four stretches: words at `group` and eight words on.
+MEDHA_AVX2 inline __m256i stretches(const uint64_t* group, const uint64_t* query) {
+    __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group));
+    __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + kGroupSlots));
+    x = _mm256_xor_si256(x, _mm256_set1_epi64x(static_cast<long long>(query[0])));
+    y = _mm256_xor_si256(y, _mm256_set1_epi64x(static_cast<long long>(query[1])));
+    return _mm256_add_epi8(bits_per_byte(x), bits_per_byte(y));
+}
+
+// Bit j is set where the prefix j of the four lies within the radius.
+template <bool kBoth>
+MEDHA_AVX2 inline uint32_t four_within(const uint64_t* low, const uint64_t* high, const uint64_t* query,
+                                       __m256i radius) {
+    __m256i bytes = stretches(low, query);
+    if (kBoth) bytes = _mm256_add_epi8(bytes, stretches(high, query + 2));
+    __m256i beyond = _mm256_cmpgt_epi64(_mm256_sad_epu8(bytes, _mm256_setzero_si256()), radius);
     return ~static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(beyond))) & 0x0f;
 }
 
-MEDHA_AVX2 inline size_t near_prefixes(const uint64_t* groups, size_t first, size_t last, const uint64_t* query,
-                                       uint32_t radius, uint32_t* out) {
-    const __m256i low = _mm256_set1_epi64x(static_cast<long long>(query[0]));
-    const __m256i high = _mm256_set1_epi64x(static_cast<long long>(query[1]));
+template <bool kBoth>
+MEDHA_AVX2 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                                     const uint64_t* query, uint32_t radius, uint32_t* out) {
     const __m256i limit = _mm256_set1_epi64x(static_cast<long long>(radius));
     size_t found = 0;
     for (size_t g = first; g < last; g++) {
-        const uint64_t* group = groups + g * kGroupWords;
-        uint32_t within = four_within(group, low, high, limit) | four_within(group + 4, low, high, limit) << 4;
+        const uint64_t* a = low + g * kGroupWords;
+        const uint64_t* b = kBoth ? high + g * kGroupWords : a;
+        uint32_t within =
+            four_within<kBoth>(a, b, query, limit) | four_within<kBoth>(a + 4, b + 4, query, limit) << 4;
         for (uint32_t j = 0; within; j++, within >>= 1) {
             out[found] = static_cast<uint32_t>(g * kGroupSlots) + j;
             found += within & 1;
         }
     }
     return found;
+}
+
+MEDHA_AVX2 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                                       const uint64_t* query, uint32_t radius, uint32_t* out) {
+    return high ? near_groups<true>(low, high, first, last, query, radius, out)
+                : near_groups<false>(low, low, first, last, query, radius, out);
 }
 
 MEDHA_AVX2 inline void butterflies(float* a, float* b, size_t n) {

@@ -38,40 +38,52 @@ MEDHA_AVX512 inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_
     return avx2::hamming(a, b, words);
 }
 
-MEDHA_AVX512 inline __m512i distances(const uint64_t* group, __m512i low, __m512i high) {
-    __m512i x = _mm512_xor_si512(_mm512_loadu_si512(group), low);
-    __m512i y = _mm512_xor_si512(_mm512_loadu_si512(group + kGroupSlots), high);
+MEDHA_AVX512 inline __m512i stretches(const uint64_t* group, const uint64_t* query) {
+    __m512i x = _mm512_xor_si512(_mm512_loadu_si512(group), _mm512_set1_epi64(static_cast<long long>(query[0])));
+    __m512i y = _mm512_xor_si512(_mm512_loadu_si512(group + kGroupSlots),
+                                 _mm512_set1_epi64(static_cast<long long>(query[1])));
     return _mm512_add_epi64(_mm512_popcnt_epi64(x), _mm512_popcnt_epi64(y));
 }
 
-MEDHA_AVX512 inline size_t put_slots(uint32_t* out, uint32_t first, uint32_t within) {
-    __m256i slots = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(first)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+// Bit j is set where prefix j of the group lies within the radius.
+template <bool kBoth>
+MEDHA_AVX512 inline uint32_t eight_within(const uint64_t* low, const uint64_t* high, size_t group,
+                                          const uint64_t* query, __m512i radius) {
+    __m512i distance = stretches(low + group * kGroupWords, query);
+    if (kBoth) distance = _mm512_add_epi64(distance, stretches(high + group * kGroupWords, query + 2));
+    return _mm512_cmple_epu64_mask(distance, radius);
+}
+
+MEDHA_AVX512 inline size_t put_slots(uint32_t* out, size_t group, uint32_t within) {
+    const __m256i rising = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i slots = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(group * kGroupSlots)), rising);
     __m256i chosen = _mm256_maskz_compress_epi32(static_cast<__mmask8>(within), slots);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), chosen);
     return static_cast<size_t>(_mm_popcnt_u32(within));
 }
 
-MEDHA_AVX512 inline size_t near_prefixes(const uint64_t* groups, size_t first, size_t last, const uint64_t* query,
-                                         uint32_t radius, uint32_t* out) {
-    const __m512i low = _mm512_set1_epi64(static_cast<long long>(query[0]));
-    const __m512i high = _mm512_set1_epi64(static_cast<long long>(query[1]));
+template <bool kBoth>
+MEDHA_AVX512 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                                       const uint64_t* query, uint32_t radius, uint32_t* out) {
     const __m512i limit = _mm512_set1_epi64(static_cast<long long>(radius));
     size_t found = 0;
     size_t g = first;
     for (; g + 2 <= last; g += 2) {
-        const uint64_t* group = groups + g * kGroupWords;
-        uint32_t a = _mm512_cmple_epu64_mask(distances(group, low, high), limit);
-        uint32_t b = _mm512_cmple_epu64_mask(distances(group + kGroupWords, low, high), limit);
+        uint32_t a = eight_within<kBoth>(low, high, g, query, limit);
+        uint32_t b = eight_within<kBoth>(low, high, g + 1, query, limit);
         if (a | b) {
-            found += put_slots(out + found, static_cast<uint32_t>(g * kGroupSlots), a);
-            found += put_slots(out + found, static_cast<uint32_t>((g + 1) * kGroupSlots), b);
+            found += put_slots(out + found, g, a);
+            found += put_slots(out + found, g + 1, b);
         }
     }
-    if (g < last) {
-        uint32_t a = _mm512_cmple_epu64_mask(distances(groups + g * kGroupWords, low, high), limit);
-        found += put_slots(out + found, static_cast<uint32_t>(g * kGroupSlots), a);
-    }
+    if (g < last) found += put_slots(out + found, g, eight_within<kBoth>(low, high, g, query, limit));
     return found;
+}
+
+MEDHA_AVX512 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                                         const uint64_t* query, uint32_t radius, uint32_t* out) {
+    return high ? near_groups<true>(low, high, first, last, query, radius, out)
+                : near_groups<false>(low, low, first, last, query, radius, out);
 }
 
 MEDHA_AVX512 inline void butterflies(float* a, float* b, size_t n) {

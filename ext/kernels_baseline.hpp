@@ -33,13 +33,17 @@ inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t words) {
     return sum;
 }
 
-inline size_t near_prefixes(const uint64_t* groups, size_t first, size_t last, const uint64_t* query,
-                            uint32_t radius, uint32_t* out) {
+inline uint32_t stretch(const uint64_t* group, size_t j, const uint64_t* query) {
+    return popcount(group[j] ^ query[0]) + popcount(group[j + kGroupSlots] ^ query[1]);
+}
+
+inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                            const uint64_t* query, uint32_t radius, uint32_t* out) {
     size_t found = 0;
     for (size_t g = first; g < last; g++) {
-        const uint64_t* group = groups + g * kGroupWords;
         for (size_t j = 0; j < kGroupSlots; j++) {
-            uint32_t distance = popcount(group[j] ^ query[0]) + popcount(group[j + kGroupSlots] ^ query[1]);
+            uint32_t distance = stretch(low + g * kGroupWords, j, query);
+            if (high) distance += stretch(high + g * kGroupWords, j, query + 2);
             out[found] = static_cast<uint32_t>(g * kGroupSlots + j);
             found += distance <= radius;
         }

@@ -31,14 +31,19 @@ inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t words) {
     return sum;
 }
 
-inline size_t near_prefixes(const uint64_t* groups, size_t first, size_t last, const uint64_t* query,
-                            uint32_t radius, uint32_t* out) {
-    const uint64x2_t low = vdupq_n_u64(query[0]), high = vdupq_n_u64(query[1]), limit = vdupq_n_u64(radius);
+inline uint8x16_t stretches(const uint64_t* group, const uint64_t* query) {
+    return vaddq_u8(differing_per_byte(group, vdupq_n_u64(query[0])),
+                    differing_per_byte(group + kGroupSlots, vdupq_n_u64(query[1])));
+}
+
+inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                            const uint64_t* query, uint32_t radius, uint32_t* out) {
+    const uint64x2_t limit = vdupq_n_u64(radius);
     size_t found = 0;
     for (size_t g = first; g < last; g++) {
-        const uint64_t* group = groups + g * kGroupWords;
         for (size_t j = 0; j < kGroupSlots; j += 2) {
-            uint8x16_t bytes = vaddq_u8(differing_per_byte(group + j, low), differing_per_byte(group + j + kGroupSlots, high));
+            uint8x16_t bytes = stretches(low + g * kGroupWords + j, query);
+            if (high) bytes = vaddq_u8(bytes, stretches(high + g * kGroupWords + j, query + 2));
             uint64x2_t within = vcleq_u64(vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(bytes))), limit);
             uint32_t slot = static_cast<uint32_t>(g * kGroupSlots + j);
             out[found] = slot;

@@ -125,7 +125,7 @@ class VectorIndex:
         self._capacity = max(self._capacity, door.as_whole("capacity", capacity, 1))
 
     def join(self, limit: int | None = None, *, threads: int = 1) -> int:
-        """Move up to `limit` vectors (default: all) from the scan tier into the graph; returns how many."""
+        """Move up to `limit` vectors (all unless given) from the scan tier into the graph: how many."""
         most = None if limit is None else door.as_whole("limit", limit, 0)
         door.as_whole("threads", threads, 1, 1024)
         with self._lock:
