@@ -115,6 +115,8 @@ class Row(NamedTuple):
 
 
 class CollectionRow(NamedTuple):
+    """A collection as SQLite holds it."""
+
     id: int
     name: str
     dimension: int

@@ -27,6 +27,8 @@ class Extractor(Protocol):
 
 
 class TemplateMatch(NamedTuple):
+    """A template that fits a question, its query with the values put in, and its score (0..1)."""
+
     template: QueryTemplate
     query: str
     score: float

@@ -41,6 +41,7 @@ class Request(NamedTuple):
 
 
 def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
+    """The hit for a stored row; `confidence` is on the scale of the tier."""
     return CacheHit(
         generated_query=row.generated_query,
         response_summary=row.response_summary,
