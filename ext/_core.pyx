@@ -10,3 +10,4 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
 include "text.pxi"
 include "lru.pxi"
 include "vectors.pxi"
+include "index.pxi"

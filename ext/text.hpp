@@ -291,6 +291,30 @@ void each_literal(const char* s, size_t n, Visit visit) {
     }
 }
 
+inline bool is_upper(char c) { return static_cast<uint8_t>(c - 'A') < 26; }
+inline bool is_capital(char c) { return is_upper(c) || static_cast<uint8_t>(c - '0') < 10; }
+
+// Whether some word may be written in capitals ("US") while the whole is not.
+inline bool may_hold_capitals(const char* s, size_t n) {
+    unsigned pairs = 0, small = 0;
+    for (size_t i = 0; i + 1 < n; ++i) pairs |= unsigned(is_upper(s[i])) & unsigned(is_capital(s[i + 1]));
+    for (size_t i = 0; i < n; ++i) small |= unsigned(static_cast<uint8_t>(s[i] - 'a') < 26);
+    return pairs & small;
+}
+
+// Calls `visit(begin, end)` for each word of two or more capitals and digits that begins with a capital.
+template <class Visit>
+void each_capital_word(const char* s, size_t n, Visit visit) {
+    for (size_t i = 0; i < n;) {
+        size_t end = i + 1;
+        if (is_upper(s[i]) && !word_before(s, i)) {
+            while (end < n && is_capital(s[end])) ++end;
+            if (end > i + 1 && !word_at(s, n, end)) visit(i, end);
+        }
+        i = end;
+    }
+}
+
 inline size_t append_length(char* out, size_t at, uint64_t length) {
     std::memcpy(out + at, &length, 8);
     return at + 8;
@@ -306,18 +330,26 @@ struct Bytes {
     size_t size;
 };
 
-// The hash of scope, normalised question and literals, each behind its length. Literals are taken
-// as written: what stands inside quotes is never normalised away. `lowered` is `question` when ASCII.
+// The hash of scope, normalised question, literals and words in capitals, each behind its length.
+// Literals are taken as written: what stands inside quotes is never normalised away. `lowered` is
+// `question` when ASCII.
 inline Key128 question_key(Bytes scope, Bytes question, Bytes lowered) {
     const bool quotes = may_hold_quotes(question.data, question.size);
-    // A literal takes two bytes of marks at least, so there are at most size / 2 of them.
-    Scratch scratch(16 + scope.size + lowered.size + (quotes ? 5 * question.size : 0));
+    const bool capitals = may_hold_capitals(question.data, question.size);
+    // A literal takes two bytes of marks at least, so there are at most size / 2 of them; a word in
+    // capitals takes two and a space, so at most size / 3 + 1.
+    const size_t extra = (quotes ? 5 * question.size : 0) + (capitals ? 4 * question.size + 8 : 0);
+    Scratch scratch(16 + scope.size + lowered.size + extra);
     char* out = scratch.data();
     size_t end = append(out, 0, scope.data, scope.size);
     const size_t size = normalize(lowered.data, lowered.size, out + end + 8);
     end = append_length(out, end, size) + size;
     if (quotes)
         each_literal(question.data, question.size, [&](size_t from, size_t to) {
+            end = append(out, end, question.data + from, to - from);
+        });
+    if (capitals)
+        each_capital_word(question.data, question.size, [&](size_t from, size_t to) {
             end = append(out, end, question.data + from, to - from);
         });
     return xxh3::hash(out, end);

@@ -126,8 +126,9 @@ cdef int point_at_valid_utf8(object text, TextBytes* out) except -1:
 def question_key(bytes scope not None, question):
     """16 bytes that stand for a question inside a scope (collection, filters).
 
-    Hashed are the scope, the normalised question and the inside of each quoted literal as
-    written: the case of letters counts inside quotes and nowhere else.
+    Hashed are the scope, the normalised question, the inside of each quoted literal as written,
+    and each word in capitals ("US" is not "us") of a question that is not all in capitals: the
+    case of letters counts there and nowhere else.
     Raises `ArgumentValueError` for NUL characters and lone surrogates.
     """
     return digest_of(key_of(scope, question))

@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 
 __all__ = [
     "LRUCache",
+    "VectorIndex",
     "as_unit_rows",
     "extension_loaded",
+    "hamming_radius",
     "hash_parts",
     "normalize",
     "quantize_int8",
     "question_key",
+    "set_simd_variant",
+    "simd_variant",
+    "simd_variants",
 ]
 
 extension_loaded = os.environ.get("MEDHA_NO_EXTENSION") != "1"
@@ -19,21 +24,31 @@ extension_loaded = os.environ.get("MEDHA_NO_EXTENSION") != "1"
 if TYPE_CHECKING or not extension_loaded:
     from medha_core._twin import (
         LRUCache,
+        VectorIndex,
         as_unit_rows,
+        hamming_radius,
         hash_parts,
         normalize,
         quantize_int8,
         question_key,
+        set_simd_variant,
+        simd_variant,
+        simd_variants,
     )
 else:
     try:
         from medha_core._core import (
             LRUCache,
+            VectorIndex,
             as_unit_rows,
+            hamming_radius,
             hash_parts,
             normalize,
             quantize_int8,
             question_key,
+            set_simd_variant,
+            simd_variant,
+            simd_variants,
         )
     except ImportError as error:
         raise ImportError(

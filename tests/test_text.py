@@ -242,9 +242,15 @@ def test_a_part_is_text_or_bytes(core):
         ("'x' and Y", "'x' and y", True),
         ("ÉTÉ 'É'", "été 'É'", True),
         ("'É'", "'é'", False),
+        ("sales in the US", "sales in the us", False),
+        ("Sales in the US", "sales in the US?", True),
+        ("SALES IN THE US", "sales in the us", True),
+        ("sales of ABc and a B", "sales of abc and A b", True),
+        ("revenue of Q1", "revenue of q1", False),
+        ("the USé and xUS and US_", "the usé and xus and us_", True),
     ],
 )
-def test_case_counts_inside_quotes_only(core, one, other, same):
+def test_case_counts_in_quotes_and_words_in_capitals_only(core, one, other, same):
     assert (core.question_key(b"s", one) == core.question_key(b"s", other)) is same
 
 

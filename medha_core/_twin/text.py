@@ -7,7 +7,7 @@ import xxhash
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 
-__all__ = ["hash_parts", "normalize", "question_key"]
+__all__ = ["collapse", "finish", "hash_parts", "normalize", "question_key", "shorten"]
 
 # In this order, each over the whole text: what one rule writes, a later one may read.
 _RULES = [
@@ -39,6 +39,8 @@ _QUOTES = {
     "‘": re.compile(r"’(?!\w)"),
     "«": re.compile("»"),
 }
+_CAPITALS = re.compile(r"(?<!\w)[A-Z][A-Z0-9]+(?!\w)")
+_SMALL = re.compile(r"[a-z]")
 _OPENING = re.compile(r"""["`“‘«]|(?<!\w)'""")
 
 
@@ -86,13 +88,18 @@ def _encoded(part: str | bytes) -> bytes:
 def question_key(scope: bytes, question: str) -> bytes:
     """16 bytes that stand for a question inside a scope (collection, filters).
 
-    Hashed are the scope, the normalised question and the inside of each quoted literal as
-    written: the case of letters counts inside quotes and nowhere else.
+    Hashed are the scope, the normalised question, the inside of each quoted literal as written,
+    and each word in capitals ("US" is not "us") of a question that is not all in capitals: the
+    case of letters counts there and nowhere else.
     Raises `ArgumentValueError` for NUL characters and lone surrogates.
     """
     normalized = normalize(question)
     _check_encodable(question)
-    return hash_parts(scope, normalized, *_literals(question))
+    return hash_parts(scope, normalized, *_literals(question), *_capital_words(question))
+
+
+def _capital_words(question: str) -> list[str]:
+    return _CAPITALS.findall(question) if _SMALL.search(question) else []
 
 
 def _check_encodable(question: str) -> None:
