@@ -380,5 +380,5 @@ def test_the_demonstration_as_json_runs_each_query(medha):
 
 def test_search_with_the_real_model(medha):
     with demo.pairs_file() as sample:
-        result = medha("search", "What's the price of the Cast Iron Pan?", "--warm", sample)
-    assert result.out == "SELECT price FROM products WHERE name = 'Cast Iron Pan'\n"
+        result = medha("search", "What is the highest refund we have ever paid?", "--warm", sample)
+    assert result.out == "SELECT MAX(refund) FROM returns\n"
