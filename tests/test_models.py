@@ -168,7 +168,8 @@ def run_limited(size: int, call: str) -> str:
     """The one line an `EmbeddingError` says in a process that can write no file larger than `size`."""
     code = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
-        "from medha_core.embeddings import OnnxEmbedder, models; from medha_core.errors import EmbeddingError\n"
+        "from medha_core.embeddings import OnnxEmbedder, models\n"
+        "from medha_core.errors import EmbeddingError\n"
         f"try:\n    {call}\nexcept EmbeddingError as error:\n    print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
