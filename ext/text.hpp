@@ -80,15 +80,14 @@ inline size_t collapse(const char* s, size_t n, char* out) {
     bool pending = false;
     for (size_t i = 0; i < n;) {
         const Code code = decode(s, i);
-        const size_t width = code.width;
         if (Py_UNICODE_ISSPACE(code.value)) {
             pending = written > 0;
-        } else {
-            if (pending) out[written++] = ' ';
-            pending = false;
-            for (size_t k = 0; k < width; ++k) out[written++] = lower(s[i + k]);
+            i += code.width;
+            continue;
         }
-        i += width;
+        if (pending) out[written++] = ' ';
+        pending = false;
+        for (const size_t end = i + code.width; i < end;) out[written++] = lower(s[i++]);
     }
     return written;
 }
@@ -245,11 +244,13 @@ constexpr Quote QUOTES[] = {
 };
 constexpr size_t QUOTE_KINDS = sizeof(QUOTES) / sizeof(QUOTES[0]);
 
+inline bool may_open(char c) {
+    return unsigned(c == '"') | unsigned(c == '\'') | unsigned(c == '`') | unsigned(c == '\xE2') | unsigned(c == '\xC2');
+}
+
 inline bool may_hold_quotes(const char* s, size_t n) {
     unsigned found = 0;
-    for (size_t i = 0; i < n; ++i)
-        found |= unsigned(s[i] == '"') | unsigned(s[i] == '\'') | unsigned(s[i] == '`') |
-                 unsigned(static_cast<signed char>(s[i]) < 0);
+    for (size_t i = 0; i < n; ++i) found |= unsigned(may_open(s[i]));
     return found != 0;
 }
 
@@ -260,9 +261,12 @@ inline bool stands_at(const char* s, size_t n, size_t i, const char* mark) {
 
 // Where the closing mark of `quote` begins at or after `i`; n when there is none.
 inline size_t find_close(const char* s, size_t n, size_t i, const Quote& quote) {
-    const size_t width = std::strlen(quote.close);
-    for (; i + width <= n; ++i)
-        if (stands_at(s, n, i, quote.close) && !(quote.apostrophe && word_at(s, n, i + width))) return i;
+    while (const void* first = i < n ? std::memchr(s + i, quote.close[0], n - i) : nullptr) {
+        i = static_cast<size_t>(static_cast<const char*>(first) - s);
+        const bool closes = stands_at(s, n, i, quote.close);
+        if (closes && !(quote.apostrophe && word_at(s, n, i + std::strlen(quote.close)))) return i;
+        ++i;
+    }
     return n;
 }
 
@@ -276,7 +280,7 @@ void each_literal(const char* s, size_t n, Visit visit) {
     bool unclosed[QUOTE_KINDS] = {};  // a mark without an end is looked for once, not at each opening
     for (size_t i = 0; i < n;) {
         size_t next = i + 1;
-        for (size_t kind = 0; kind < QUOTE_KINDS; ++kind) {
+        for (size_t kind = 0; kind < QUOTE_KINDS && may_open(s[i]); ++kind) {
             const Quote& quote = QUOTES[kind];
             if (unclosed[kind] || !opens(s, n, i, quote)) continue;
             const size_t begin = i + std::strlen(quote.open);
