@@ -11,6 +11,7 @@ __all__ = [
     "ConfigurationError",
     "DimensionMismatchError",
     "EmbeddingError",
+    "LabelNotFoundError",
     "MedhaError",
     "ParameterExtractionError",
     "SnapshotError",
@@ -70,6 +71,16 @@ class DimensionMismatchError(StorageError):
         super().__init__(f"{where}: expected dimension {expected}, got {seen}")
         self.expected = expected
         self.seen = seen
+
+
+class LabelNotFoundError(StorageError, KeyError):
+    """A label is not in the index that was asked for it."""
+
+    __str__ = Exception.__str__  # KeyError's shows the message in quotes
+
+    def __init__(self, label: int):
+        super().__init__(f"label {label} is not in the index")
+        self.label = label
 
 
 class SnapshotError(StorageError):

@@ -1,0 +1,436 @@
+# The vector index: checks at the door and arrays in and out; everything else is in index.hpp, without the GIL.
+# NumPy's arrays come and go through the buffer protocol, so that nothing here depends on NumPy's headers.
+
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_CheckBuffer,
+    PyObject_GetBuffer,
+)
+from cython.operator cimport dereference
+from libc.stdint cimport uint8_t, int8_t, int32_t, uint32_t, uint64_t, SIZE_MAX
+from libcpp cimport bool as cbool
+from libcpp.memory cimport unique_ptr
+from libcpp.vector cimport vector
+
+import numpy
+
+from medha_core import index_arguments as door
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError, LabelNotFoundError
+
+cdef extern from "index.hpp" namespace "medha" nogil:
+    cdef struct Kernels:
+        const char* name
+        float (*dot)(const float*, const float*, size_t)
+        int32_t (*dot_codes)(const int8_t*, const int8_t*, size_t)
+        uint32_t (*hamming)(const uint64_t*, const uint64_t*, size_t)
+        size_t (*near_prefixes)(
+            const uint64_t*, const uint64_t*, size_t, size_t, const uint64_t*, uint32_t, uint32_t*)
+        void (*hadamard)(float*, size_t)
+
+    const Kernels* runnable_variant(size_t rank)
+    const Kernels* active_kernels()
+    cbool choose_kernels(const char* name)
+    uint32_t hamming_radius_of "medha::hamming_radius"(double cosine, uint32_t bits, double miss)
+    const double kMissProbability
+
+    cdef struct Hit:
+        float score
+        uint64_t label
+
+    cdef cppclass Allowed:
+        const uint8_t* flags
+        const uint64_t* labels
+        size_t size
+
+    cdef struct IndexInfo:
+        size_t graph
+        size_t scan
+        size_t tombstones
+        size_t capacity
+
+    cdef struct IndexMemory:
+        size_t rows
+        size_t graph
+        size_t labels
+
+    cdef enum class Quantization:
+        kFloat32
+        kInt8
+        kBinary
+
+    cdef enum class Tier:
+        kAuto
+        kScan
+        kGraph
+
+    cdef cppclass Index:
+        Index(size_t, size_t, size_t, size_t, Quantization, Tier) except +
+        const Kernels& kernels()
+        uint32_t bits()
+        cbool bit_distance(const float*, const float*, uint32_t&) except +
+        size_t first_unusable(const float*, size_t)
+        void add(const uint64_t*, const float*, size_t, size_t) except +
+        size_t remove(const uint64_t*, size_t) except +
+        cbool search(const float*, size_t, size_t, float, const Allowed&, vector[Hit]&) except +
+        size_t search_many(
+            const float*, size_t, size_t, size_t, float, const Allowed&, size_t, vector[vector[Hit]]&) except +
+        cbool get(uint64_t, float*)
+        cbool contains(uint64_t)
+        size_t size()
+        void labels(vector[uint64_t]&) except +
+        void reserve(size_t) except +
+        size_t join(size_t, size_t) except +
+        void compact() except +
+        IndexInfo info()
+        IndexMemory memory()
+
+
+ctypedef vector[Hit] vector_of_hits
+ctypedef vector[vector[Hit]] vector_of_vectors
+ctypedef vector[uint64_t] vector_of_labels
+
+cdef object new_array = numpy.empty
+cdef object float32 = numpy.dtype(numpy.float32)
+cdef object uint64 = numpy.dtype(numpy.uint64)
+cdef size_t DEFAULT_EF = 64
+
+
+cdef class Bytes:
+    """The memory of an array that was checked before, held for as long as this object lives."""
+    cdef Py_buffer buffer
+
+    def __cinit__(self, array, bint writable=False):
+        PyObject_GetBuffer(array, &self.buffer, PyBUF_C_CONTIGUOUS | (PyBUF_WRITABLE if writable else 0))
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.buffer)
+
+
+cdef inline int read_vector(object value, size_t dimension, Py_buffer* buffer) except -1:
+    """Hold `value` as float32[dimension]: in place where its memory has that form, otherwise as a copy."""
+    if PyObject_CheckBuffer(value):
+        try:
+            PyObject_GetBuffer(value, buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            pass
+        else:
+            if (buffer.ndim == 1 and buffer.format != NULL and buffer.format[0] == c"f" and buffer.format[1] == 0
+                    and <size_t>buffer.shape[0] == dimension and <size_t>buffer.buf % 4 == 0):
+                return 0
+            PyBuffer_Release(buffer)
+    rows = door.as_rows("vector", value, dimension)
+    if len(rows) != 1:
+        raise ArgumentValueError("vector", "one vector", rows.shape)
+    PyObject_GetBuffer(rows, buffer, PyBUF_C_CONTIGUOUS)
+    return 0
+
+
+cdef object floats_of(const vector[Hit]& hits):
+    scores = new_array(hits.size(), float32)
+    cdef Py_buffer out
+    PyObject_GetBuffer(scores, &out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+    for i in range(hits.size()):
+        (<float*>out.buf)[i] = hits[i].score
+    PyBuffer_Release(&out)
+    return scores
+
+
+cdef object labels_of(const vector[Hit]& hits):
+    labels = new_array(hits.size(), uint64)
+    cdef Py_buffer out
+    PyObject_GetBuffer(labels, &out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+    for i in range(hits.size()):
+        (<uint64_t*>out.buf)[i] = hits[i].label
+    PyBuffer_Release(&out)
+    return labels
+
+
+cdef class VectorIndex:
+    """Cosine search over vectors of one dimension, by 64-bit label; safe to use from several threads.
+
+    New vectors are found by scan; `join()` moves them into an hnswlib graph once there are many
+    (`tier="auto"`: 100,000), `tier="graph"` does so inside `add`, `tier="scan"` never. Scores are
+    exact float32 cosines. A scan for entries of at least `min_score` looks only at vectors whose
+    sign bits are close: it finds everything else a brute-force search finds, but for a chance of at
+    most 1e-6 for an entry exactly at the threshold, far less above it (index_bits.hpp derives it).
+
+    `quantization` is what the graph keeps of a vector: "int8" codes, "float32" or "binary" signs.
+    `M` (links per point) and `ef_construction` are hnswlib's. Raises `ArgumentValueError`.
+    """
+
+    cdef unique_ptr[Index] index
+    cdef readonly size_t dimension
+    cdef readonly str quantization
+    cdef readonly str tier
+
+    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto"):
+        cdef size_t d = door.as_whole("dimension", dimension, 1, 65535)
+        cdef size_t slots = door.as_whole("capacity", capacity, 1)
+        cdef size_t links = door.as_whole("M", M, 2, 1024)
+        cdef size_t effort = door.as_whole("ef_construction", ef_construction, 1)
+        cdef int kind = door.check_choice("quantization", quantization, door.QUANTIZATIONS)
+        cdef int where = door.check_choice("tier", tier, door.TIERS)
+        if self.index:
+            raise ArgumentValueError("self", "an index that is not yet set up", self)
+        self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where))
+        self.dimension = d
+        self.quantization = quantization
+        self.tier = tier
+
+    @property
+    def capacity(self):
+        """Slots that exist; adding beyond them makes more."""
+        return self.info()["capacity"]
+
+    def add(self, labels, vectors, *, threads=1):
+        """Write vectors (float32[d] or [n, d], any length but zero) under `labels` (an int or uint64[n]).
+
+        A label that exists is updated; of equal labels in one call the last wins. Raises
+        `ArgumentValueError` naming the row for a zero, NaN or infinite vector, `DimensionMismatchError`
+        for a wrong length; then nothing was written.
+        """
+        keys = door.as_labels("labels", labels)
+        rows = door.as_rows("vectors", vectors, self.dimension)
+        door.check_pairs(keys, rows)
+        cdef size_t n = len(rows), helpers = door.as_whole("threads", threads, 1, 1024), bad
+        cdef Bytes key_bytes = Bytes(keys), row_bytes = Bytes(rows)
+        cdef const uint64_t* key = <const uint64_t*>key_bytes.buffer.buf
+        cdef const float* row = <const float*>row_bytes.buffer.buf
+        with nogil:
+            bad = self.index.get().first_unusable(row, n)
+            if bad == n:
+                self.index.get().add(key, row, n, helpers)
+        if bad < n:
+            raise door.no_direction("vectors", bad, rows[bad])
+
+    def remove(self, labels):
+        """Forget `labels` (an int or a sequence); unknown ones are ignored. Returns how many were removed."""
+        keys = door.as_labels("labels", labels)
+        cdef Bytes key_bytes = Bytes(keys)
+        cdef const uint64_t* key = <const uint64_t*>key_bytes.buffer.buf
+        cdef size_t n = len(keys), removed
+        with nogil:
+            removed = self.index.get().remove(key, n)
+        return removed
+
+    def search(self, vector, k, *, ef=None, min_score=-1.0, allowed=None):
+        """The `k` entries closest to `vector`: (labels uint64[m], scores float32[m]), m <= k, best first.
+
+        Equal scores stand in the order of their labels. Only entries of at least `min_score` are
+        given. `allowed`: None, a boolean array by label (labels past its end are not allowed), or an
+        array of labels. `ef` is the breadth of the graph's search, 64 unless given. Raises
+        `ArgumentValueError` and `DimensionMismatchError`.
+        """
+        cdef size_t wanted = k if type(k) is int and 0 < k < 1 << 31 else door.as_whole("k", k, 1)
+        cdef size_t breadth = DEFAULT_EF if ef is None else door.as_whole("ef", ef, 1)
+        cdef float least = door.as_score("min_score", min_score) if type(min_score) is not float else min_score
+        if not -3e38 < least < 3e38:
+            least = door.as_score("min_score", min_score)
+        cdef Allowed filter
+        cdef Bytes held
+        if allowed is not None:
+            allowed = door.as_allowed(allowed)
+            held = Bytes(allowed)
+            point_filter(&filter, allowed, held)
+        cdef Py_buffer query
+        read_vector(vector, self.dimension, &query)
+        cdef vector_of_hits hits
+        cdef cbool usable
+        try:
+            with nogil:
+                usable = self.index.get().search(<const float*>query.buf, wanted, breadth, least, filter, hits)
+        finally:
+            PyBuffer_Release(&query)
+        if not usable:
+            raise door.no_direction("vector", None, door.as_rows("vector", vector, self.dimension)[0])
+        return labels_of(hits), floats_of(hits)
+
+    def search_many(self, vectors, k, *, ef=None, min_score=-1.0, allowed=None, threads=1):
+        """`search` for each row of `vectors` (float32[n, d]) on up to `threads` threads: a list of its results."""
+        rows = door.as_rows("vectors", vectors, self.dimension)
+        cdef size_t n = len(rows), wanted = door.as_whole("k", k, 1), bad
+        cdef size_t breadth = DEFAULT_EF if ef is None else door.as_whole("ef", ef, 1)
+        cdef float least = door.as_score("min_score", min_score)
+        cdef size_t helpers = door.as_whole("threads", threads, 1, 1024)
+        cdef Allowed filter
+        cdef Bytes held, row_bytes = Bytes(rows)
+        if allowed is not None:
+            allowed = door.as_allowed(allowed)
+            held = Bytes(allowed)
+            point_filter(&filter, allowed, held)
+        cdef const float* row = <const float*>row_bytes.buffer.buf
+        cdef vector_of_vectors hits
+        with nogil:
+            bad = self.index.get().search_many(row, n, wanted, breadth, least, filter, helpers, hits)
+        if bad < n:
+            raise door.no_direction("vectors", bad, rows[bad])
+        return [(labels_of(hits[i]), floats_of(hits[i])) for i in range(n)]
+
+    def get(self, label):
+        """The unit vector of `label`, float32[d]; `LabelNotFoundError` (a `KeyError`) if there is none."""
+        cdef uint64_t key = door.as_whole("label", label, 0, 2**64 - 1)
+        vector = new_array(self.dimension, float32)
+        cdef Bytes out = Bytes(vector, True)
+        cdef float* target = <float*>out.buffer.buf
+        cdef cbool found
+        with nogil:
+            found = self.index.get().get(key, target)
+        if not found:
+            raise LabelNotFoundError(label)
+        return vector
+
+    def __contains__(self, label):
+        if not isinstance(label, (int, numpy.integer)) or not 0 <= label < 1 << 64:
+            return False
+        cdef uint64_t key = label
+        cdef cbool found
+        with nogil:
+            found = self.index.get().contains(key)
+        return found
+
+    def __len__(self):
+        cdef size_t n
+        with nogil:
+            n = self.index.get().size()
+        return n
+
+    def labels(self):
+        """Every label, uint64[n], rising."""
+        cdef vector_of_labels found
+        with nogil:
+            self.index.get().labels(found)
+        labels = new_array(found.size(), uint64)
+        cdef Bytes out = Bytes(labels, True)
+        for i in range(found.size()):
+            (<uint64_t*>out.buffer.buf)[i] = found[i]
+        return labels
+
+    def reserve(self, capacity):
+        """Make room for `capacity` vectors ahead of time."""
+        cdef size_t slots = door.as_whole("capacity", capacity, 1)
+        with nogil:
+            self.index.get().reserve(slots)
+
+    def join(self, limit=None, *, threads=1):
+        """Move up to `limit` vectors (all unless given) from the scan tier into the graph; returns how many.
+
+        Searches and writes go on meanwhile; neighbours are looked for beside them.
+        """
+        cdef size_t most = SIZE_MAX if limit is None else door.as_whole("limit", limit, 0)
+        cdef size_t helpers = door.as_whole("threads", threads, 1, 1024), joined
+        with nogil:
+            joined = self.index.get().join(most, helpers)
+        return joined
+
+    def compact(self):
+        """Drop the graph's tombstones and build it anew; searches go on by scan meanwhile."""
+        with nogil:
+            self.index.get().compact()
+
+    def memory_usage(self):
+        """Bytes by part: "rows" (vectors, bits, labels), "graph", "labels" (the label table), "total"."""
+        cdef IndexMemory memory
+        with nogil:
+            memory = self.index.get().memory()
+        total = memory.rows + memory.graph + memory.labels
+        return {"rows": memory.rows, "graph": memory.graph, "labels": memory.labels, "total": total}
+
+    def info(self):
+        """Entries by tier, tombstones, capacity, the instruction set, and the sign bits a scan compares."""
+        cdef IndexInfo info
+        with nogil:
+            info = self.index.get().info()
+        bits = self.index.get().bits()
+        return {
+            "graph": info.graph,
+            "scan": info.scan,
+            "tombstones": info.tombstones,
+            "capacity": info.capacity,
+            "simd": self.index.get().kernels().name.decode(),
+            "bits": bits,
+            "miss_probability": kMissProbability,
+            "radius": {score: hamming_radius_of(score, bits, kMissProbability / 2) for score in (0.7, 0.85, 0.95)},
+        }
+
+    def bit_distance(self, a, b):
+        """For tests: how many sign bits of two vectors differ."""
+        rows = door.as_rows("vectors", [a, b], self.dimension)
+        cdef Bytes held = Bytes(rows)
+        cdef const float* row = <const float*>held.buffer.buf
+        cdef uint32_t distance = 0
+        if not self.index.get().bit_distance(row, row + self.dimension, distance):
+            raise ArgumentValueError("vectors", "two vectors with a direction", rows)
+        return distance
+
+    def __repr__(self):
+        info = self.info()
+        return (
+            f"<VectorIndex dimension={self.dimension} quantization={self.quantization} tier={self.tier} "
+            f"entries={info['graph'] + info['scan']} graph={info['graph']} scan={info['scan']}>"
+        )
+
+
+cdef int point_filter(Allowed* filter, object allowed, Bytes held):
+    filter.size = len(allowed)
+    if allowed.dtype == uint64:
+        filter.labels = <const uint64_t*>held.buffer.buf
+    else:
+        filter.flags = <const uint8_t*>held.buffer.buf
+    return 0
+
+
+def simd_variants():
+    """The instruction sets this machine can run, best first."""
+    names = []
+    while runnable_variant(len(names)) != NULL:
+        names.append(runnable_variant(len(names)).name.decode())
+    return tuple(names)
+
+
+def simd_variant():
+    """The instruction set that indexes made from now on use."""
+    return active_kernels().name.decode()
+
+
+def set_simd_variant(name):
+    """Choose the instruction set of indexes made from now on; those that exist keep theirs."""
+    if not isinstance(name, str):
+        raise ArgumentTypeError("name", "str", name)
+    if not choose_kernels(name.encode()):
+        raise ArgumentValueError("name", "one of " + ", ".join(simd_variants()), name)
+
+
+def hamming_radius(cosine, bits, miss_probability):
+    """The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss_probability."""
+    return hamming_radius_of(cosine, bits, miss_probability)
+
+
+def kernel_dot(const float[::1] a, const float[::1] b):
+    """For tests: the active variant's sum of products; the length is a multiple of 16."""
+    return active_kernels().dot(&a[0], &b[0], a.shape[0])
+
+
+def kernel_dot_codes(const int8_t[::1] a, const int8_t[::1] b):
+    """For tests: the active variant's sum of products of codes; the length is a multiple of 64."""
+    return active_kernels().dot_codes(&a[0], &b[0], a.shape[0])
+
+
+def kernel_hamming(const uint64_t[::1] a, const uint64_t[::1] b):
+    """For tests: the active variant's number of differing bits; the length is 2, 4 or 8."""
+    return active_kernels().hamming(&a[0], &b[0], a.shape[0])
+
+
+def kernel_near_prefixes(const uint64_t[:, :, :, ::1] parts, first, last, const uint64_t[::1] query, radius):
+    """For tests: the slots of the groups [first, last) within `radius` of `query`; parts[1 or 2, groups, 2, 8]."""
+    out = numpy.empty(8 * (last - first) + 8, numpy.uint32)
+    cdef uint32_t[::1] slots = out
+    cdef const uint64_t* low = &parts[0, 0, 0, 0]
+    cdef const uint64_t* high = &parts[1, 0, 0, 0] if parts.shape[0] == 2 else NULL
+    return out[: active_kernels().near_prefixes(low, high, first, last, &query[0], radius, &slots[0])]
+
+
+def kernel_hadamard(values):
+    """For tests: the active variant's Walsh-Hadamard transform; the length is a power of two from 32 on."""
+    out = numpy.array(values, numpy.float32)
+    cdef float[::1] view = out
+    active_kernels().hadamard(&view[0], view.shape[0])
+    return out

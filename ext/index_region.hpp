@@ -1,0 +1,103 @@
+// A growing stretch of zeroed memory. Address space is reserved ahead, so that growth seldom moves the data;
+// when it must, only a writer that holds the index alone may call `grow`.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#if defined(_WIN32)
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#elif defined(__unix__) || defined(__APPLE__)
+#define MEDHA_POSIX_MEMORY 1
+#include <sys/mman.h>
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+#endif
+
+namespace medha {
+namespace pages {
+
+// reserve: address space without memory, or null. commit: make its first `bytes` usable, zeroed where new.
+#if defined(MEDHA_POSIX_MEMORY)
+inline char* reserve(size_t bytes) {
+    void* p = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? nullptr : static_cast<char*>(p);
+}
+inline bool commit(char* p, size_t bytes) { return mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0; }
+inline void release(char* p, size_t bytes) { munmap(p, bytes); }
+#elif defined(_WIN32)
+inline char* reserve(size_t bytes) {
+    return static_cast<char*>(VirtualAlloc(nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS));
+}
+inline bool commit(char* p, size_t bytes) { return VirtualAlloc(p, bytes, MEM_COMMIT, PAGE_READWRITE) != nullptr; }
+inline void release(char* p, size_t) { VirtualFree(p, 0, MEM_RELEASE); }
+#else
+inline char* reserve(size_t bytes) { return static_cast<char*>(std::calloc(1, bytes)); }
+inline bool commit(char*, size_t) { return true; }
+inline void release(char* p, size_t) { std::free(p); }
+#endif
+
+}  // namespace pages
+
+class Region {
+  public:
+    Region() = default;
+    Region(const Region&) = delete;
+    Region& operator=(const Region&) = delete;
+    ~Region() { release(); }
+
+    char* data() const { return data_; }
+    size_t size() const { return size_; }
+
+    // At least `bytes` are usable afterwards; throws std::bad_alloc and changes nothing if there is no memory.
+    void grow(size_t bytes, size_t reserve_bytes) {
+        bytes = whole_pages(bytes);
+        if (bytes <= size_) return;
+        if (bytes > reserved_) {
+            move_to(bytes, std::max(std::min(whole_pages(reserve_bytes), kAheadAtMost), 2 * reserved_));
+        } else if (!pages::commit(data_, bytes)) {
+            throw std::bad_alloc();
+        }
+        size_ = bytes;
+    }
+
+  private:
+    char* data_ = nullptr;
+    size_t size_ = 0;
+    size_t reserved_ = 0;
+    static constexpr size_t kAheadAtMost = size_t{1} << 34;
+
+    static size_t whole_pages(size_t bytes) {
+        const size_t page = size_t{1} << 16;
+        return (bytes + page - 1) / page * page;
+    }
+
+    void move_to(size_t bytes, size_t wished) {
+        size_t reserved = std::max(bytes, wished);
+        char* fresh = pages::reserve(reserved);
+        if (!fresh && reserved > bytes) fresh = pages::reserve(reserved = bytes);
+        if (!fresh) throw std::bad_alloc();
+        if (!pages::commit(fresh, bytes)) {
+            pages::release(fresh, reserved);
+            throw std::bad_alloc();
+        }
+        if (size_) std::memcpy(fresh, data_, size_);
+        release();
+        data_ = fresh;
+        reserved_ = reserved;
+    }
+
+    void release() {
+        if (data_) pages::release(data_, reserved_);
+        data_ = nullptr;
+    }
+};
+
+}  // namespace medha

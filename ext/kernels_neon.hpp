@@ -1,0 +1,75 @@
+// arm64: 128-bit registers; bits are counted per byte and summed pairwise.
+#pragma once
+
+namespace medha {
+namespace neon {
+
+inline float dot(const float* a, const float* b, size_t n) {
+    float32x4_t s[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+    for (size_t i = 0; i < n; i += 16)
+        for (size_t j = 0; j < 4; j++) s[j] = vfmaq_f32(s[j], vld1q_f32(a + i + 4 * j), vld1q_f32(b + i + 4 * j));
+    return vaddvq_f32(vaddq_f32(vaddq_f32(s[0], s[1]), vaddq_f32(s[2], s[3])));
+}
+
+inline int32_t dot_codes(const int8_t* a, const int8_t* b, size_t n) {
+    int32x4_t sum = vdupq_n_s32(0);
+    for (size_t i = 0; i < n; i += 16) {
+        int8x16_t x = vld1q_s8(a + i), y = vld1q_s8(b + i);
+        sum = vpadalq_s16(sum, vmull_s8(vget_low_s8(x), vget_low_s8(y)));
+        sum = vpadalq_s16(sum, vmull_s8(vget_high_s8(x), vget_high_s8(y)));
+    }
+    return vaddvq_s32(sum);
+}
+
+inline uint8x16_t differing_per_byte(const uint64_t* a, uint64x2_t b) {
+    return vcntq_u8(vreinterpretq_u8_u64(veorq_u64(vld1q_u64(a), b)));
+}
+
+inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t words) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < words; i += 2) sum += vaddlvq_u8(differing_per_byte(a + i, vld1q_u64(b + i)));
+    return sum;
+}
+
+inline uint8x16_t stretches(const uint64_t* group, const uint64_t* query) {
+    return vaddq_u8(differing_per_byte(group, vdupq_n_u64(query[0])),
+                    differing_per_byte(group + kGroupSlots, vdupq_n_u64(query[1])));
+}
+
+inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
+                            const uint64_t* query, uint32_t radius, uint32_t* out) {
+    const uint64x2_t limit = vdupq_n_u64(radius);
+    size_t found = 0;
+    for (size_t g = first; g < last; g++) {
+        for (size_t j = 0; j < kGroupSlots; j += 2) {
+            uint8x16_t bytes = stretches(low + g * kGroupWords + j, query);
+            if (high) bytes = vaddq_u8(bytes, stretches(high + g * kGroupWords + j, query + 2));
+            uint64x2_t within = vcleq_u64(vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(bytes))), limit);
+            uint32_t slot = static_cast<uint32_t>(g * kGroupSlots + j);
+            out[found] = slot;
+            found += vgetq_lane_u64(within, 0) & 1;
+            out[found] = slot + 1;
+            found += vgetq_lane_u64(within, 1) & 1;
+        }
+    }
+    return found;
+}
+
+inline void hadamard(float* values, size_t n) {
+    // Steps of half 1 and 2 by scalars; from 4 on partners are whole registers apart.
+    for (size_t i = 0; i < n; i += 4) baseline::hadamard(values + i, 4);
+    for (size_t half = 4; half < n; half *= 2) {
+        for (size_t start = 0; start < n; start += 2 * half) {
+            for (size_t i = start; i < start + half; i += 4) {
+                float32x4_t x = vld1q_f32(values + i), y = vld1q_f32(values + i + half);
+                vst1q_f32(values + i, vaddq_f32(x, y));
+                vst1q_f32(values + i + half, vsubq_f32(x, y));
+            }
+        }
+    }
+}
+
+inline constexpr Kernels kernels = {"neon", dot, dot_codes, hamming, near_prefixes, hadamard};
+
+}  // namespace neon
+}  // namespace medha

@@ -1,0 +1,242 @@
+"""The vector index by brute force in NumPy: the twin of `ext/index.pxi`, and its oracle."""
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medha_core import index_arguments as door
+from medha_core.errors import LabelNotFoundError
+
+__all__ = ["VectorIndex", "hamming_radius", "set_simd_variant", "simd_variant", "simd_variants"]
+
+Found = tuple[NDArray[np.uint64], NDArray[np.float32]]
+
+
+class VectorIndex:
+    """The same methods, arguments, errors and answers as the native `VectorIndex`.
+
+    The vectors lie in one array in the order of their arrival; `join` only moves a mark, so that the
+    tiers read as the native ones do. One lock is held for the length of each call.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        capacity: int = 1024,
+        M: int = 16,  # noqa: N803 - hnswlib's name
+        ef_construction: int = 100,
+        quantization: str = "int8",
+        tier: str = "auto",
+    ):
+        self.dimension = door.as_whole("dimension", dimension, 1, 65535)
+        self._capacity = door.as_whole("capacity", capacity, 1)
+        door.as_whole("M", M, 2, 1024)
+        door.as_whole("ef_construction", ef_construction, 1)
+        door.check_choice("quantization", quantization, door.QUANTIZATIONS)
+        door.check_choice("tier", tier, door.TIERS)
+        self.quantization, self.tier = quantization, tier
+        self._scan: dict[int, NDArray[np.float32]] = {}
+        self._graph: dict[int, NDArray[np.float32]] = {}
+        self._tombstones = 0
+        self._lock = threading.RLock()
+
+    @property
+    def capacity(self) -> int:
+        """Slots that exist; adding beyond them makes more."""
+        return self._capacity
+
+    def add(self, labels: Any, vectors: Any, *, threads: int = 1) -> None:
+        """Write vectors (float32[d] or [n, d], any length but zero) under `labels` (an int or uint64[n])."""
+        keys = door.as_labels("labels", labels)
+        rows = door.as_rows("vectors", vectors, self.dimension)
+        door.check_pairs(keys, rows)
+        door.as_whole("threads", threads, 1, 1024)
+        units = _unit("vectors", rows)
+        with self._lock:
+            for key, unit in zip(keys.tolist(), units, strict=True):
+                self._bury(key)
+                self._scan[key] = unit
+            used = len(self) + self._tombstones
+            if used > self._capacity:
+                self._capacity = max(used, 2 * self._capacity)
+            if self.tier == "graph":
+                self.join()
+
+    def remove(self, labels: Any) -> int:
+        """Forget `labels` (an int or a sequence); unknown ones are ignored. Returns how many were removed."""
+        keys = door.as_labels("labels", labels).tolist()
+        with self._lock:
+            return sum(self._scan.pop(key, None) is not None or self._bury(key) for key in keys)
+
+    def search(
+        self, vector: Any, k: int, *, ef: int | None = None, min_score: float = -1.0, allowed: Any = None
+    ) -> Found:
+        """The `k` entries closest to `vector`: (labels uint64[m], scores float32[m]), m <= k, best first."""
+        rows = door.as_rows("vector", vector, self.dimension)
+        if len(rows) != 1:
+            raise door.ArgumentValueError("vector", "one vector", rows.shape)
+        wanted, least, permitted = _search_arguments(k, ef, min_score, allowed)
+        return self._nearest(_unit("vector", rows, one=True)[0], wanted, least, permitted)
+
+    def search_many(
+        self,
+        vectors: Any,
+        k: int,
+        *,
+        ef: int | None = None,
+        min_score: float = -1.0,
+        allowed: Any = None,
+        threads: int = 1,
+    ) -> list[Found]:
+        """`search` for each row of `vectors` (float32[n, d]): a list of its results."""
+        rows = door.as_rows("vectors", vectors, self.dimension)
+        wanted, least, permitted = _search_arguments(k, ef, min_score, allowed)
+        door.as_whole("threads", threads, 1, 1024)
+        return [self._nearest(unit, wanted, least, permitted) for unit in _unit("vectors", rows)]
+
+    def get(self, label: int) -> NDArray[np.float32]:
+        """The unit vector of `label`, float32[d]; `LabelNotFoundError` (a `KeyError`) if there is none."""
+        key = door.as_whole("label", label, 0, 2**64 - 1)
+        with self._lock:
+            vector = self._scan.get(key, self._graph.get(key))
+        if vector is None:
+            raise LabelNotFoundError(label)
+        return vector.copy()
+
+    def __contains__(self, label: object) -> bool:
+        with self._lock:
+            return label in self._scan or label in self._graph
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._scan) + len(self._graph)
+
+    def labels(self) -> NDArray[np.uint64]:
+        """Every label, uint64[n], rising."""
+        with self._lock:
+            return np.array(sorted([*self._scan, *self._graph]), np.uint64)
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for `capacity` vectors ahead of time."""
+        self._capacity = max(self._capacity, door.as_whole("capacity", capacity, 1))
+
+    def join(self, limit: int | None = None, *, threads: int = 1) -> int:
+        """Move up to `limit` vectors (all unless given) from the scan tier into the graph: how many."""
+        most = None if limit is None else door.as_whole("limit", limit, 0)
+        door.as_whole("threads", threads, 1, 1024)
+        with self._lock:
+            if self.tier == "scan" or (self.tier == "auto" and len(self) < GRAPH_FROM):
+                return 0
+            moving = list(self._scan)[:most]
+            self._graph.update((key, self._scan.pop(key)) for key in moving)
+            return len(moving)
+
+    def compact(self) -> None:
+        """Drop the graph's tombstones."""
+        with self._lock:
+            self._tombstones = 0
+
+    def memory_usage(self) -> dict[str, int]:
+        """Bytes by part: "rows", "graph", "labels", "total"."""
+        rows = len(self) * self.dimension * 4
+        return {"rows": rows, "graph": 0, "labels": 0, "total": rows}
+
+    def info(self) -> dict[str, Any]:
+        """Entries by tier, tombstones, capacity, the instruction set, and the sign bits a scan compares."""
+        bits = 128 if self.dimension <= 128 else 256 if self.dimension <= 256 else 512
+        with self._lock:
+            return {
+                "graph": len(self._graph),
+                "scan": len(self._scan),
+                "tombstones": self._tombstones,
+                "capacity": self._capacity,
+                "simd": "numpy",
+                "bits": bits,
+                "miss_probability": MISS_PROBABILITY,
+                "radius": {t: hamming_radius(t, bits, MISS_PROBABILITY / 2) for t in (0.7, 0.85, 0.95)},
+            }
+
+    def __repr__(self) -> str:
+        info = self.info()
+        return (
+            f"<VectorIndex dimension={self.dimension} quantization={self.quantization} tier={self.tier} "
+            f"entries={len(self)} graph={info['graph']} scan={info['scan']}>"
+        )
+
+    def _bury(self, key: int) -> bool:
+        """Make a tombstone of what the graph holds under `key`; false if it holds nothing."""
+        buried = self._graph.pop(key, None) is not None
+        self._tombstones += buried
+        return buried
+
+    def _nearest(
+        self, unit: NDArray[np.float32], k: int, least: float, allowed: NDArray[Any] | None
+    ) -> Found:
+        with self._lock:
+            labels = np.array([*self._scan, *self._graph], np.uint64)
+            rows = np.array([*self._scan.values(), *self._graph.values()], np.float32)
+        scores = rows.reshape(-1, self.dimension) @ unit
+        chosen = np.flatnonzero((scores >= np.float32(least)) & _permitted(labels, allowed))
+        best = chosen[np.lexsort((labels[chosen], -scores[chosen]))][:k]
+        return labels[best], scores[best]
+
+
+GRAPH_FROM = 100_000
+MISS_PROBABILITY = 1e-6
+
+
+def _search_arguments(
+    k: int, ef: int | None, min_score: float, allowed: Any
+) -> tuple[int, float, NDArray[Any] | None]:
+    wanted = door.as_whole("k", k, 1)
+    if ef is not None:
+        door.as_whole("ef", ef, 1)
+    return wanted, door.as_score("min_score", min_score), door.as_allowed(allowed)
+
+
+def _unit(argument: str, rows: NDArray[np.float32], *, one: bool = False) -> NDArray[np.float32]:
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if bad.size:
+        raise door.no_direction(argument, None if one else int(bad[0]), rows[bad[0]])
+    return (rows / lengths[:, None]).astype(np.float32)
+
+
+def _permitted(labels: NDArray[np.uint64], allowed: NDArray[Any] | None) -> NDArray[np.bool_]:
+    if allowed is None:
+        return np.ones(len(labels), bool)
+    if allowed.dtype == np.uint64:
+        return np.isin(labels, allowed)
+    known = labels < len(allowed)
+    known[known] = allowed[labels[known].astype(np.intp)] != 0
+    return known
+
+
+def hamming_radius(cosine: float, bits: int, miss_probability: float) -> int:
+    """The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss_probability."""
+    p = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
+    tail = 0.0
+    for r in range(bits, 0, -1):
+        tail += math.comb(bits, r) * p**r * (1 - p) ** (bits - r)
+        if tail > miss_probability:
+            return r
+    return 0
+
+
+def simd_variants() -> tuple[str, ...]:
+    """The instruction sets this machine can run: for the twin, NumPy's own."""
+    return ("numpy",)
+
+
+def simd_variant() -> str:
+    """The instruction set in use."""
+    return "numpy"
+
+
+def set_simd_variant(name: str) -> None:
+    """Accepts only the one there is."""
+    door.check_choice("name", name, simd_variants())

@@ -1,0 +1,140 @@
+"""Each instruction set this machine can run gives what NumPy gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medha_core import _core
+from medha_core._twin import index as twin
+from medha_core.errors import ArgumentTypeError, ArgumentValueError
+
+
+@pytest.fixture(params=_core.simd_variants(), autouse=True)
+def variant(request: pytest.FixtureRequest):
+    before = _core.simd_variant()
+    _core.set_simd_variant(request.param)
+    yield request.param
+    _core.set_simd_variant(before)
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("n", [16, 32, 48, 384, 1040])
+def test_dot(random, n):
+    a, b = random.standard_normal((2, n)).astype(np.float32)
+    assert _core.kernel_dot(a, b) == pytest.approx(float(a.astype(float) @ b), rel=1e-5, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [64, 128, 384, 1024, 65536])
+def test_dot_of_codes_is_exact(random, n):
+    a, b = random.integers(-127, 128, (2, n)).astype(np.int8)
+    assert _core.kernel_dot_codes(a, b) == int(a.astype(int) @ b)
+
+
+@pytest.mark.parametrize("x", [-127, 127])
+@pytest.mark.parametrize("y", [-127, 127])
+def test_dot_of_extreme_codes_does_not_overflow(x, y):
+    a, b = np.full(65536, x, np.int8), np.full(65536, y, np.int8)
+    assert _core.kernel_dot_codes(a, b) == 65536 * x * y
+
+
+@pytest.mark.parametrize("words", [2, 4, 8])
+def test_hamming(random, words):
+    a, b = random.integers(0, 2**64, (2, words), np.uint64)
+    assert _core.kernel_hamming(a, b) == int(np.bitwise_count(a ^ b).sum())
+    assert _core.kernel_hamming(a, ~a) == 64 * words
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 1), (0, 33), (5, 33), (7, 12)])
+def test_near_prefixes(random, parts, first, last):
+    bits = random.integers(0, 2**64, (parts, 33, 2, 8), np.uint64)
+    query = random.integers(0, 2**64, 2 * parts, np.uint64)
+    differing = np.bitwise_count(bits ^ query.reshape(parts, 1, 2, 1)).astype(int)
+    distances = differing.sum(axis=(0, 2)).reshape(-1)
+    for radius in (0, 58 * parts, 64 * parts, 128 * parts):
+        near = np.flatnonzero(distances <= radius)
+        expected = near[(near >= 8 * first) & (near < 8 * last)]
+        assert _core.kernel_near_prefixes(bits, first, last, query, radius).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("n", [32, 128, 512, 2048])
+def test_hadamard(random, n):
+    matrix = np.ones((1, 1))
+    while len(matrix) < n:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    values = random.standard_normal(n).astype(np.float32)
+    np.testing.assert_allclose(_core.kernel_hadamard(values), matrix @ values, atol=1e-2)
+
+
+@pytest.mark.parametrize("dimension", [1, 15, 16, 100, 384, 700])
+def test_searches_agree_with_the_twin(random, variant, dimension):
+    rows = random.standard_normal((500, dimension))
+    native = _core.VectorIndex(dimension, tier="scan")
+    oracle = twin.VectorIndex(dimension)
+    for index in (native, oracle):
+        index.add(np.arange(500), rows)
+    assert native.info()["simd"] == variant
+    for min_score in (-1.0, 0.3, 0.9):
+        for query in rows[:20]:
+            labels, scores = native.search(query, 20, min_score=min_score)
+            expected_labels, expected_scores = oracle.search(query, 20, min_score=min_score)
+            np.testing.assert_allclose(scores, expected_scores, atol=1e-6)
+            if dimension > 1:  # in one dimension every score is 1 or -1 up to rounding
+                assert labels.tolist() == expected_labels.tolist()
+
+
+def test_an_unknown_variant_is_refused(variant):
+    with pytest.raises(ArgumentValueError, match=variant):
+        _core.set_simd_variant("mmx")
+    with pytest.raises(ArgumentTypeError):
+        _core.set_simd_variant(None)
+    assert _core.simd_variant() == variant
+
+
+def test_the_portable_variant_is_always_there():
+    assert _core.simd_variants()[-1] == "baseline"
+
+
+@given(
+    cosine=st.floats(-1, 1),
+    bits=st.sampled_from([128, 256, 512]),
+    miss=st.sampled_from([1e-2, 5e-7, 1e-9]),
+)
+def test_the_radius_follows_from_the_binomial_distribution(cosine, bits, miss):
+    # At the very edge of a bin, summing in another order may tip it.
+    radius = _core.hamming_radius(cosine, bits, miss)
+    lower, upper = twin.hamming_radius(cosine, bits, miss * 1.000001), twin.hamming_radius(cosine, bits, miss)
+    assert lower <= radius <= upper
+
+
+def one_coordinate(random: np.random.Generator, n: int) -> np.ndarray:
+    return np.eye(384)[random.integers(0, 384, n)]
+
+
+def few_directions(random: np.random.Generator, n: int) -> np.ndarray:
+    """Vectors of an anisotropic cloud with a common part."""
+    scales = np.exp(-np.arange(384) / 20)
+    return random.standard_normal((n, 384)) * scales + scales
+
+
+@pytest.mark.parametrize("data", [one_coordinate, few_directions])
+def test_bits_of_close_vectors_differ_as_often_as_their_angle_says(random, data):
+    """The premise of the radius: a bit differs with probability angle / pi, whatever the vectors are."""
+    cosine, n = 0.8, 4000
+    base = data(random, n)
+    base /= np.linalg.norm(base, axis=1, keepdims=True)
+    noise = random.standard_normal((n, 384))
+    noise -= (noise * base).sum(axis=1, keepdims=True) * base
+    noise /= np.linalg.norm(noise, axis=1, keepdims=True)
+    near = cosine * base + np.sqrt(1 - cosine**2) * noise
+    index = _core.VectorIndex(384)
+    distances = np.array([index.bit_distance(a, b) for a, b in zip(base, near, strict=True)])
+    p = np.arccos(cosine) / np.pi
+    assert distances.mean() == pytest.approx(512 * p, rel=0.02)
+    assert distances.std() <= 1.1 * np.sqrt(512 * p * (1 - p))
+    assert distances.max() <= _core.hamming_radius(cosine, 512, 5e-7)
