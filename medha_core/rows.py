@@ -115,6 +115,8 @@ class Row(NamedTuple):
 
 
 class CollectionRow(NamedTuple):
+    """One collection as it stands in the table."""
+
     id: int
     name: str
     dimension: int

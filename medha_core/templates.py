@@ -27,6 +27,8 @@ class Extractor(Protocol):
 
 
 class TemplateMatch(NamedTuple):
+    """A template that fits a question, its query with the values in it, and its score."""
+
     template: QueryTemplate
     query: str
     score: float

