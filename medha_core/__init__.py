@@ -1,3 +1,80 @@
 """An in-process semantic cache: a question in, the query already written for it out."""
 
+from medha_core.backends import InMemoryBackend, NativeBackend
+from medha_core.embeddings import CallableEmbedder, HashingEmbedder, OnnxEmbedder
+from medha_core.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    ConfigurationError,
+    DimensionMismatchError,
+    EmbeddingError,
+    MedhaError,
+    ParameterExtractionError,
+    SnapshotError,
+    StorageError,
+    StorageInitializationError,
+    TemplateError,
+)
+from medha_core.interfaces import BaseEmbedder, Candidate, L1CacheBackend, VectorStorageBackend
+from medha_core.l1_cache import InMemoryL1Cache
+from medha_core.medha import Medha
+from medha_core.normalise import keyword_overlap_score, normalize_question, query_hash, question_hash
+from medha_core.parameters import ParameterExtractor
+from medha_core.settings import Settings
+from medha_core.types import (
+    CacheEntry,
+    CacheHit,
+    CacheResult,
+    CacheStats,
+    PersistedStats,
+    QueryTemplate,
+    SearchStrategy,
+    StrategyStats,
+)
+
 __version__ = "0.1.0"
+
+__all__ = [
+    # the cache
+    "Medha",
+    "Settings",
+    # its values
+    "CacheEntry",
+    "CacheHit",
+    "CacheResult",
+    "CacheStats",
+    "PersistedStats",
+    "QueryTemplate",
+    "SearchStrategy",
+    "StrategyStats",
+    # contracts
+    "BaseEmbedder",
+    "Candidate",
+    "L1CacheBackend",
+    "VectorStorageBackend",
+    # implementations
+    "CallableEmbedder",
+    "HashingEmbedder",
+    "InMemoryBackend",
+    "InMemoryL1Cache",
+    "NativeBackend",
+    "OnnxEmbedder",
+    # helpers
+    "ParameterExtractor",
+    "keyword_overlap_score",
+    "normalize_question",
+    "query_hash",
+    "question_hash",
+    # errors
+    "ArgumentTypeError",
+    "ArgumentValueError",
+    "ConfigurationError",
+    "DimensionMismatchError",
+    "EmbeddingError",
+    "MedhaError",
+    "ParameterExtractionError",
+    "SnapshotError",
+    "StorageError",
+    "StorageInitializationError",
+    "TemplateError",
+]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated, Any, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
 __all__ = [
     "CacheEntry",
@@ -72,7 +72,8 @@ class CacheEntry(BaseModel):
     """A stored question with its query, as handed to a store."""
 
     id: str
-    vector: list[float]
+    vector: Annotated[list[float], SkipValidation]
+    """Checked by the store, which knows the dimension; a float32 array is accepted too."""
     original_question: str
     normalized_question: str
     generated_query: str

@@ -2,9 +2,13 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+
+import numpy as np
+
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
 
 T = TypeVar("T")
 
@@ -49,6 +53,14 @@ class BaseEmbedder(ABC):
         """`aembed_batch` for synchronous callers, in any thread, inside a running loop too."""
         return self._run_sync(self.aembed_batch(texts, **kwargs))
 
+    async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        """`aembed_batch` as float32 (len(texts), dimension), without a list where the model can."""
+        return as_array(await self.aembed_batch(list(texts), **kwargs))
+
+    def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        """`embed_batch` as float32 (len(texts), dimension), without a list where the model can."""
+        return as_array(self.embed_batch(list(texts), **kwargs))
+
     @staticmethod
     def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
         try:
@@ -57,3 +69,41 @@ class BaseEmbedder(ABC):
             return asyncio.run(coroutine)
         with ThreadPoolExecutor(max_workers=1) as pool:
             return pool.submit(asyncio.run, coroutine).result()
+
+
+def as_array(vectors: object) -> np.ndarray:
+    """Vectors of one length as float32 (rows, dimension). Raises `EmbeddingError`."""
+    try:
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which callers refuse
+            array = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise EmbeddingError(
+            f"an embedder returned what is no list of vectors of one length: {error}"
+        ) from error
+    if array.ndim != 2:
+        raise EmbeddingError(
+            f"an embedder returned an array of shape {array.shape}, expected (texts, dimension)"
+        )
+    return array
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what no tokenizer can read faithfully. Raises `ArgumentTypeError` or `ArgumentValueError`."""
+    if isinstance(texts, (str, bytes)):
+        raise ArgumentTypeError("texts", "a sequence of str", texts)
+    for row, text in enumerate(texts):
+        check_text(text, "text" if len(texts) == 1 else f"texts[{row}]")
+
+
+def check_text(text: str, argument: str = "text") -> None:
+    """One text: a `str` with something to see in it, without NUL and lone surrogates."""
+    if not isinstance(text, str):
+        raise ArgumentTypeError(argument, "str", text)
+    if not text.strip():
+        raise ArgumentValueError(argument, "a non-empty text", text)
+    if "\0" in text:
+        raise ArgumentValueError(argument, "a text without NUL characters", text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentValueError(argument, "a text without lone surrogates", text) from error

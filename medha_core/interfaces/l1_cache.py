@@ -1,6 +1,7 @@
 """The contract of the first-level cache: a question's key in, a ready hit out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from medha_core.types import CacheHit
 
@@ -45,9 +46,18 @@ class L1CacheBackend(ABC):
         if generation == self.generation:
             await self.set(key, value)
 
-    async def invalidate_entry(self, entry_id: str) -> None:
-        """Drop every key that serves the entry. Default: drop everything."""
-        await self.invalidate_all()
+    def advance(self) -> int:
+        """Start a new generation, dropping nothing; its number."""
+        self._generation += 1
+        return self._generation
+
+    async def invalidate_entries(self, entry_ids: Sequence[str]) -> None:
+        """Drop every key that serves one of the entries. Default: drop everything.
+
+        Advances the generation by exactly one for each id.
+        """
+        self._generation += len(entry_ids)
+        await self.clear()
 
     async def invalidate_prefix(self, prefix: str) -> None:
         """Drop every key that starts with `prefix`. Default: drop everything."""

@@ -1,10 +1,9 @@
 """The contract of a vector store that holds the cache's entries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from medha_core.metadata import metadata_matches
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
@@ -12,8 +11,7 @@ from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedSt
 MAX_FILTER_FETCH = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """What the tiers and the guard need to know of an entry before it is chosen.
 
     `score` is the cosine similarity, 0..1. `label` is the store's own handle.
@@ -38,7 +36,7 @@ class VectorStorageBackend(ABC):
     supports_metadata: ClassVar[bool] = False
     """Whether metadata is stored and filters are applied inside the search."""
     local: ClassVar[bool] = False
-    """Whether a lookup by text costs microseconds, so that it is worth one before an embedding."""
+    """Whether the store lives in this process: it takes float32 arrays as vectors and answers `with_text`."""
 
     @abstractmethod
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
@@ -134,7 +132,7 @@ class VectorStorageBackend(ABC):
     async def candidates(
         self,
         collection_name: str,
-        vector: list[float],
+        vector: Sequence[float],
         limit: int,
         score_threshold: float,
         filters: Mapping[str, MetadataValue] | None = None,
@@ -145,15 +143,29 @@ class VectorStorageBackend(ABC):
         Without filters, entries that carry metadata are left out unless
         `include_scoped`.
         """
-        rows = await self.search_filtered(collection_name, vector, limit, score_threshold, filters)
+        plain = [float(number) for number in vector]
+        rows = await self.search_filtered(collection_name, plain, limit, score_threshold, filters)
         return [
             Candidate(
-                row.id, row.score, row.original_question, row.normalized_question, row.generated_query,
-                row.metadata, row,
+                row.id,
+                row.score,
+                row.original_question,
+                row.normalized_question,
+                row.generated_query,
+                row.metadata,
+                row,
             )
             for row in rows
             if filters or include_scoped or not row.metadata
         ]
+
+    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
+        """Every live entry with exactly this normalised question, newest first.
+
+        Asked before each embedding, so only a store that answers in microseconds
+        should; this default knows of none.
+        """
+        return []
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         """The whole row of a candidate, or None when it is gone or expired by now."""

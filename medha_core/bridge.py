@@ -1,0 +1,44 @@
+"""Runs coroutines for synchronous callers, on one event loop that lives in its own thread."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from medha_core.errors import MedhaError
+
+T = TypeVar("T")
+
+
+class Bridge:
+    """One event loop thread a process, started when first needed, and again after a fork.
+
+    All synchronous calls share the loop, so what an embedder or a store opened
+    in one call still belongs to a running loop in the next.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result. Safe from any thread, inside a running event loop too."""
+        loop = self._running()
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise MedhaError("a *_sync method was called from a coroutine that a *_sync method is running")
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None or self._process != os.getpid():
+                self._loop, self._process = asyncio.new_event_loop(), os.getpid()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="medha-sync", daemon=True)
+                self._thread.start()
+            return self._loop
+
+
+bridge = Bridge()

@@ -1,0 +1,113 @@
+"""The commands, and the one place where an error becomes a line and an exit code."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from medha_core import MedhaError, __version__
+from medha_core.cli import demo, doctor, models, search, warm
+from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
+
+_USAGE_ERROR = typer.BadParameter.__mro__[1]
+"""Base of what typer raises for a bad command line; its module differs between typer's versions."""
+
+app = typer.Typer(
+    help="A semantic cache: questions in, the queries already written for them out.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(models.app, name="models")
+
+Collection = Annotated[str | None, typer.Option(help="Collection of the cache [MEDHA_COLLECTION].")]
+Directory = Annotated[
+    Path | None, typer.Option(help="Directory of the cache [MEDHA_PATH]; in memory without.")
+]
+Model = Annotated[str | None, typer.Option(help="A model's name or directory, or 'hashing'.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    # What the library logs is in the error's line already.
+    logging.getLogger("medha_core").addHandler(logging.NullHandler())
+    # Text that the terminal's encoding lacks is escaped, never a traceback.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return app(args=list(arguments), prog_name="medha", standalone_mode=False) or OK
+    except BrokenPipeError:
+        # The reader went away; Python's own flush at exit must not find the pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except (MedhaError, OSError) as error:
+        note(str(error))
+    except ValidationError as error:
+        note(settings_problem(error))
+    except _USAGE_ERROR as error:
+        note(f"{error.format_message()} (medha --help)")
+    except KeyboardInterrupt:
+        note("interrupted")
+        return 130
+    return ERROR
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        emit(f"medha-core {__version__}")
+        raise typer.Exit(OK)
+    if context.invoked_subcommand is None:
+        emit(context.get_help())
+
+
+@app.command("demo")
+def demo_command(json: AsJson = False) -> None:
+    """Ask a cache filled with questions about a small shop, and run the SQL it returns."""
+    raise typer.Exit(demo.command(as_json=json))
+
+
+@app.command("warm")
+def warm_command(
+    file: Annotated[
+        Path, typer.Argument(help="JSON array or JSONL of objects with question, generated_query.")
+    ],
+    collection: Collection = None,
+    path: Directory = None,
+    model: Model = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Entries embedded at once [MEDHA_BATCH_SIZE].")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Store the questions and queries of a file."""
+    raise typer.Exit(warm.command(file, collection, path, model, batch_size=batch_size, as_json=json))
+
+
+@app.command("search")
+def search_command(
+    question: str,
+    collection: Collection = None,
+    path: Directory = None,
+    model: Model = None,
+    warm_from: Annotated[Path | None, typer.Option("--warm", help="Store this file's entries first.")] = None,
+    explain: Annotated[bool, typer.Option(help="Print what each tier saw.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Print the query stored for QUESTION; exit code 1 when there is none."""
+    raise typer.Exit(
+        search.command(question, collection, path, model, warm_from=warm_from, explain=explain, as_json=json)
+    )
+
+
+@app.command("doctor")
+def doctor_command(model: Model = None, json: AsJson = False) -> None:
+    """Print what is installed, what runs on this machine, and the result of a self-test."""
+    raise typer.Exit(doctor.command(model, as_json=json))

@@ -1,0 +1,33 @@
+"""From the options of a command to a cache: settings, embedder, Medha."""
+
+from pathlib import Path
+from typing import Any
+
+from medha_core import BaseEmbedder, ConfigurationError, HashingEmbedder, Medha, OnnxEmbedder, Settings
+from medha_core.cli.output import download
+from medha_core.embeddings.models import DEFAULT_MODEL
+
+
+def open_settings(path: Path | None) -> Settings:
+    """Settings from the environment; `--path` wins over `MEDHA_PATH`."""
+    given: dict[str, Any] = {} if path is None else {"path": path}
+    return Settings(**given)
+
+
+def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:
+    """The embedder `--model` names: `hashing`, a model's name, or a model's directory."""
+    chosen = model or settings.embedder_type
+    if chosen == "hashing":
+        return HashingEmbedder()
+    if model is None and chosen != "onnx":
+        raise ConfigurationError(
+            f"embedder_type: the command line builds 'onnx' and 'hashing', got {chosen!r}"
+        )
+    with download("fetching the model") as on_progress:
+        return OnnxEmbedder(model or DEFAULT_MODEL, progress=on_progress)
+
+
+def open_cache(settings: Settings, collection: str | None, model: str | None) -> Medha:
+    """A cache that is not started yet."""
+    name = settings.collection if collection is None else collection
+    return Medha(name, open_embedder(model, settings), settings=settings)

@@ -1,0 +1,81 @@
+"""`medha search QUESTION`: the query on standard output, how it was found on standard error."""
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from medha_core import CacheHit, Medha, SearchStrategy, StorageError
+from medha_core.cli.opening import open_cache, open_settings
+from medha_core.cli.output import ERROR, MISS, OK, emit, emit_json, note
+from medha_core.cli.warm import load
+
+
+def command(
+    question: str,
+    collection: str | None,
+    path: Path | None,
+    model: str | None,
+    *,
+    warm_from: Path | None,
+    explain: bool,
+    as_json: bool,
+) -> int:
+    settings = open_settings(path)
+    if settings.path is not None and warm_from is None and not settings.path.is_dir():
+        raise StorageError(f"no cache in {settings.path}: medha warm FILE --path {settings.path} makes one")
+    cache = open_cache(settings, collection, model)
+    hit, milliseconds, entries = asyncio.run(_search(cache, question, warm_from, explain))
+    if as_json:
+        emit_json(_as_json(question, hit, milliseconds))
+    else:
+        _show(hit, milliseconds)
+    if not entries:
+        note("the cache is empty: --path DIRECTORY opens one that was kept, --warm FILE loads a file")
+    return _exit_code(hit)
+
+
+async def _search(
+    cache: Medha, question: str, warm_from: Path | None, explain: bool
+) -> tuple[CacheHit, float, int]:
+    async with cache:
+        if warm_from is not None:
+            await load(cache, warm_from)
+        begin = perf_counter()
+        hit = await cache.search(question, explain=explain)
+        milliseconds = (perf_counter() - begin) * 1000
+        return hit, milliseconds, (await cache.stats()).backend_count
+
+
+def _exit_code(hit: CacheHit) -> int:
+    if hit.strategy is SearchStrategy.ERROR:
+        return ERROR
+    return OK if hit else MISS
+
+
+def _show(hit: CacheHit, milliseconds: float) -> None:
+    if hit:
+        emit(hit.generated_query)
+    if hit.explanation is not None:
+        emit(str(hit.explanation))
+    note(_sentence(hit, milliseconds))
+
+
+def _sentence(hit: CacheHit, milliseconds: float) -> str:
+    if hit.strategy is SearchStrategy.ERROR:
+        return hit.error or "the search failed"
+    if not hit:
+        return f"no stored question matches ({milliseconds:.1f} ms)"
+    return f"{hit.strategy.value}, confidence {hit.confidence:.2f}, {milliseconds:.1f} ms"
+
+
+def _as_json(question: str, hit: CacheHit, milliseconds: float) -> dict[str, Any]:
+    fields = hit.model_dump(mode="json", exclude={"explanation"})
+    explanation = {} if hit.explanation is None else {"explanation": hit.explanation.as_dict()}
+    return {
+        "question": question,
+        "hit": bool(hit),
+        "milliseconds": round(milliseconds, 3),
+        **fields,
+        **explanation,
+    }

@@ -1,0 +1,64 @@
+"""Reading question and query pairs from JSON and JSONL files."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medha_core.errors import ArgumentValueError, MedhaError, shown
+from medha_core.settings import Settings
+
+
+def checked_path(path: str | Path, settings: Settings) -> Path:
+    """The resolved path of an existing file that the settings allow to be read.
+
+    Raises `ArgumentValueError` for a path outside `allowed_file_dir`,
+    `MedhaError` for a file that is missing or over `max_file_size_mb`.
+    """
+    resolved = Path(path).resolve()
+    if settings.allowed_file_dir is not None:
+        allowed = Path(settings.allowed_file_dir).resolve()
+        if not resolved.is_relative_to(allowed):
+            raise ArgumentValueError("path", f"a file below allowed_file_dir {allowed}", str(resolved))
+    if not resolved.is_file():
+        raise MedhaError(f"{path}: no such file")
+    megabytes = resolved.stat().st_size / 2**20
+    if megabytes > settings.max_file_size_mb:
+        raise MedhaError(f"{path}: {megabytes:.1f} MB is over max_file_size_mb ({settings.max_file_size_mb})")
+    return resolved
+
+
+def read_entries(path: str | Path, settings: Settings) -> list[dict[str, Any]]:
+    """The objects of a JSON array or of a JSONL file, UTF-8. `MedhaError` names the line of a fault."""
+    try:
+        text = checked_path(path, settings).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MedhaError(f"{path}: not UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise MedhaError(f"{path}: cannot be read: {error.strerror}") from error
+    if text.lstrip().startswith("["):
+        return [_object(item, f"{path}, item {i}") for i, item in enumerate(_parsed(text, path))]
+    return list(_lines(text, path))
+
+
+def _parsed(text: str, path: str | Path) -> list[Any]:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise MedhaError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
+
+
+def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                item = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise MedhaError(f"{path}, line {number}: not valid JSON: {error.msg}") from error
+            yield _object(item, f"{path}, line {number}")
+
+
+def _object(item: Any, where: str) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise MedhaError(f"{where}: expected an object with question and generated_query, got {shown(item)}")
+    return item

@@ -1,0 +1,66 @@
+"""Work that is under way, by key, so that equal work asked for twice is done once."""
+
+import asyncio
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class InFlight(Generic[K, V]):
+    """Hands each key to one claimer at a time; the others wait for its result.
+
+    The futures belong to no event loop: claimers may be tasks of several loops
+    or plain threads. Whoever is given a key to end must `settle` or `fail` it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._futures: dict[K, Future[V]] = {}  # changed under the lock only
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def claim(self, keys: Iterable[K]) -> tuple[dict[K, "Future[V]"], dict[K, "Future[V]"]]:
+        """A future for each key, and out of these the futures that the caller has to end."""
+        futures: dict[K, Future[V]] = {}
+        mine: dict[K, Future[V]] = {}
+        with self._lock:
+            for key in keys:
+                future = self._futures.get(key)
+                if future is None:
+                    future = self._futures[key] = mine[key] = Future()
+                futures[key] = future
+        return futures, mine
+
+    def settle(self, key: K, value: V) -> None:
+        self._taken(key).set_result(value)
+
+    def fail(self, mine: dict[K, "Future[V]"], error: BaseException) -> None:
+        """End with `error` what the claimer of `mine` has not settled."""
+        for key, future in mine.items():
+            if not future.done():
+                self._taken(key).set_exception(error)
+
+    def _taken(self, key: K) -> "Future[V]":
+        # Removed before it is set: who claims the key from now on starts anew.
+        with self._lock:
+            return self._futures.pop(key)
+
+
+async def done(future: "Future[V]") -> None:
+    """Wait until `future` has a result or an error; cancelling the wait leaves the future alone."""
+    if future.done():
+        return
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+
+    def wake(_: "Future[V]") -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(woken.set)
+
+    future.add_done_callback(wake)
+    await woken.wait()

@@ -1,0 +1,31 @@
+"""The scope of a question: what besides its words decides the answer. Part of every key."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from medha_core.metadata import dumps_metadata
+from medha_core.native import hash_parts, question_key
+from medha_core.types import MetadataValue
+
+
+class Scope(NamedTuple):
+    """The collection asked, the filters, and whether scoped entries may answer without filters."""
+
+    collection: str
+    filters: Mapping[str, MetadataValue]
+    include_scoped: bool
+    key: bytes
+
+
+def make_scope(
+    collection: str, filters: Mapping[str, MetadataValue] | None = None, include_scoped: bool = False
+) -> Scope:
+    """A scope with its 128-bit key; `filters` must be valid metadata."""
+    filters = filters or {}
+    key = hash_parts(collection, dumps_metadata(filters), "all" if include_scoped else "")
+    return Scope(collection, filters, include_scoped, key)
+
+
+def entry_id(collection: str, question: str, metadata: Mapping[str, MetadataValue]) -> str:
+    """The id of the entry for a question in its scope: storing it again replaces it."""
+    return question_key(hash_parts(collection, dumps_metadata(metadata)), question).hex()

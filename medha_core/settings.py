@@ -1,0 +1,230 @@
+"""Settings: what can be tuned, with defaults, from arguments, environment or `.env`."""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+_IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,62}")
+
+BackendType = Literal[
+    "native",
+    "memory",
+    "qdrant",
+    "pgvector",
+    "elasticsearch",
+    "vectorchord",
+    "chroma",
+    "weaviate",
+    "redis",
+    "azure-search",
+    "lancedb",
+]
+EmbedderType = Literal[
+    "onnx", "hashing", "fastembed", "openai", "openai-compatible", "cohere", "gemini", "mistral", "_noop"
+]
+
+
+class _Search(BaseSettings):
+    """The waterfall: thresholds, tiers, filters."""
+
+    query_language: Literal["sql", "cypher", "graphql", "generic"] = "generic"
+    score_threshold_exact: float = Field(0.99, ge=0.90, le=1.0)
+    score_threshold_semantic: float = Field(0.85, ge=0.0, le=1.0)
+    score_threshold_template: float = Field(0.70, ge=0.0, le=1.0)
+    score_threshold_fuzzy: float = Field(85.0, ge=0.0, le=100.0)
+    """On the scale of `rapidfuzz.fuzz.ratio`, 0..100."""
+    score_threshold_fuzzy_prefilter: float = Field(0.65, ge=0.0, le=1.0)
+    fuzzy_prefilter_top_k: int = Field(50, ge=1, le=1000)
+    guard: Literal["strict", "balanced", "off"] = "balanced"
+    """How sure the guard must be that two questions ask for the same thing; `off` trusts scores alone."""
+    metadata_filter_mode: Literal["strict", "soft"] = "strict"
+    metadata_filter_soft_penalty: float = Field(0.5, ge=0.0, le=1.0)
+    metadata_filter_overfetch: int = Field(10, ge=1, le=100)
+    feedback_incorrect_threshold: int | None = Field(None, ge=1)
+    feedback_boost_factor: float = Field(0.0, ge=0.0, le=1.0)
+    l1_cache_max_size: int = Field(1000, ge=0)
+    """Hits kept ready in memory; 0 turns the first tier off."""
+    embedding_timeout: float | None = Field(None, gt=0)
+    """Seconds an embedding may take."""
+
+    @model_validator(mode="after")
+    def _semantic_below_exact(self) -> Self:
+        if self.score_threshold_semantic >= self.score_threshold_exact:
+            raise ValueError(
+                f"score_threshold_semantic ({self.score_threshold_semantic}) must be below "
+                f"score_threshold_exact ({self.score_threshold_exact})"
+            )
+        return self
+
+
+class _Index(BaseSettings):
+    """The native index."""
+
+    hnsw_m: int = Field(16, ge=4, le=64)
+    hnsw_ef_construct: int = Field(100, ge=50, le=500)
+    enable_quantization: bool = True
+    quantization_type: Literal["scalar", "binary"] = "scalar"
+    quantization_rescore: bool = True
+    quantization_oversampling: float | None = Field(None, ge=1.0)
+    quantization_ignore: bool = False
+    quantization_always_ram: bool = True
+    on_disk: bool = False
+    index_tier: Literal["auto", "scan", "graph"] = "auto"
+    """Where vectors are searched: `auto` scans while that is faster than the graph."""
+
+
+class _Limits(BaseSettings):
+    """Sizes, files, times."""
+
+    path: Path | None = None
+    """Directory of the embedded store; None keeps everything in memory."""
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    """SQLite's `synchronous`: FULL survives a power cut, NORMAL any kill of the process."""
+    template_file: str | None = None
+    embedding_cache_path: str | None = None
+    allowed_file_dir: str | None = None
+    """When set, files are only read below this directory."""
+    max_file_size_mb: int = Field(100, ge=1, le=10_000)
+    max_question_length: int = Field(8192, ge=64, le=1_000_000)
+    validate_on_start: bool = True
+    default_ttl_seconds: int | None = Field(None, ge=1)
+    cleanup_interval_seconds: int | None = Field(None, ge=60)
+    batch_size: int = Field(100, ge=1, le=10_000)
+    batch_embed_concurrency: int = Field(1, ge=1, le=10)
+    collect_stats: bool = True
+    stats_max_latency_samples: int = Field(10_000, ge=100, le=1_000_000)
+    stats_persist_interval: int = Field(100, ge=1)
+
+
+class _Embedders(BaseSettings):
+    """Which embedder the command line builds."""
+
+    embedder_type: EmbedderType = "onnx"
+    collection: str = "default"
+    fastembed_model: str = "BAAI/bge-small-en-v1.5"
+    oai_compat_base_url: str = "http://localhost:11434/v1"
+    oai_compat_model: str = "nomic-embed-text"
+    oai_compat_api_key: SecretStr | None = None
+    mistral_api_key: SecretStr | None = None
+    mistral_model: str = "mistral-embed"
+    mistral_batch_size: int = Field(50, ge=1, le=512)
+
+
+class _Qdrant(BaseSettings):
+    qdrant_mode: Literal["memory", "docker", "cloud"] = "memory"
+    qdrant_host: str = "localhost"
+    qdrant_port: int = 6333
+    qdrant_url: str | None = None
+    qdrant_api_key: SecretStr | None = None
+
+
+class _Postgres(BaseSettings):
+    pg_dsn: SecretStr | None = None
+    pg_host: str = "localhost"
+    pg_port: int = 5432
+    pg_database: str = "medha"
+    pg_user: str = "postgres"
+    pg_password: SecretStr | None = None
+    pg_schema: str = "public"
+    pg_table_prefix: str = "medha"
+    pg_pool_min_size: int = Field(2, ge=1)
+    pg_pool_max_size: int = Field(10, ge=1)
+    vc_lists: list[int] = Field(default=[1000])
+    vc_residual_quantization: bool = True
+
+    @field_validator("pg_schema", "pg_table_prefix")
+    @classmethod
+    def _identifier(cls, value: str) -> str:
+        if not _IDENTIFIER.fullmatch(value):
+            raise ValueError(f"expected a plain SQL identifier of at most 63 characters, got {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _pool_sizes(self) -> Self:
+        if self.pg_pool_max_size < self.pg_pool_min_size:
+            raise ValueError(
+                f"pg_pool_max_size ({self.pg_pool_max_size}) must not be below "
+                f"pg_pool_min_size ({self.pg_pool_min_size})"
+            )
+        return self
+
+
+class _Weaviate(BaseSettings):
+    weaviate_mode: Literal["local", "cloud"] = "local"
+    weaviate_host: str = "localhost"
+    weaviate_http_port: int = 8080
+    weaviate_grpc_port: int = 50051
+    weaviate_http_secure: bool = False
+    weaviate_grpc_secure: bool = False
+    weaviate_cloud_url: str | None = None
+    weaviate_api_key: SecretStr | None = None
+    weaviate_collection_prefix: str = "Medha"
+
+
+class _Redis(BaseSettings):
+    redis_mode: Literal["standalone", "sentinel"] = "standalone"
+    redis_url: str | None = None
+    redis_host: str = "localhost"
+    redis_port: int = 6379
+    redis_db: int = 0
+    redis_username: str | None = None
+    redis_password: SecretStr | None = None
+    redis_ssl: bool = False
+    redis_ssl_certfile: str | None = None
+    redis_ssl_keyfile: str | None = None
+    redis_ssl_ca_certs: str | None = None
+    redis_sentinel_hosts: list[str] = Field(default=[])
+    redis_sentinel_master: str = "mymaster"
+    redis_key_prefix: str = "medha"
+    redis_index_algorithm: Literal["HNSW", "FLAT"] = "HNSW"
+    redis_hnsw_m: int = 16
+    redis_hnsw_ef_construction: int = 200
+    redis_hnsw_ef_runtime: int = 10
+    redis_socket_timeout: float = 5.0
+    redis_socket_connect_timeout: float = 5.0
+
+
+class _OtherEngines(BaseSettings):
+    chroma_mode: Literal["ephemeral", "persistent", "http"] = "ephemeral"
+    chroma_host: str = "localhost"
+    chroma_port: int = 8000
+    chroma_persist_path: str = "./chroma_data"
+    chroma_ssl: bool = False
+    chroma_auth_token: SecretStr | None = None
+    lancedb_uri: str = "./lancedb_data"
+    lancedb_table_prefix: str = "medha"
+    lancedb_metric: Literal["cosine", "l2", "dot"] = "cosine"
+    azure_search_endpoint: str = ""
+    azure_search_api_key: SecretStr | None = None
+    azure_search_api_version: str = "2024-05-01-preview"
+    azure_search_index_name: str = "medha"
+    azure_search_top_k_candidates: int = 50
+    es_hosts: list[str] = Field(default=["http://localhost:9200"])
+    es_api_key: SecretStr | None = None
+    es_username: str | None = None
+    es_password: SecretStr | None = None
+    es_index_prefix: str = "medha"
+    es_num_candidates: int = 100
+    es_timeout: float = 30.0
+
+
+class Settings(_Search, _Index, _Limits, _Embedders, _Qdrant, _Postgres, _Weaviate, _Redis, _OtherEngines):
+    """All settings of a cache.
+
+    A value comes from the first of: the argument, the environment variable
+    `MEDHA_<NAME>`, the line in a file `.env` of the working directory, the
+    default. `Settings(_env_file=None)` leaves `.env` unread. Unknown names are
+    ignored. A value out of range raises `pydantic.ValidationError`, a
+    `ValueError`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="MEDHA_", env_file=".env", env_file_encoding="utf-8", extra="ignore"
+    )
+
+    backend_type: BackendType = "native"

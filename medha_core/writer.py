@@ -1,0 +1,166 @@
+"""Storing: pairs are checked, embedded, written, and visible in L1 last."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from medha_core.embedding import EmbeddingStep
+from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
+from medha_core.metadata import validate_metadata
+from medha_core.native import question_key
+from medha_core.normalise import normalize_question, query_hash
+from medha_core.scope import entry_id, make_scope
+from medha_core.settings import Settings
+from medha_core.types import CacheEntry, CacheHit, MetadataValue, SearchStrategy
+
+Progress = Callable[[int, int], None]
+
+
+class _Unset:
+    """The default of `ttl`: `Settings.default_ttl_seconds` decides. None means for ever."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Any = _Unset()
+
+
+class Pair(NamedTuple):
+    """A checked question and query, ready to be embedded and stored."""
+
+    question: str
+    query: str
+    summary: str | None
+    template_id: str | None
+    metadata: dict[str, MetadataValue]
+
+
+def check_question(question: object, settings: Settings, label: str = "question") -> str:
+    """The question itself. Raises a typed error for what cannot be asked or stored."""
+    if not isinstance(question, str):
+        raise ArgumentTypeError(label, "str", question)
+    if not question.strip():
+        raise ArgumentValueError(label, "text that is not empty", question)
+    if len(question) > settings.max_question_length:
+        raise ArgumentValueError(
+            label, f"at most max_question_length ({settings.max_question_length}) characters", len(question)
+        )
+    return check_text(question, label)
+
+
+def check_text(text: object, label: str) -> str:
+    """`text`, if it is text that can be stored and hashed."""
+    if not isinstance(text, str):
+        raise ArgumentTypeError(label, "str", text)
+    if "\x00" in text:
+        raise ArgumentValueError(label, "text without NUL characters", text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentValueError(label, "text without lone surrogates", text) from None
+    return text
+
+
+def check_pair(item: Mapping[str, Any], settings: Settings, label: str = "") -> Pair:
+    """The pair in a mapping with question, generated_query and optional fields."""
+    if not isinstance(item, Mapping):
+        raise ArgumentTypeError(label or "entry", "a mapping with question and generated_query", item)
+    prefix = f"{label}." if label else ""
+    for key in ("question", "generated_query"):
+        if key not in item:
+            raise ArgumentValueError(label or "entry", f"a key {key!r}", sorted(map(str, item)))
+    query = check_text(item["generated_query"], f"{prefix}generated_query")
+    if not query.strip():
+        raise ArgumentValueError(f"{prefix}generated_query", "text that is not empty", query)
+    optional = [
+        None if item.get(key) is None else check_text(item[key], f"{prefix}{key}")
+        for key in ("response_summary", "template_id")
+    ]
+    return Pair(
+        check_question(item["question"], settings, f"{prefix}question"),
+        query,
+        *optional,
+        validate_metadata(item.get("metadata"), label=f"{prefix}metadata"),
+    )
+
+
+class Writer:
+    """Stores pairs in a collection. One path for one pair and for many."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        l1: L1CacheBackend,
+        store: VectorStorageBackend,
+        embedding: EmbeddingStep,
+    ):
+        self._settings = settings
+        self._l1 = l1
+        self._store = store
+        self._embedding = embedding
+
+    async def write(self, collection: str, pairs: Sequence[Pair], ttl: int | None) -> int:
+        """Embed and store pairs; when this returns they are durable and can be found.
+
+        A pair whose question and metadata are stored already replaces it.
+        """
+        vectors = await self._embedding.vectors([pair.question for pair in pairs], is_document=True)
+        expires = self._expiry(ttl)
+        entries = [
+            self._entry(collection, pair, vector, expires)
+            for pair, vector in zip(pairs, vectors, strict=True)
+        ]
+        generation = self._l1.advance()
+        await self._store.upsert(collection, entries)
+        await self._l1.invalidate_entries([entry.id for entry in entries])
+        for pair, entry in zip(pairs, entries, strict=True):
+            await self._show(collection, pair, entry, generation + len(entries))
+        return len(entries)
+
+    def _expiry(self, ttl: int | None) -> datetime | None:
+        seconds = self._settings.default_ttl_seconds if ttl is UNSET else ttl
+        if seconds is None:
+            return None
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise ArgumentTypeError("ttl", "seconds as a number, or None", seconds)
+        if not 0 < seconds < 10**10:
+            raise ArgumentValueError("ttl", "a positive number of seconds", seconds)
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+
+    def _entry(self, collection: str, pair: Pair, vector: np.ndarray, expires: datetime | None) -> CacheEntry:
+        return CacheEntry(
+            id=entry_id(collection, pair.question, pair.metadata),
+            vector=vector if self._store.local else vector.tolist(),
+            original_question=pair.question,
+            normalized_question=normalize_question(pair.question),
+            generated_query=pair.query,
+            query_hash=query_hash(pair.query),
+            response_summary=pair.summary,
+            template_id=pair.template_id,
+            expires_at=expires,
+            metadata=pair.metadata,
+        )
+
+    async def _show(self, collection: str, pair: Pair, entry: CacheEntry, generation: int) -> None:
+        """Put the new entry in L1 under its own scope, unless another writer came between.
+
+        `generation` is what this writer's own steps lead to; any other number means
+        that the row may have changed again since it was written here.
+        """
+        hit = CacheHit(
+            generated_query=entry.generated_query,
+            response_summary=entry.response_summary,
+            confidence=1.0,
+            strategy=SearchStrategy.L1_CACHE,
+            template_used=entry.template_id,
+            expires_at=entry.expires_at,
+            metadata=entry.metadata,
+            entry_id=entry.id,
+            similarity=1.0,
+        )
+        key = question_key(make_scope(collection, pair.metadata).key, pair.question)
+        await self._l1.refill(key.hex(), hit, generation)

@@ -1,0 +1,41 @@
+"""Fixtures shared by all tests."""
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: examples have no time limit.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
+
+CORES = {"extension": "medha_core._core", "twin": "medha_core._twin"}
+if os.environ.get("MEDHA_NO_EXTENSION") == "1":
+    del CORES["extension"]
+
+
+@pytest.fixture(params=CORES, scope="session")
+def core(request: pytest.FixtureRequest) -> ModuleType:
+    """The native core and its Python twin, one after the other; a missing extension is a failure."""
+    return importlib.import_module(CORES[request.param])
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder with pyproject.toml, which is not where the tested package comes from under tox."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def require() -> Callable[[object, str], None]:
+    """`require(condition, reason)` skips a test whose prerequisite is missing; with CI=true it fails."""
+
+    def check(condition: object, reason: str) -> None:
+        if not condition:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+
+    return check

@@ -1,0 +1,429 @@
+"""The command `medha`, run as its users run it: in a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import medha_core
+from medha_core import demo
+
+PACKAGE_PARENT = Path(medha_core.__file__).parents[1]
+PROJECT = Path(__file__).parents[1]
+
+
+class Result:
+    """Exit code and what was printed."""
+
+    def __init__(self, finished):
+        self.code = finished.returncode
+        self.out = finished.stdout
+        self.err = finished.stderr
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    @property
+    def error_line(self):
+        """The one line an error must be."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture
+def medha(tmp_path):
+    def run(*arguments, **environment):
+        finished = subprocess.run(
+            [sys.executable, "-m", "medha_core.cli", *map(str, arguments)],
+            cwd=tmp_path,
+            env=_environment(environment),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+        )
+        return Result(finished)
+
+    return run
+
+
+def _environment(extra):
+    """This process's environment without settings of ours, finding the package from any folder."""
+    ours = ("MEDHA_MODEL_DIR", "MEDHA_NO_EXTENSION")
+    kept = {
+        name: value for name, value in os.environ.items() if name in ours or not name.startswith("MEDHA_")
+    }
+    return kept | {"PYTHONPATH": str(PACKAGE_PARENT), "PYTHONUTF8": "1"} | extra
+
+
+@pytest.fixture
+def entries(tmp_path):
+    """A file with three entries."""
+    rows = [
+        {"question": "How many customers do we have?", "generated_query": "SELECT COUNT(*) FROM customers"},
+        {"question": "List the cities in Łódź county", "generated_query": "SELECT name FROM cities -- Łódź"},
+        {"question": "What did order 42 cost?", "generated_query": "SELECT total FROM orders WHERE id = 42"},
+    ]
+    path = tmp_path / "entries.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+# What the command itself says
+
+
+def test_version(medha):
+    result = medha("--version")
+    assert (result.code, result.out) == (0, f"medha-core {medha_core.__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_help_names_every_command(medha, arguments):
+    result = medha(*arguments)
+    assert result.code == 0
+    for name in ("demo", "warm", "search", "doctor", "models"):
+        assert name in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("serach", "x"), "serach"),
+        (("search",), "question"),
+        (("search", "x", "--nonsense"), "--nonsense"),
+        (("warm", "x", "--batch-size", "many"), "--batch-size"),
+        (("models", "polish"), "polish"),
+    ],
+)
+def test_a_bad_command_line_is_one_line_and_code_2(medha, arguments, named):
+    result = medha(*arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert named in result.error_line.lower()
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_without_the_extra_one_sentence_names_it(tmp_path, package):
+    blocked = (
+        f"import sys; sys.modules[{package!r}] = None; from medha_core.cli import main; sys.exit(main())"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", blocked],
+        env=_environment({}),
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert finished.returncode == 2
+    assert "medha-core[cli]" in Result(finished).error_line
+
+
+# warm and search
+
+
+def test_what_one_process_warms_another_finds(medha, entries, tmp_path):
+    cache = tmp_path / "cache"
+    warmed = medha("warm", entries, "--path", cache, "--model", "hashing")
+    assert (warmed.code, warmed.out, warmed.err) == (0, "3 entries stored in collection 'default'\n", "")
+
+    found = medha("search", "How many customers do we have?", "--path", cache, "--model", "hashing")
+    assert (found.code, found.out) == (0, "SELECT COUNT(*) FROM customers\n")
+    assert "exact_match" in found.error_line
+
+
+def test_the_environment_names_the_directory_too(medha, entries, tmp_path):
+    place = {"MEDHA_PATH": str(tmp_path / "cache"), "MEDHA_EMBEDDER_TYPE": "hashing"}
+    assert medha("warm", entries, **place).code == 0
+    assert medha("search", "What did order 42 cost?", **place).out.endswith("id = 42\n")
+
+
+def test_collections_are_apart(medha, entries, tmp_path):
+    here = ("--path", tmp_path / "cache", "--model", "hashing")
+    assert medha("warm", entries, "--collection", "Shop A", *here).code == 0
+    assert medha("search", "What did order 42 cost?", "--collection", "Shop A", *here).code == 0
+    assert medha("search", "What did order 42 cost?", "--collection", "shop a", *here).code == 1
+
+
+def test_a_miss_is_code_1_and_an_empty_standard_output(medha, entries):
+    result = medha("search", "What did order 43 cost?", "--warm", entries, "--model", "hashing")
+    assert (result.code, result.out) == (1, "")
+    assert "no stored question matches" in result.error_line
+
+
+def test_an_empty_cache_says_so(medha):
+    result = medha("search", "anything", "--model", "hashing")
+    assert result.code == 1
+    assert "the cache is empty" in result.err
+
+
+def test_search_as_json(medha, entries):
+    result = medha(
+        "search", "List the cities in Łódź county", "--warm", entries, "--model", "hashing", "--json"
+    )
+    assert result.code == 0
+    assert result.json["hit"] is True
+    assert result.json["strategy"] == "l1_cache"
+    assert result.json["generated_query"] == "SELECT name FROM cities -- Łódź"
+    assert result.json["confidence"] == pytest.approx(1.0, abs=0.01)
+    assert result.json["milliseconds"] > 0
+
+
+def test_a_miss_as_json(medha, entries):
+    result = medha("search", "What did order 43 cost?", "--warm", entries, "--model", "hashing", "--json")
+    assert result.code == 1
+    assert result.json["hit"] is False
+    assert result.json["strategy"] == "no_match"
+
+
+def test_explain_shows_the_steps_and_the_refused_neighbour(medha, entries):
+    asked = ("search", "What did order 43 cost?", "--warm", entries, "--model", "hashing", "--explain")
+    text = medha(*asked)
+    assert text.code == 1
+    assert "What did order 42 cost?" in text.out
+    seen = medha(*asked, "--json").json["explanation"]
+    questions = [candidate["question"] for step in seen["steps"] for candidate in step["candidates"]]
+    assert "What did order 42 cost?" in questions
+
+
+def test_warm_as_json_and_a_json_array(medha, entries, tmp_path):
+    rows = [json.loads(line) for line in entries.read_text(encoding="utf-8").splitlines()]
+    array = tmp_path / "entries.json"
+    array.write_text(json.dumps(rows), encoding="utf-8")
+    result = medha("warm", array, "--model", "hashing", "--collection", "c", "--json")
+    assert result.code == 0
+    assert result.json == {"stored": 3, "file": str(array), "collection": "c"}
+
+
+def test_warming_memory_says_that_nothing_is_kept(medha, entries):
+    result = medha("warm", entries, "--model", "hashing")
+    assert result.code == 0
+    assert "--path" in result.error_line
+
+
+# Bad input: one line on standard error, code 2
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('{"question": "a", "generated_query": "b"}\n{"question": "c", \n', "line 2"),
+        ('{"question": "a", "generated_query": "b"}\n\n[1, 2]\n', "line 3"),
+        ('[{"question": "a", "generated_query": "b"},\n {]', "line 2"),
+        ('{"question": "a"}\n', "generated_query"),
+    ],
+)
+def test_a_malformed_file_is_named_with_its_line(medha, tmp_path, content, named):
+    path = tmp_path / "broken.jsonl"
+    path.write_text(content, encoding="utf-8")
+    result = medha("warm", path, "--model", "hashing")
+    assert (result.code, result.out) == (2, "")
+    assert named in result.error_line
+
+
+def test_a_missing_file(medha):
+    result = medha("warm", "nowhere.jsonl", "--model", "hashing")
+    assert result.code == 2
+    assert "nowhere.jsonl" in result.error_line
+
+
+@pytest.mark.parametrize("question", ["", "   ", "x" * 9000])
+def test_a_question_that_cannot_be_asked(medha, entries, question):
+    result = medha("search", question, "--warm", entries, "--model", "hashing")
+    assert (result.code, result.out) == (2, "")
+    assert "question" in result.error_line
+
+
+def test_a_question_that_cannot_be_asked_as_json(medha, entries):
+    result = medha("search", " ", "--warm", entries, "--model", "hashing", "--json")
+    assert result.code == 2
+    assert result.json["strategy"] == "error"
+    assert result.json["error"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="arguments are UTF-16 there")
+def test_a_question_in_no_encoding(medha, entries):
+    result = medha(
+        "search",
+        b"caf\xe9 orders".decode("utf-8", "surrogateescape"),
+        "--warm",
+        entries,
+        "--model",
+        "hashing",
+    )
+    assert result.code in (1, 2)
+    assert "Traceback" not in result.err
+
+
+def test_a_bad_setting_is_named(medha):
+    result = medha("search", "x", "--model", "hashing", MEDHA_SCORE_THRESHOLD_EXACT="7")
+    assert result.code == 2
+    assert "score_threshold_exact" in result.error_line
+
+
+def test_an_embedder_the_command_line_does_not_build(medha):
+    result = medha("search", "x", MEDHA_EMBEDDER_TYPE="openai")
+    assert result.code == 2
+    assert "openai" in result.error_line
+
+
+def test_a_path_that_is_a_file(medha, entries):
+    result = medha("search", "x", "--path", entries, "--model", "hashing")
+    assert result.code == 2
+    assert str(entries) in result.error_line
+
+
+def test_a_path_that_is_not_there_is_not_made(medha, tmp_path):
+    result = medha("search", "x", "--path", tmp_path / "none", "--model", "hashing")
+    assert result.code == 2
+    assert "medha warm FILE" in result.error_line
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_model_nobody_knows(medha):
+    result = medha("search", "x", "--model", "no-such-model")
+    assert result.code == 2
+    assert "no-such-model" in result.error_line
+
+
+# Terminals
+
+
+def test_nothing_but_the_answer_goes_into_a_pipe(medha, entries, tmp_path):
+    warmed = medha("warm", entries, "--path", tmp_path / "cache", "--model", "hashing", FORCE_COLOR="1")
+    assert warmed.err == ""
+    assert "\x1b" not in warmed.out
+
+
+@pytest.fixture
+def on_terminal(tmp_path):
+    """Runs a command on a terminal of its own; what it showed there."""
+    pty = pytest.importorskip("pty")
+
+    def run(*arguments, **environment):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "medha_core.cli", *map(str, arguments)],
+            cwd=tmp_path,
+            env=_environment({"TERM": "xterm-256color"} | environment),
+            stdout=theirs,
+            stderr=theirs,
+        ):
+            os.close(theirs)
+            shown = b"".join(_read_all(ours))
+        os.close(ours)
+        return shown.decode("utf-8")
+
+    return run
+
+
+def _read_all(descriptor):
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # how Linux tells the end of a terminal
+            return
+        if not part:
+            return
+        yield part
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+
+
+def test_a_terminal_shows_progress(on_terminal, entries):
+    assert "storing entries.jsonl" in on_terminal("warm", entries, "--model", "hashing")
+
+
+def test_a_terminal_shows_colours_unless_told_not_to(on_terminal):
+    assert COLOUR.search(on_terminal("demo"))
+    assert not COLOUR.search(on_terminal("demo", NO_COLOR="1"))
+
+
+# doctor
+
+
+def test_doctor_examines_the_machine(medha):
+    result = medha("doctor", "--json")
+    assert result.code == 0
+    report = result.json
+    assert report["medha_core"] == medha_core.__version__
+    assert report["python"].endswith(".".join(map(str, sys.version_info[:3])))
+    assert report["simd"]["running"] in report["simd"]["available"]
+    assert report["self_test"] == {"passed": True, "problem": None}
+
+
+def test_doctor_as_text(medha):
+    result = medha("doctor")
+    assert result.code == 0
+    assert re.search(r"^self-test +passed$", result.out, re.MULTILINE)
+    assert re.search(r"^simd +\w+ runs", result.out, re.MULTILINE)
+
+
+def test_doctor_reports_a_bad_setting_and_goes_on(medha):
+    result = medha("doctor", "--json", MEDHA_BATCH_SIZE="0")
+    assert result.code == 2
+    assert "batch_size" in result.json["settings"]["problem"]
+    assert result.json["self_test"]["passed"]
+
+
+def test_doctor_tells_an_absent_model(medha, tmp_path):
+    result = medha("doctor", MEDHA_MODEL_DIR=str(tmp_path / "none"))
+    assert result.code == 0
+    assert "medha models pull" in result.out
+
+
+def test_doctor_knows_the_extras_of_the_package():
+    from medha_core.cli.doctor import OPTIONAL
+
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {
+        extra: tuple(re.match(r"[\w-]+", requirement)[0] for requirement in requirements)
+        for extra, requirements in declared["optional-dependencies"].items()
+        if extra not in ("all", "test", "dev")
+    }
+    assert wanted == OPTIONAL
+
+
+# The model
+
+
+def test_models(medha):
+    assert medha("models", "pull").code == 0
+    listed = medha("models", "list", "--json").json["models"]
+    assert {model["name"]: model["present"] for model in listed}["all-MiniLM-L6-v2"] is True
+    assert medha("models", "verify").code == 0
+    assert Path(medha("models", "path").out.strip()).is_dir()
+
+
+def test_a_model_that_is_not_there_cannot_be_verified(medha, tmp_path):
+    result = medha("models", "verify", MEDHA_MODEL_DIR=str(tmp_path / "none"))
+    assert result.code == 2
+    assert "medha models pull" in result.error_line
+
+
+def test_the_demonstration_runs_whole(medha):
+    result = medha("demo")
+    assert result.code == 0, result.out
+    assert f"{len(demo.pairs())} questions stored, 25 asked" in result.out
+    assert "20 hits with the right query, 0 wrong answers, 5 honest misses, 0 unanswered" in result.out
+
+
+def test_the_demonstration_as_json_runs_each_query(medha):
+    report = medha("demo", "--json").json
+    assert report["as_expected"] is True
+    by_question = {answer["question"]: answer for answer in report["answers"]}
+    assert by_question["What is the total number of customers we have?"]["first_row"] == [48]
+    assert by_question["What was our total revenue in 2022?"]["first_row"] is None
+
+
+def test_search_with_the_real_model(medha):
+    with demo.pairs_file() as sample:
+        result = medha("search", "What is the highest refund we have ever paid?", "--warm", sample)
+    assert result.out == "SELECT MAX(refund) FROM returns\n"

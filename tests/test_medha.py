@@ -1,0 +1,350 @@
+"""What a user of the facade sees."""
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from medha_core import (
+    CacheHit,
+    CallableEmbedder,
+    HashingEmbedder,
+    InMemoryL1Cache,
+    Medha,
+    NativeBackend,
+    SearchStrategy,
+    Settings,
+)
+
+COUNT = "SELECT count(*) FROM users"
+
+
+def make(name="shop", *, embedder=None, backend=None, l1=None, **settings):
+    settings = Settings(_env_file=None, **settings)
+    return Medha(name, embedder or HashingEmbedder(), backend=backend, settings=settings, l1_backend=l1)
+
+
+@pytest.fixture
+async def cache():
+    async with make() as cache:
+        yield cache
+
+
+class Meaning:
+    """Vectors chosen by the test: texts given the same angle mean the same."""
+
+    def __init__(self, **angles):
+        self.angles = angles
+        self.calls = []
+
+    def __call__(self, texts):
+        self.calls.append(list(texts))
+        return [self.angles.get(text.replace(" ", "_"), [0.0, 0.0, 1.0]) for text in texts]
+
+    def embedder(self):
+        return CallableEmbedder(self, 3, "meaning", batch=True)
+
+
+async def test_a_stored_question_is_answered(cache):
+    assert await cache.store("How many users are there?", COUNT) is True
+    hit = await cache.search("how many users are there")
+    assert hit
+    assert hit.generated_query == COUNT
+    assert hit.strategy is SearchStrategy.L1_CACHE
+    assert hit.confidence == 1.0
+
+
+async def test_an_unknown_question_is_a_miss(cache):
+    await cache.store("How many users are there?", COUNT)
+    hit = await cache.search("Which city sold most umbrellas in May?")
+    assert not hit
+    assert hit == CacheHit()
+    assert hit.strategy is SearchStrategy.NO_MATCH
+
+
+async def test_exact_text_is_found_after_l1_is_cleared_and_runs_no_model():
+    meaning = Meaning(how_many_users=[1.0, 0.0, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("how many users", COUNT)
+        await cache.clear_caches()
+        meaning.calls.clear()
+        hit = await cache.search("How many users?")
+    assert hit.strategy is SearchStrategy.EXACT_MATCH
+    assert (hit.generated_query, hit.confidence, hit.similarity) == (COUNT, 1.0, 1.0)
+    assert meaning.calls == []
+
+
+@pytest.mark.parametrize(
+    ("cosine", "strategy", "confidence"),
+    [
+        (0.995, SearchStrategy.EXACT_MATCH, 0.995),
+        (0.90, SearchStrategy.SEMANTIC_MATCH, 0.81),
+        (0.70, SearchStrategy.NO_MATCH, 0.0),
+    ],
+)
+async def test_the_score_decides_the_tier(cosine, strategy, confidence):
+    meaning = Meaning(total_users=[1.0, 0.0, 0.0], everybody_counted=[cosine, (1 - cosine**2) ** 0.5, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("total users", COUNT)
+        hit = await cache.search("everybody counted")
+    assert hit.strategy is strategy
+    assert hit.confidence == pytest.approx(confidence, abs=1e-5)
+    if hit:
+        assert hit.similarity == pytest.approx(cosine, abs=1e-5)
+        assert hit.entry_id
+
+
+async def test_a_typo_is_found_by_the_fuzzy_tier():
+    meaning = Meaning(total_users_by_month=[1.0, 0.0, 0.0], total_usrs_by_month=[0.7, 0.714143, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("total users by month", COUNT)
+        hit = await cache.search("total usrs by month")
+    assert hit.strategy is SearchStrategy.FUZZY_MATCH
+    assert 0.85 <= hit.confidence <= 1.0
+
+
+async def test_a_semantic_hit_is_ready_in_l1_the_next_time():
+    meaning = Meaning(total_users=[1.0, 0.0, 0.0], count_of_people=[0.9, 0.43589, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("total users", COUNT)
+        first = await cache.search("count of people")
+        again = await cache.search("count of people")
+        peeked = cache.peek("Count of   people?")
+    assert first.strategy is SearchStrategy.SEMANTIC_MATCH
+    assert again.strategy is SearchStrategy.L1_CACHE
+    assert again.generated_query == peeked.generated_query == COUNT
+    assert again.entry_id == first.entry_id
+
+
+async def test_an_l1_hit_needs_no_embedder():
+    meaning = Meaning(total_users=[1.0, 0.0, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("total users", COUNT)
+        meaning.angles = None  # from now on every embedding raises
+        assert (await cache.search("total users")).generated_query == COUNT
+        failed = await cache.search("something else")
+    assert failed.strategy is SearchStrategy.ERROR
+    assert failed.error
+    assert not failed
+
+
+async def test_a_corrected_query_replaces_the_old_one(cache):
+    await cache.store("How many users?", "SELECT 1")
+    await cache.store("how many users", COUNT)
+    await cache.clear_caches()
+    assert (await cache.search("How many users?")).generated_query == COUNT
+    assert (await cache.stats()).backend_count == 1
+
+
+async def test_a_paraphrase_in_l1_follows_the_replaced_query():
+    meaning = Meaning(total_users=[1.0, 0.0, 0.0], count_of_people=[0.9, 0.43589, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("total users", "SELECT 1")
+        await cache.search("count of people")
+        await cache.store("total users", COUNT)
+        assert (await cache.search("count of people")).generated_query == COUNT
+
+
+async def test_collections_are_apart_even_with_one_l1():
+    l1, backend = InMemoryL1Cache(), NativeBackend()
+    async with make("acme-eu", backend=backend, l1=l1) as eu, make("acme_eu", backend=backend, l1=l1) as us:
+        await eu.store("How many users?", "SELECT 'eu'")
+        assert not await us.search("How many users?")
+        assert not await eu.search("How many users?", collection_name="acme_eu")
+        await us.store("How many users?", "SELECT 'us'")
+        assert (await eu.search("How many users?")).generated_query == "SELECT 'eu'"
+        assert (await us.search_batch(["How many users?"]))[0].generated_query == "SELECT 'us'"
+        batch = await eu.search_batch(["How many users?"], collection_name="acme_eu")
+        assert batch[0].generated_query == "SELECT 'us'"
+
+
+async def test_scoped_entries_are_seen_only_through_their_filter(cache):
+    await cache.store("How many users?", "SELECT 'a'", metadata={"tenant": "a"})
+    assert not await cache.search("How many users?")
+    assert (await cache.search("How many users?", filters={"tenant": "a"})).generated_query == "SELECT 'a'"
+    assert not await cache.search("How many users?", filters={"tenant": "b"})
+    await cache.clear_caches()
+    assert not await cache.search("How many users?")
+    hit = await cache.search("How many users?", include_scoped=True)
+    assert hit.generated_query == "SELECT 'a'"
+    assert hit.metadata == {"tenant": "a"}
+
+
+async def test_the_metadata_of_a_hit_cannot_be_changed(cache):
+    await cache.store("How many users?", COUNT, metadata={"tenant": "a"})
+    hit = await cache.search("How many users?", filters={"tenant": "a"})
+    with pytest.raises(TypeError, match="cannot be changed"):
+        hit.metadata["tenant"] = "b"
+
+
+async def test_many_tenants_with_the_same_question_get_their_own_row(cache):
+    await cache.store_many(
+        [
+            {"question": "How many users?", "generated_query": f"SELECT {i}", "metadata": {"tenant": i}}
+            for i in range(600)
+        ]
+    )
+    await cache.clear_caches()
+    for tenant in (0, 299, 599):
+        hit = await cache.search("How many users?", filters={"tenant": tenant})
+        assert hit.generated_query == f"SELECT {tenant}"
+        assert hit.strategy is SearchStrategy.EXACT_MATCH
+
+
+async def test_soft_filters_lower_the_score_of_what_does_not_match():
+    meaning = Meaning(total_users=[1.0, 0.0, 0.0], everybody=[0.999, 0.0447, 0.0])
+    async with make(
+        embedder=meaning.embedder(), metadata_filter_mode="soft", metadata_filter_soft_penalty=0.9
+    ) as cache:
+        await cache.store("total users", COUNT, metadata={"region": "north"})
+        hit = await cache.search("everybody", filters={"region": "south"})
+    assert hit.strategy is SearchStrategy.SEMANTIC_MATCH
+    assert hit.similarity == pytest.approx(0.899, abs=1e-3)
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_expiry_holds_in_l1_and_in_the_store(many):
+    now = datetime.now(UTC)
+    clock = [now.timestamp()]
+    backend = NativeBackend(clock=lambda: clock[0])
+    l1 = InMemoryL1Cache(clock=lambda: clock[0])
+    async with make(backend=backend, l1=l1, default_ttl_seconds=60) as cache:
+        if many:
+            await cache.store_many([{"question": "How many users?", "generated_query": COUNT}])
+        else:
+            await cache.store("How many users?", COUNT)
+        await cache.store("How many orders?", "SELECT 2", ttl=None)
+        assert await cache.search("How many users?")
+        clock[0] = (now + timedelta(seconds=61)).timestamp()
+        assert not await cache.search("How many users?")
+        await cache.clear_caches()
+        assert not await cache.search("How many users?")
+        assert await cache.search("How many orders?")
+
+
+async def test_the_guard_refuses_other_values_at_any_score():
+    stored = "top 5 customers in 2023"
+    asked = ["top 10 customers in 2023", "top 5 customers in 2024", "top five customers not in 2023"]
+    meaning = Meaning(**{text.replace(" ", "_"): [1.0, 0.0, 0.0] for text in [stored, *asked]})
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store(stored, "SELECT 5")
+        for question in asked:
+            assert not await cache.search(question), question
+    async with make(embedder=meaning.embedder(), guard="off") as cache:
+        await cache.store(stored, "SELECT 5")
+        assert await cache.search(asked[0])
+
+
+async def test_explain_shows_every_tier_and_the_verdicts():
+    meaning = Meaning(top_5_customers=[1.0, 0.0, 0.0], top_10_customers=[0.95, 0.31225, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("top 5 customers", "SELECT 5")
+        miss = await cache.search("top 10 customers", explain=True)
+        hit = await cache.search("top 5 customers", explain=True)
+    names = [step.name for step in miss.explanation.steps]
+    assert names == ["l1", "template", "text", "embedding", "index", "exact", "semantic", "fuzzy"]
+    assert all(step.microseconds > 0 for step in miss.explanation.steps)
+    semantic = miss.explanation.steps[6]
+    assert [seen.question for seen in semantic.candidates] == ["top 5 customers"]
+    assert semantic.candidates[0].verdict != "accepted"
+    assert "top 5 customers" in str(miss.explanation)
+    assert hit.strategy is SearchStrategy.L1_CACHE
+    assert [step.outcome for step in hit.explanation.steps] == ["hit"]
+    assert hit.explanation.as_dict()["steps"][0]["name"] == "l1"
+
+
+async def test_batches_keep_the_order_and_say_what_is_wrong_with_each(cache):
+    await cache.store("How many users?", COUNT)
+    hits = await cache.search_batch(["nothing like it", "How many users?", "", 7, "x" * 9000])
+    assert [hit.strategy.value for hit in hits] == ["no_match", "l1_cache", "error", "error", "error"]
+    assert "question" in hits[3].error
+    assert (await cache.stats()).total_requests == 5
+
+
+async def test_store_many_reports_progress_and_names_the_faulty_entry(cache):
+    seen = []
+    entries = [{"question": f"How many of kind {i}?", "generated_query": f"SELECT {i}"} for i in range(7)]
+    stored = await cache.store_many(entries, batch_size=3, on_progress=lambda *done: seen.append(done))
+    assert stored == 7
+    assert seen == [(3, 7), (6, 7), (7, 7)]
+    with pytest.raises(ValueError, match=r"entries\[1\]"):
+        await cache.store_many([entries[0], {"question": "no query"}])
+    assert (await cache.stats()).backend_count == 7
+
+
+async def test_stats_count_by_strategy(cache):
+    await cache.store("How many users?", COUNT)
+    await cache.search("How many users?")
+    await cache.search("Which city sold most umbrellas?")
+    await cache.search("")
+    stats = await cache.stats()
+    assert (stats.total_requests, stats.total_hits, stats.total_misses, stats.total_errors) == (3, 1, 1, 1)
+    assert stats.by_strategy["l1_cache"].count == 1
+    assert stats.p99_latency_ms >= stats.p50_latency_ms > 0
+    assert "3 requests" in str(stats)
+    await cache.clear_caches()
+    assert (await cache.stats()).total_requests == 0
+
+
+async def test_l1_can_be_turned_off():
+    async with make(l1_cache_max_size=0) as cache:
+        await cache.store("How many users?", COUNT)
+        assert cache.peek("How many users?") is None
+        assert (await cache.search("How many users?")).strategy is SearchStrategy.EXACT_MATCH
+
+
+def test_sync_methods_from_eight_threads():
+    cache = make()
+    cache.start_sync()
+    cache.store_sync("How many users?", COUNT)
+    failures = []
+
+    def ask(number):
+        for i in range(60):
+            cache.store_sync(f"How many users of kind {number} {i}?", f"SELECT {number}, {i}")
+            hit = cache.search_sync(f"How many users of kind {number} {i}?")
+            if hit.generated_query != f"SELECT {number}, {i}":
+                failures.append(hit)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    cache.close_sync()
+    assert failures == []
+
+
+async def test_sync_methods_inside_a_running_loop(cache):
+    await cache.store("How many users?", COUNT)
+    await cache.clear_caches()
+    assert cache.search_sync("How many users?").generated_query == COUNT
+
+
+async def test_a_search_that_is_slow_cannot_bring_back_a_replaced_query():
+    gate = asyncio.Event()
+
+    async def vectors(texts):
+        if texts == ["slow question"]:
+            await gate.wait()
+        return [[1.0, 0.0] for _ in texts]
+
+    async with make(embedder=CallableEmbedder(vectors, 2, "gate", batch=True), guard="off") as cache:
+        await cache.store("stored question", "SELECT 'old'")
+        search = asyncio.create_task(cache.search("slow question"))
+        await asyncio.sleep(0.01)
+        await cache.store("stored question", "SELECT 'new'")
+        gate.set()
+        await search
+        assert (await cache.search("slow question")).generated_query == "SELECT 'new'"
+
+
+async def test_rows_on_disk_outlive_the_object(tmp_path):
+    async with make(path=tmp_path / "cache") as cache:
+        await cache.store("How many users are there?", COUNT, metadata={"tenant": "a"})
+        await cache.store("How many orders are there?", "SELECT 2")
+    async with make(path=tmp_path / "cache") as cache:
+        assert (await cache.search("How many orders are there?")).generated_query == "SELECT 2"
+        scoped = await cache.search("How many users are there", filters={"tenant": "a"})
+        assert scoped.generated_query == COUNT
