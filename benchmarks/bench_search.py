@@ -62,7 +62,7 @@ class Filled:
         far = unit(rng.standard_normal((ASKED, DIMENSION)))
         self.embedder = Given()
         self.questions = [words(i, "sales") for i in range(size)]
-        self.hits = [f"{question} please" for question in self.questions[:ASKED]]
+        self.hits = [f"the {question}" for question in self.questions[:ASKED]]
         self.misses = [words(i, "stock") for i in range(ASKED)]
         self.embedder.vectors = dict(zip([*self.hits, *self.misses], [*near, *far], strict=True))
         self.cache = Medha("c", self.embedder, NativeBackend(), Settings(_env_file=None, guard="off"))

@@ -7,22 +7,29 @@ The embedder is shared by all caches of a run, so each text is embedded once.
 from functools import cache
 from typing import Any
 
-from medha_core import Medha, OnnxEmbedder, Settings
-from medha_core.embedding import EmbeddingStep
+import numpy as np
+
+from medha_core import CallableEmbedder, Medha, OnnxEmbedder, Settings
 
 
 @cache
-def _embedding() -> EmbeddingStep:
-    return EmbeddingStep(OnnxEmbedder(), cache_size=100_000)
+def _embedder() -> CallableEmbedder:
+    model = OnnxEmbedder()
+    known: dict[str, np.ndarray] = {}
+
+    def vectors(texts: list[str]) -> list[np.ndarray]:
+        unknown = [text for text in texts if text not in known]
+        known.update(zip(unknown, model.embed_array(unknown) if unknown else [], strict=True))
+        return [known[text] for text in texts]
+
+    return CallableEmbedder(vectors, model.dimension, model.model_name, batch=True)
 
 
 class Cache:
     """One scope's cache, driven by synchronous calls."""
 
     def __init__(self, scope: str):
-        shared = _embedding()
-        self._medha = Medha(f"scope:{scope}", shared.embedder, settings=Settings(_env_file=None))
-        self._medha._embedding = self._medha._waterfall._embedding = self._medha._writer._embedding = shared
+        self._medha = Medha(f"scope:{scope}", _embedder(), settings=Settings(_env_file=None))
         self._medha.start_sync()
 
     def search(self, question: str) -> tuple[str | None, dict[str, Any]]:

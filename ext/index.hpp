@@ -178,10 +178,10 @@ class Index {
     size_t join(size_t limit, size_t threads) {
         std::lock_guard<std::mutex> one_at_a_time(joining_);
         if (!worth_joining()) return 0;
-        std::vector<Graph::Place> places(std::max<size_t>(threads, 1));
+        std::vector<Graph::Place> places(threads > 1 ? kJoinedPerThread * threads : 1);
         size_t joined = 0;
         while (joined < limit) {
-            size_t n = join_some(places, limit - joined);
+            size_t n = join_some(places, limit - joined, threads);
             if (n == 0) break;
             joined += n;
         }
@@ -213,6 +213,8 @@ class Index {
     }
 
   private:
+    static constexpr size_t kJoinedPerThread = 16;
+
     Rows rows_;
     std::unique_ptr<Space> space_;
     Graph graph_;
@@ -312,7 +314,7 @@ class Index {
     }
 
     // Joins one slot for each place at most, and returns how many.
-    size_t join_some(std::vector<Graph::Place>& places, size_t limit) {
+    size_t join_some(std::vector<Graph::Place>& places, size_t limit, size_t threads) {
         size_t first, n;
         uint64_t seen;
         make_graph_room(places.size());
@@ -320,21 +322,24 @@ class Index {
             std::shared_lock<FairLock> reading(lock_);
             first = graph_.size();
             seen = changes_;
-            // Points joined together do not see each other: only a graph that is much larger takes several.
+            // Points found together know little of each other: only a much larger graph takes several.
             n = std::min({places.size(), limit, count_ - first, 1 + first / 64});
-            find_places(places, first, n);
+            find_places(places, first, n, threads);
         }
         std::unique_lock<FairLock> alone(lock_);
         if (changes_ != seen) {
             n = std::min(n, count_ - first);
-            find_places(places, first, n);
+            find_places(places, first, n, threads);
         }
-        for (size_t i = 0; i < n; i++) graph_.link(places[i]);
+        for (size_t i = 0; i < n; i++) graph_.place(places[i]);
+        parallel(n, threads, [&](size_t i) { graph_.link(places[i]); });
+        for (size_t i = 0; i < n; i++) graph_.introduce(places[i], places, n);
+        for (size_t i = 0; i < n; i++) graph_.raise(places[i]);
         return n;
     }
 
-    void find_places(std::vector<Graph::Place>& places, size_t first, size_t n) {
-        parallel(n, n, [&](size_t i) { graph_.find(static_cast<uint32_t>(first + i), rows_, places[i]); });
+    void find_places(std::vector<Graph::Place>& places, size_t first, size_t n, size_t threads) {
+        parallel(n, threads, [&](size_t i) { graph_.find(static_cast<uint32_t>(first + i), rows_, places[i]); });
     }
 
     void make_graph_room(size_t more) {

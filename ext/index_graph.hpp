@@ -1,7 +1,7 @@
 // The graph tier: hnswlib's level-0 blocks, links and neighbour heuristic over memory of our own.
 //
-// A point's internal id is its slot, so no label table is needed. Inserting is split in two: `find` only reads
-// and runs beside searches, `link` writes and needs the index alone. Our search reads a block's links, fetches
+// A point's internal id is its slot, so no label table is needed. Inserting is split: `find` only reads and
+// runs beside searches; `place`, `link` and `raise` write and need the index alone. Our search reads a block's links, fetches
 // all its neighbours ahead, and takes any filter.
 #pragma once
 
@@ -63,7 +63,7 @@ class Graph : public hnswlib::HierarchicalNSW<float> {
     void reserve(size_t slots) {
         if (slots <= max_elements_) return;
         slots = std::max(slots, std::max<size_t>(1024, max_elements_ + max_elements_ / 2));
-        blocks_.grow(slots * size_data_per_element_, std::max(slots, kSlotsAhead) * size_data_per_element_);
+        blocks_.grow((slots + 1) * size_data_per_element_, std::max(slots, kSlotsAhead) * size_data_per_element_);
         upper_.grow(slots * sizeof(char*), std::max(slots, kSlotsAhead) * sizeof(char*));
         element_levels_.resize(slots);
         std::vector<std::mutex>(slots).swap(link_list_locks_);
@@ -96,19 +96,44 @@ class Graph : public hnswlib::HierarchicalNSW<float> {
             at = choose_neighbours(at, place, level);
     }
 
-    // The point must be the next one: slot == size(), and its block untouched or cleared.
+    // A found point becomes part of the graph in four steps, each for all points found together before the next.
+    // 1. It gets its block: slot == size(), and the block is untouched or cleared.
+    void place(const Place& place) {
+        std::memcpy(getDataByInternalId(place.slot), place.data.data(), data_size_);
+        element_levels_[place.slot] = place.level;
+        linkLists_[place.slot] = place.level > 0 ? new_upper_links(place.level) : nullptr;
+        cur_element_count = place.slot + 1;
+    }
+
+    // 2. It and its neighbours get links to each other; several threads may do this, for different points.
     void link(Place& place) {
-        const uint32_t slot = place.slot;
-        std::memcpy(getDataByInternalId(slot), place.data.data(), data_size_);
-        element_levels_[slot] = place.level;
-        linkLists_[slot] = place.level > 0 ? new_upper_links(place.level) : nullptr;
-        cur_element_count = slot + 1;
         for (size_t level = place.neighbours.size(); level-- > 0;)
-            mutuallyConnectNewElement(place.data.data(), slot, place.neighbours[level], static_cast<int>(level), false);
-        if (place.level > maxlevel_) {
-            maxlevel_ = place.level;
-            enterpoint_node_ = slot;
+            mutuallyConnectNewElement(place.data.data(), place.slot, place.neighbours[level], static_cast<int>(level),
+                                      false);
+    }
+
+    // 3. Points found together have not seen each other: those closer than a neighbour become neighbours.
+    void introduce(const Place& place, const std::vector<Place>& together, size_t n) {
+        const hnswlib::linklistsizeint* links = get_linklist0(place.slot);
+        const auto* links_end = links + 1 + getListCount(const_cast<hnswlib::linklistsizeint*>(links));
+        Candidates near;
+        for (const auto* id = links + 1; id < links_end; id++) near.emplace(distance(place.data.data(), *id), *id);
+        const size_t known = near.size();
+        const float farthest = known ? near.top().first : std::numeric_limits<float>::max();
+        for (size_t i = 0; i < n; i++) {
+            const uint32_t other = together[i].slot;
+            if (other == place.slot || std::find(links + 1, links_end, other) != links_end) continue;
+            const float d = distance(place.data.data(), other);
+            if (d < farthest) near.emplace(d, other);
         }
+        if (near.size() > known) mutuallyConnectNewElement(place.data.data(), place.slot, near, 0, true);
+    }
+
+    // 4. The highest point is where searches enter.
+    void raise(const Place& place) {
+        if (place.level <= maxlevel_) return;
+        maxlevel_ = place.level;
+        enterpoint_node_ = place.slot;
     }
 
     // The `ef` nearest accepted points, nearest first. `query` is what the space encoded.
@@ -242,7 +267,8 @@ class Graph : public hnswlib::HierarchicalNSW<float> {
 
     char* new_upper_links(int level) {
         size_t bytes = size_links_per_element_ * static_cast<size_t>(level);
-        auto* links = static_cast<char*>(std::calloc(1, bytes));
+        // hnswlib fetches ahead from one link past the last.
+        auto* links = static_cast<char*>(std::calloc(1, bytes + sizeof(hnswlib::tableint)));
         if (!links) throw std::bad_alloc();
         upper_bytes_ += bytes;
         return links;

@@ -187,7 +187,8 @@ def _checked(vectors: np.ndarray, count: int, dimension: int | None) -> np.ndarr
         raise EmbeddingError(f"the embedder returned {len(vectors)} vectors for {count} texts")
     if dimension is not None and vectors.shape[1] != dimension:
         raise DimensionMismatchError(dimension, vectors.shape[1], "vector from the embedder")
-    lengths = np.linalg.norm(vectors, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1)
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if bad.size:
         raise EmbeddingError(f"the embedder's vector {bad[0]} is zero, infinite or not a number")

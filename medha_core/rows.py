@@ -115,7 +115,7 @@ class Row(NamedTuple):
 
 
 class CollectionRow(NamedTuple):
-    """A collection as SQLite holds it."""
+    """One collection as it stands in the table."""
 
     id: int
     name: str

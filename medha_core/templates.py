@@ -27,7 +27,7 @@ class Extractor(Protocol):
 
 
 class TemplateMatch(NamedTuple):
-    """A template that fits a question, its query with the values put in, and its score (0..1)."""
+    """A template that fits a question, its query with the values in it, and its score."""
 
     template: QueryTemplate
     query: str

@@ -6,7 +6,8 @@ No tier after the first sees a candidate's query unless the guard accepted it.
 """
 
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class Request(NamedTuple):
 
 
 def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
-    """The hit for a stored row; `confidence` is on the scale of the tier."""
+    """The hit that a stored row makes."""
     return CacheHit(
         generated_query=row.generated_query,
         response_summary=row.response_summary,
@@ -55,11 +56,21 @@ def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosi
     )
 
 
-def failure(error: Exception) -> CacheHit:
+def failure(error: MedhaError) -> CacheHit:
     """The hit that says why there is none."""
-    reason = str(error) if isinstance(error, MedhaError) else f"{type(error).__name__}: {error}"
-    logger.warning("search failed: %s", reason)
-    return CacheHit(strategy=SearchStrategy.ERROR, error=reason)
+    logger.warning("search failed: %s", error)
+    return CacheHit(strategy=SearchStrategy.ERROR, error=str(error))
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Errors that are not ours become ours: a store of somebody else's may raise anything."""
+    try:
+        yield
+    except MedhaError:
+        raise
+    except Exception as error:
+        raise MedhaError(f"a tier raised {type(error).__name__}: {error}") from error
 
 
 class Waterfall:
@@ -102,8 +113,9 @@ class Waterfall:
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
         try:
-            return await tier
-        except Exception as error:  # noqa: BLE001  a store of somebody else's may raise anything
+            with _named():
+                return await tier
+        except MedhaError as error:
             return failure(error)
 
     # before the embedding: nothing here runs a model

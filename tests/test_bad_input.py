@@ -180,7 +180,7 @@ EMBEDDERS = {
 
 @pytest.mark.parametrize(("function", "message"), EMBEDDERS.values(), ids=EMBEDDERS.keys())
 async def test_an_embedder_that_fails_gives_an_error_and_stores_nothing(function, message, caplog):
-    async with make(CallableEmbedder(function, 3, "broken")) as cache:
+    async with make(CallableEmbedder(function, 3, "broken", batch=True)) as cache:
         hit = await cache.search("How many users?")
         assert hit.strategy is SearchStrategy.ERROR
         assert hit.error
@@ -194,7 +194,7 @@ async def test_an_embedder_that_hangs_is_timed_out():
     async def hang(_texts):
         await asyncio.sleep(3600)
 
-    async with make(CallableEmbedder(hang, 3, "slow"), embedding_timeout=0.05) as cache:
+    async with make(CallableEmbedder(hang, 3, "slow", batch=True), embedding_timeout=0.05) as cache:
         hit = await cache.search("How many users?")
     assert hit.strategy is SearchStrategy.ERROR
     assert "0.05" in hit.error

@@ -301,6 +301,51 @@ def test_nothing_but_the_answer_goes_into_a_pipe(medha, entries, tmp_path):
     assert "\x1b" not in warmed.out
 
 
+@pytest.fixture
+def on_terminal(tmp_path):
+    """Runs a command on a terminal of its own; what it showed there."""
+    pty = pytest.importorskip("pty")
+
+    def run(*arguments, **environment):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "medha_core.cli", *map(str, arguments)],
+            cwd=tmp_path,
+            env=_environment({"TERM": "xterm-256color"} | environment),
+            stdout=theirs,
+            stderr=theirs,
+        ):
+            os.close(theirs)
+            shown = b"".join(_read_all(ours))
+        os.close(ours)
+        return shown.decode("utf-8")
+
+    return run
+
+
+def _read_all(descriptor):
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # how Linux tells the end of a terminal
+            return
+        if not part:
+            return
+        yield part
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+
+
+def test_a_terminal_shows_progress(on_terminal, entries):
+    assert "storing entries.jsonl" in on_terminal("warm", entries, "--model", "hashing")
+
+
+def test_a_terminal_shows_colours_unless_told_not_to(on_terminal):
+    assert COLOUR.search(on_terminal("demo"))
+    assert not COLOUR.search(on_terminal("demo", NO_COLOR="1"))
+
+
 # doctor
 
 
@@ -380,5 +425,5 @@ def test_the_demonstration_as_json_runs_each_query(medha):
 
 def test_search_with_the_real_model(medha):
     with demo.pairs_file() as sample:
-        result = medha("search", "What's the price of the Cast Iron Pan?", "--warm", sample)
-    assert result.out == "SELECT price FROM products WHERE name = 'Cast Iron Pan'\n"
+        result = medha("search", "What is the highest refund we have ever paid?", "--warm", sample)
+    assert result.out == "SELECT MAX(refund) FROM returns\n"

@@ -43,7 +43,7 @@ class Meaning:
         return [self.angles.get(text.replace(" ", "_"), [0.0, 0.0, 1.0]) for text in texts]
 
     def embedder(self):
-        return CallableEmbedder(self, 3, "meaning")
+        return CallableEmbedder(self, 3, "meaning", batch=True)
 
 
 async def test_a_stored_question_is_answered(cache):
@@ -330,7 +330,7 @@ async def test_a_search_that_is_slow_cannot_bring_back_a_replaced_query():
             await gate.wait()
         return [[1.0, 0.0] for _ in texts]
 
-    async with make(embedder=CallableEmbedder(vectors, 2, "gate"), guard="off") as cache:
+    async with make(embedder=CallableEmbedder(vectors, 2, "gate", batch=True), guard="off") as cache:
         await cache.store("stored question", "SELECT 'old'")
         search = asyncio.create_task(cache.search("slow question"))
         await asyncio.sleep(0.01)

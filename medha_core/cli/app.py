@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
 from medha_core.cli import demo, doctor, models, search, warm
-from medha_core.cli.output import ERROR, OK, emit, note
+from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a bad command line; its module differs between typer's versions."""
@@ -47,17 +47,13 @@ def run(arguments: Sequence[str]) -> int:
     except (MedhaError, OSError) as error:
         note(str(error))
     except ValidationError as error:
-        note("; ".join(f"setting {_place(item['loc'])}: {item['msg']}" for item in error.errors()))
+        note(settings_problem(error))
     except _USAGE_ERROR as error:
         note(f"{error.format_message()} (medha --help)")
     except KeyboardInterrupt:
         note("interrupted")
         return 130
     return ERROR
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "combination"
 
 
 @app.callback(invoke_without_command=True)

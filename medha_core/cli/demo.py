@@ -36,17 +36,27 @@ async def _run() -> Report:
 
 
 def _show(report: Report) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
-    table.add_column("question", ratio=42)
-    table.add_column("answer", ratio=36, no_wrap=True, overflow="ellipsis")
-    table.add_column("tier", no_wrap=True)
-    table.add_column("confidence", no_wrap=True, justify="right")
-    table.add_column("ms", no_wrap=True, justify="right")
-    table.add_column("first row", ratio=22, no_wrap=True, overflow="ellipsis")
-    for answer in report.answers:
-        table.add_row(*_cells(answer))
-    console().print(table)
+    terminal = console()
+    question, answer, row = _widths(terminal.width)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("question", width=question)
+    table.add_column("answer", width=answer, no_wrap=True, overflow="ellipsis")
+    table.add_column("tier", width=8)
+    table.add_column("confidence", width=10, justify="right")
+    table.add_column("ms", width=6, justify="right")
+    table.add_column("first row", width=row, no_wrap=True, overflow="ellipsis")
+    for given in report.answers:
+        table.add_row(*_cells(given))
+    terminal.print(table)
     emit(_totals(report))
+
+
+def _widths(width: int) -> tuple[int, int, int]:
+    """Columns for question, answer and first row: what tier, confidence, ms and the gaps leave."""
+    rest = max(width - 8 - 10 - 6 - 5 * 3, 30)
+    question = 48 if rest >= 78 else rest * 9 // 20  # 48 is the longest question of the sample
+    answer = (rest - question) * 3 // 5
+    return question, answer, rest - question - answer
 
 
 def _cells(answer: Answer) -> tuple[str, ...]:

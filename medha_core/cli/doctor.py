@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from medha_core import HashingEmbedder, Medha, MedhaError, Settings, __version__, native
-from medha_core.cli.output import ERROR, OK, emit, emit_json
+from medha_core.cli.output import ERROR, OK, emit, emit_json, settings_problem
 from medha_core.embeddings import models
 
 OPTIONAL = {
@@ -78,7 +78,7 @@ def _settings() -> Report:
     try:
         Settings()
     except ValidationError as error:
-        return {"valid": False, "problem": str(error)}
+        return {"valid": False, "problem": settings_problem(error)}
     return {"valid": True, "problem": None}
 
 

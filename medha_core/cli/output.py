@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -44,6 +45,14 @@ def emit_json(value: dict[str, Any]) -> None:
 def note(text: str) -> None:
     """One line for a person, beside the answer."""
     print(f"medha: {' '.join(text.split())}", file=sys.stderr)
+
+
+def settings_problem(error: ValidationError) -> str:
+    """What is wrong with the settings, in one line."""
+    return "; ".join(
+        f"settings: {'.'.join(map(str, item['loc']))}: {item['msg']}" if item["loc"] else item["msg"]
+        for item in error.errors()
+    )
 
 
 def download(label: str) -> AbstractContextManager[OnProgress]:

@@ -90,7 +90,8 @@ class CallableEmbedder(BaseEmbedder):
 
     def _checked(self, vectors: Any, count: int) -> np.ndarray:
         try:
-            rows = [np.asarray(vector, np.float32) for vector in vectors]
+            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which is refused below
+                rows = [np.asarray(vector, np.float32) for vector in vectors]
         except (TypeError, ValueError) as error:
             raise EmbeddingError(f"{self!r}: the function returned no vectors of numbers: {error}") from error
         if len(rows) != count:
@@ -102,7 +103,8 @@ class CallableEmbedder(BaseEmbedder):
             raise EmbeddingError(
                 f"{self!r}: vector {row}: expected shape ({self._dimension},), got {vector.shape}"
             )
-        length = np.linalg.norm(vector)
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = np.linalg.norm(vector)
         if not np.isfinite(length) or length == 0:
             raise EmbeddingError(f"{self!r}: vector {row} is zero, infinite or not a number")
         return vector / length

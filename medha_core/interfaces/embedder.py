@@ -74,7 +74,8 @@ class BaseEmbedder(ABC):
 def as_array(vectors: object) -> np.ndarray:
     """Vectors of one length as float32 (rows, dimension). Raises `EmbeddingError`."""
     try:
-        array = np.asarray(vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which callers refuse
+            array = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise EmbeddingError(
             f"an embedder returned what is no list of vectors of one length: {error}"
