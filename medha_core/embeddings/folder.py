@@ -85,16 +85,20 @@ def write_manifest(path: Path, **fields: object) -> None:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `target` when the block ends, or vanishes when it fails.
 
-    When another process has put a folder there meanwhile, that one stays.
+    When another process has put a folder there meanwhile, that one stays, unless
+    `replace` says that what is there is damaged. Raises `EmbeddingError` when the
+    disk cannot be written.
     """
     staging: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(mkdtemp(prefix=".partial-", dir=target.parent))
         yield staging
+        if replace:
+            rmtree(target)
         _publish(staging, target)
     except OSError as error:
         raise EmbeddingError(f"the model cannot be written to {target}: {error}") from error
