@@ -237,6 +237,17 @@ def test_a_damaged_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
     assert [file.name for file in target.iterdir()] == ["manifest.json"]
 
 
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    old, young = tmp_path / ".partial-old", tmp_path / ".partial-young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "int8.data").touch()
+    os.utime(old, (0, 0))
+    with new_folder(tmp_path / "v1"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {".partial-young", "v1"}
+
+
 def test_whoever_finishes_second_takes_what_is_there(tmp_path):
     target = tmp_path / "model" / "v1"
     with new_folder(target) as second:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from medha_core.embeddings.folder import RECIPE, ModelFolder, new_folder, open_folder
+from medha_core.embeddings.folder import PARTIAL, RECIPE, ModelFolder, new_folder, open_folder
 from medha_core.embeddings.sources import ModelFile, OnProgress, Source, fetch
 from medha_core.errors import ConfigurationError, EmbeddingError
 
@@ -113,7 +113,7 @@ def pull(name: str = DEFAULT_MODEL, *, progress: OnProgress | None = None) -> Pa
     damaged = target.exists()
     with (
         new_folder(target, replace=damaged) as staging,
-        TemporaryDirectory(dir=staging.parent, prefix=".partial-") as raw,
+        TemporaryDirectory(dir=staging.parent, prefix=PARTIAL) as raw,
     ):
         fetch(model.source, model.files, Path(raw), progress or _no_progress)
         convert.convert_known(model, Path(raw), staging)
