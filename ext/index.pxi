@@ -63,7 +63,7 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         kGraph
 
     cdef cppclass Index:
-        Index(size_t, size_t, size_t, size_t, Quantization, Tier) except +
+        Index(size_t, size_t, size_t, size_t, Quantization, Tier, size_t) except +
         const Kernels& kernels()
         uint32_t bits()
         cbool bit_distance(const float*, const float*, uint32_t&) except +
@@ -146,8 +146,8 @@ cdef object labels_of(const vector[Hit]& hits):
 cdef class VectorIndex:
     """Cosine search over vectors of one dimension, by 64-bit label; safe to use from several threads.
 
-    New vectors are found by scan; `join()` moves them into an hnswlib graph once there are many
-    (`tier="auto"`: 100,000), `tier="graph"` does so inside `add`, `tier="scan"` never. Scores are
+    New vectors are found by scan; `join()` moves them into an hnswlib graph once there are `graph_from`
+    (`tier="auto"`); `tier="graph"` does so inside `add`, `tier="scan"` never. Scores are
     exact float32 cosines. A scan for entries of at least `min_score` looks only at vectors whose
     sign bits are close: it finds everything else a brute-force search finds, but for a chance of at
     most 1e-6 for an entry exactly at the threshold, far less above it (index_bits.hpp derives it).
@@ -161,16 +161,18 @@ cdef class VectorIndex:
     cdef readonly str quantization
     cdef readonly str tier
 
-    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto"):
+    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
+                 graph_from=100_000):
         cdef size_t d = door.as_whole("dimension", dimension, 1, 65535)
         cdef size_t slots = door.as_whole("capacity", capacity, 1)
         cdef size_t links = door.as_whole("M", M, 2, 1024)
         cdef size_t effort = door.as_whole("ef_construction", ef_construction, 1)
+        cdef size_t many = door.as_whole("graph_from", graph_from, 0)
         cdef int kind = door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         cdef int where = door.check_choice("tier", tier, door.TIERS)
         if self.index:
             raise ArgumentValueError("self", "an index that is not yet set up", self)
-        self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where))
+        self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where, many))
         self.dimension = d
         self.quantization = quantization
         self.tier = tier

@@ -223,6 +223,22 @@ def test_auto_joins_nothing_while_small(make):
     assert index.info()["scan"] == 100
 
 
+def test_auto_joins_on_request_from_the_given_size_on(make):
+    rows = vectors(100)
+    index = make(DIMENSION, graph_from=98)
+    index.add(np.arange(97), rows[:97])
+    assert index.join() == 0
+    index.add(np.arange(97, 100), rows[97:])
+    assert index.join(30) == 30
+    assert (index.info()["graph"], index.info()["scan"]) == (30, 70)
+    for label in (0, 29, 30, 99):
+        assert labels_of(index.search(rows[label], 1, min_score=0.9)) == [label]
+    index.remove([0, 30])
+    assert (index.info()["graph"], index.info()["scan"], index.info()["tombstones"]) == (29, 69, 1)
+    assert index.join() == 69
+    assert len(index.search(rows[0], 100)[0]) == 98
+
+
 def test_graph_joins_at_once_and_limits_are_kept(make):
     index = make(DIMENSION, tier="graph")
     index.add(np.arange(100), vectors(100))

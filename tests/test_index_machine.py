@@ -26,7 +26,7 @@ class IndexMachine(RuleBasedStateMachine):
         capacity=st.integers(1, 40),
     )
     def start(self, tier, quantization, capacity):
-        self.index = self.make(6, tier=tier, quantization=quantization, capacity=capacity, M=4)
+        self.index = self.make(6, tier=tier, quantization=quantization, capacity=capacity, M=4, graph_from=5)
         self.model: dict[int, np.ndarray] = {}
         self.random = np.random.default_rng(0)
 
@@ -101,9 +101,9 @@ class TwinMachine(IndexMachine):
 
 
 SOME = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=400, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 IndexMachine.TestCase.settings = SOME
-TwinMachine.TestCase.settings = settings(SOME, max_examples=20)
+TwinMachine.TestCase.settings = settings(SOME, max_examples=100)
 TestIndexMachine = IndexMachine.TestCase
 TestTwinMachine = TwinMachine.TestCase

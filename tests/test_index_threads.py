@@ -25,7 +25,7 @@ def units(rows: np.ndarray) -> np.ndarray:
 def test_searches_go_on_while_others_write_join_and_compact():
     """Every search finds the entries that nobody touches, whatever the writers do meanwhile."""
     rows = vectors(1200, 32)
-    index = _core.VectorIndex(32, capacity=1, tier="graph")
+    index = _core.VectorIndex(32, capacity=1, graph_from=0)
     index.add(np.arange(200), rows[:200])
     failures: list[object] = []
     writing = threading.Event()

@@ -32,11 +32,13 @@ class VectorIndex:
         ef_construction: int = 100,
         quantization: str = "int8",
         tier: str = "auto",
+        graph_from: int = 100_000,
     ):
         self.dimension = door.as_whole("dimension", dimension, 1, 65535)
         self._capacity = door.as_whole("capacity", capacity, 1)
         door.as_whole("M", M, 2, 1024)
         door.as_whole("ef_construction", ef_construction, 1)
+        self._graph_from = door.as_whole("graph_from", graph_from, 0)
         door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         door.check_choice("tier", tier, door.TIERS)
         self.quantization, self.tier = quantization, tier
@@ -129,7 +131,7 @@ class VectorIndex:
         most = None if limit is None else door.as_whole("limit", limit, 0)
         door.as_whole("threads", threads, 1, 1024)
         with self._lock:
-            if self.tier == "scan" or (self.tier == "auto" and len(self) < GRAPH_FROM):
+            if self.tier == "scan" or (self.tier == "auto" and len(self) < self._graph_from):
                 return 0
             moving = list(self._scan)[:most]
             self._graph.update((key, self._scan.pop(key)) for key in moving)
@@ -185,7 +187,6 @@ class VectorIndex:
         return labels[best], scores[best]
 
 
-GRAPH_FROM = 100_000
 MISS_PROBABILITY = 1e-6
 
 
