@@ -59,14 +59,14 @@ struct IndexMemory {
 
 class Index {
   public:
-    // From this many entries on, Tier::kAuto lets join() move vectors into the graph.
-    static constexpr size_t kGraphFrom = 100000;
-
-    Index(size_t dimension, size_t capacity, size_t M, size_t ef_construction, Quantization quantization, Tier tier)
+    // `graph_from`: with that many entries Tier::kAuto lets join() move vectors into the graph.
+    Index(size_t dimension, size_t capacity, size_t M, size_t ef_construction, Quantization quantization, Tier tier,
+          size_t graph_from)
         : rows_(dimension, *active_kernels()),
           space_(make_space(rows_, quantization)),
           graph_(*space_, M, ef_construction),
-          tier_(tier) {
+          tier_(tier),
+          graph_from_(graph_from) {
         reserve(capacity);
     }
 
@@ -219,6 +219,7 @@ class Index {
     std::unique_ptr<Space> space_;
     Graph graph_;
     const Tier tier_;
+    const size_t graph_from_;
     LabelMap slots_;
     size_t count_ = 0;
     uint64_t changes_ = 0;
@@ -310,7 +311,7 @@ class Index {
 
     bool worth_joining() const {
         if (tier_ == Tier::kScan) return false;
-        return tier_ == Tier::kGraph || size() >= kGraphFrom;
+        return tier_ == Tier::kGraph || size() >= graph_from_;
     }
 
     // Joins one slot for each place at most, and returns how many.

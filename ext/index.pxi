@@ -5,7 +5,6 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_CheckBuffer,
     PyObject_GetBuffer,
 )
-from cython.operator cimport dereference
 from libc.stdint cimport uint8_t, int8_t, int32_t, uint32_t, uint64_t, SIZE_MAX
 from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
@@ -14,7 +13,8 @@ from libcpp.vector cimport vector
 import numpy
 
 from medha_core import index_arguments as door
-from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError, LabelNotFoundError
+from medha_core.arrays import as_float_rows, bad_row
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, LabelNotFoundError
 
 cdef extern from "index.hpp" namespace "medha" nogil:
     cdef struct Kernels:
@@ -63,7 +63,7 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         kGraph
 
     cdef cppclass Index:
-        Index(size_t, size_t, size_t, size_t, Quantization, Tier) except +
+        Index(size_t, size_t, size_t, size_t, Quantization, Tier, size_t) except +
         const Kernels& kernels()
         uint32_t bits()
         cbool bit_distance(const float*, const float*, uint32_t&) except +
@@ -117,9 +117,8 @@ cdef inline int read_vector(object value, size_t dimension, Py_buffer* buffer) e
                     and <size_t>buffer.shape[0] == dimension and <size_t>buffer.buf % 4 == 0):
                 return 0
             PyBuffer_Release(buffer)
-    rows = door.as_rows("vector", value, dimension)
-    if len(rows) != 1:
-        raise ArgumentValueError("vector", "one vector", rows.shape)
+    rows = as_float_rows(value, dimension, "vector")
+    door.check_one(rows)
     PyObject_GetBuffer(rows, buffer, PyBUF_C_CONTIGUOUS)
     return 0
 
@@ -147,8 +146,8 @@ cdef object labels_of(const vector[Hit]& hits):
 cdef class VectorIndex:
     """Cosine search over vectors of one dimension, by 64-bit label; safe to use from several threads.
 
-    New vectors are found by scan; `join()` moves them into an hnswlib graph once there are many
-    (`tier="auto"`: 100,000), `tier="graph"` does so inside `add`, `tier="scan"` never. Scores are
+    New vectors are found by scan; `join()` moves them into an hnswlib graph once there are `graph_from`
+    (`tier="auto"`); `tier="graph"` does so inside `add`, `tier="scan"` never. Scores are
     exact float32 cosines. A scan for entries of at least `min_score` looks only at vectors whose
     sign bits are close: it finds everything else a brute-force search finds, but for a chance of at
     most 1e-6 for an entry exactly at the threshold, far less above it (index_bits.hpp derives it).
@@ -162,16 +161,18 @@ cdef class VectorIndex:
     cdef readonly str quantization
     cdef readonly str tier
 
-    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto"):
+    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
+                 graph_from=100_000):
         cdef size_t d = door.as_whole("dimension", dimension, 1, 65535)
         cdef size_t slots = door.as_whole("capacity", capacity, 1)
         cdef size_t links = door.as_whole("M", M, 2, 1024)
         cdef size_t effort = door.as_whole("ef_construction", ef_construction, 1)
+        cdef size_t many = door.as_whole("graph_from", graph_from, 0)
         cdef int kind = door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         cdef int where = door.check_choice("tier", tier, door.TIERS)
         if self.index:
             raise ArgumentValueError("self", "an index that is not yet set up", self)
-        self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where))
+        self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where, many))
         self.dimension = d
         self.quantization = quantization
         self.tier = tier
@@ -189,7 +190,7 @@ cdef class VectorIndex:
         for a wrong length; then nothing was written.
         """
         keys = door.as_labels("labels", labels)
-        rows = door.as_rows("vectors", vectors, self.dimension)
+        rows = as_float_rows(vectors, self.dimension, "vectors")
         door.check_pairs(keys, rows)
         cdef size_t n = len(rows), helpers = door.as_whole("threads", threads, 1, 1024), bad
         cdef Bytes key_bytes = Bytes(keys), row_bytes = Bytes(rows)
@@ -200,7 +201,7 @@ cdef class VectorIndex:
             if bad == n:
                 self.index.get().add(key, row, n, helpers)
         if bad < n:
-            raise door.no_direction("vectors", bad, rows[bad])
+            raise bad_row(rows[bad], bad, "vectors")
 
     def remove(self, labels):
         """Forget `labels` (an int or a sequence); unknown ones are ignored. Returns how many were removed."""
@@ -241,12 +242,12 @@ cdef class VectorIndex:
         finally:
             PyBuffer_Release(&query)
         if not usable:
-            raise door.no_direction("vector", None, door.as_rows("vector", vector, self.dimension)[0])
+            raise bad_row(as_float_rows(vector, self.dimension, "vector")[0], 0, "vector")
         return labels_of(hits), floats_of(hits)
 
     def search_many(self, vectors, k, *, ef=None, min_score=-1.0, allowed=None, threads=1):
         """`search` for each row of `vectors` (float32[n, d]) on up to `threads` threads: a list of its results."""
-        rows = door.as_rows("vectors", vectors, self.dimension)
+        rows = as_float_rows(vectors, self.dimension, "vectors")
         cdef size_t n = len(rows), wanted = door.as_whole("k", k, 1), bad
         cdef size_t breadth = DEFAULT_EF if ef is None else door.as_whole("ef", ef, 1)
         cdef float least = door.as_score("min_score", min_score)
@@ -262,7 +263,7 @@ cdef class VectorIndex:
         with nogil:
             bad = self.index.get().search_many(row, n, wanted, breadth, least, filter, helpers, hits)
         if bad < n:
-            raise door.no_direction("vectors", bad, rows[bad])
+            raise bad_row(rows[bad], bad, "vectors")
         return [(labels_of(hits[i]), floats_of(hits[i])) for i in range(n)]
 
     def get(self, label):
@@ -353,7 +354,7 @@ cdef class VectorIndex:
 
     def bit_distance(self, a, b):
         """For tests: how many sign bits of two vectors differ."""
-        rows = door.as_rows("vectors", [a, b], self.dimension)
+        rows = as_float_rows([a, b], self.dimension, "vectors")
         cdef Bytes held = Bytes(rows)
         cdef const float* row = <const float*>held.buffer.buf
         cdef uint32_t distance = 0

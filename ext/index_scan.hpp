@@ -5,6 +5,8 @@
 // still wanted excludes the rest. Where the radius excludes nothing, the same three steps are an exact scan.
 #pragma once
 
+#include <utility>
+
 #include "index_result.hpp"
 #include "index_rows.hpp"
 

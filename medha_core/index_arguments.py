@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError
 
 __all__ = [
     "QUANTIZATIONS",
     "TIERS",
     "as_allowed",
     "as_labels",
-    "as_rows",
     "as_score",
     "as_whole",
     "check_choice",
+    "check_one",
     "check_pairs",
-    "no_direction",
 ]
 
 QUANTIZATIONS = ("float32", "int8", "binary")
@@ -78,30 +77,10 @@ def _large_labels(argument: str, value: Any) -> NDArray[np.uint64]:
     return np.array([as_whole(argument, item, 0, 2**64 - 1) for item in items], np.uint64)
 
 
-def as_rows(argument: str, value: Any, dimension: int) -> NDArray[np.float32]:
-    """One vector or several as C-contiguous float32 of shape (n, dimension); a view where possible."""
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu" and array.size:
-        raise ArgumentTypeError(argument, "an array of real numbers", value)
-    if array.ndim not in (1, 2):
-        raise ArgumentValueError(
-            argument, f"an array of shape ({dimension},) or (n, {dimension})", array.shape
-        )
-    if array.ndim == 2 and array.shape[0] == 0:
-        return np.empty((0, dimension), np.float32)
-    if array.shape[-1] != dimension:
-        raise DimensionMismatchError(dimension, array.shape[-1], argument)
-    with np.errstate(over="ignore"):
-        return np.require(array, np.float32, ["C", "A"]).reshape(-1, dimension)
-
-
-def no_direction(argument: str, row: int | None, vector: NDArray[np.float32]) -> ArgumentValueError:
-    """The error for a vector that is zero, or holds something that is not a finite number."""
-    seen = vector[~np.isfinite(vector)]
-    name = argument if row is None else f"{argument}[{row}]"
-    if seen.size:
-        return ArgumentValueError(name, "finite numbers", float(seen[0]))
-    return ArgumentValueError(name, "a vector that is not zero", 0.0)
+def check_one(rows: NDArray[np.float32]) -> None:
+    """One query vector, not several."""
+    if len(rows) != 1:
+        raise ArgumentValueError("vector", "one vector", rows.shape)
 
 
 def check_pairs(labels: NDArray[np.uint64], rows: NDArray[np.float32]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medha_core import index_arguments as door
+from medha_core.arrays import as_float_rows, bad_row
 from medha_core.errors import LabelNotFoundError
 
 __all__ = ["VectorIndex", "hamming_radius", "set_simd_variant", "simd_variant", "simd_variants"]
@@ -31,11 +32,13 @@ class VectorIndex:
         ef_construction: int = 100,
         quantization: str = "int8",
         tier: str = "auto",
+        graph_from: int = 100_000,
     ):
         self.dimension = door.as_whole("dimension", dimension, 1, 65535)
         self._capacity = door.as_whole("capacity", capacity, 1)
         door.as_whole("M", M, 2, 1024)
         door.as_whole("ef_construction", ef_construction, 1)
+        self._graph_from = door.as_whole("graph_from", graph_from, 0)
         door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         door.check_choice("tier", tier, door.TIERS)
         self.quantization, self.tier = quantization, tier
@@ -52,7 +55,7 @@ class VectorIndex:
     def add(self, labels: Any, vectors: Any, *, threads: int = 1) -> None:
         """Write vectors (float32[d] or [n, d], any length but zero) under `labels` (an int or uint64[n])."""
         keys = door.as_labels("labels", labels)
-        rows = door.as_rows("vectors", vectors, self.dimension)
+        rows = as_float_rows(vectors, self.dimension, "vectors")
         door.check_pairs(keys, rows)
         door.as_whole("threads", threads, 1, 1024)
         units = _unit("vectors", rows)
@@ -76,11 +79,10 @@ class VectorIndex:
         self, vector: Any, k: int, *, ef: int | None = None, min_score: float = -1.0, allowed: Any = None
     ) -> Found:
         """The `k` entries closest to `vector`: (labels uint64[m], scores float32[m]), m <= k, best first."""
-        rows = door.as_rows("vector", vector, self.dimension)
-        if len(rows) != 1:
-            raise door.ArgumentValueError("vector", "one vector", rows.shape)
+        rows = as_float_rows(vector, self.dimension, "vector")
+        door.check_one(rows)
         wanted, least, permitted = _search_arguments(k, ef, min_score, allowed)
-        return self._nearest(_unit("vector", rows, one=True)[0], wanted, least, permitted)
+        return self._nearest(_unit("vector", rows)[0], wanted, least, permitted)
 
     def search_many(
         self,
@@ -93,7 +95,7 @@ class VectorIndex:
         threads: int = 1,
     ) -> list[Found]:
         """`search` for each row of `vectors` (float32[n, d]): a list of its results."""
-        rows = door.as_rows("vectors", vectors, self.dimension)
+        rows = as_float_rows(vectors, self.dimension, "vectors")
         wanted, least, permitted = _search_arguments(k, ef, min_score, allowed)
         door.as_whole("threads", threads, 1, 1024)
         return [self._nearest(unit, wanted, least, permitted) for unit in _unit("vectors", rows)]
@@ -129,7 +131,7 @@ class VectorIndex:
         most = None if limit is None else door.as_whole("limit", limit, 0)
         door.as_whole("threads", threads, 1, 1024)
         with self._lock:
-            if self.tier == "scan" or (self.tier == "auto" and len(self) < GRAPH_FROM):
+            if self.tier == "scan" or (self.tier == "auto" and len(self) < self._graph_from):
                 return 0
             moving = list(self._scan)[:most]
             self._graph.update((key, self._scan.pop(key)) for key in moving)
@@ -185,7 +187,6 @@ class VectorIndex:
         return labels[best], scores[best]
 
 
-GRAPH_FROM = 100_000
 MISS_PROBABILITY = 1e-6
 
 
@@ -198,11 +199,11 @@ def _search_arguments(
     return wanted, door.as_score("min_score", min_score), door.as_allowed(allowed)
 
 
-def _unit(argument: str, rows: NDArray[np.float32], *, one: bool = False) -> NDArray[np.float32]:
+def _unit(argument: str, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if bad.size:
-        raise door.no_direction(argument, None if one else int(bad[0]), rows[bad[0]])
+        raise bad_row(rows[bad[0]], int(bad[0]), argument)
     return (rows / lengths[:, None]).astype(np.float32)
 
 

@@ -1,0 +1,117 @@
+"""What the native index must not miss: everything above a score by scan, the nearest by graph."""
+
+import os
+
+import pytest
+
+if os.environ.get("MEDHA_NO_EXTENSION") == "1":
+    pytest.skip("the extension is switched off", allow_module_level=True)
+
+import numpy as np
+
+from medha_core import _core
+
+QUANTIZATIONS = ("float32", "int8", "binary")
+
+
+@pytest.fixture(params=_core.simd_variants())
+def variant(request: pytest.FixtureRequest):
+    before = _core.simd_variant()
+    _core.set_simd_variant(request.param)
+    yield request.param
+    _core.set_simd_variant(before)
+
+
+def vectors(n: int, dimension: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, dimension), np.float32)
+
+
+def clustered(n: int, dimension: int, *, clusters: int, spread: float, seed: int = 0) -> np.ndarray:
+    """Unit vectors around random centres; `spread` is the length of the noise beside a centre of length 1."""
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((clusters, dimension))
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    noise = random.standard_normal((n, dimension)) * spread / np.sqrt(dimension)
+    return units(centres[random.integers(0, clusters, n)] + noise)
+
+
+def units(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def labels_of(found: tuple[np.ndarray, np.ndarray]) -> list[int]:
+    return found[0].tolist()
+
+
+def anisotropic(n: int, dimension: int) -> np.ndarray:
+    """Vectors that share most of their direction, as many text embeddings do."""
+    random = np.random.default_rng(3)
+    scales = np.exp(-np.arange(dimension) / 20)
+    return units(random.standard_normal((n, dimension)) * scales + 2 * scales)
+
+
+def sparse(n: int, dimension: int) -> np.ndarray:
+    """One, two or three coordinates that are not zero."""
+    random = np.random.default_rng(4)
+    rows = np.zeros((n, dimension))
+    for row in rows:
+        row[random.integers(0, dimension, random.integers(1, 4))] = random.choice([-1, 1])
+    return units(rows)
+
+
+DATA = {
+    "clustered": lambda: clustered(4000, 384, clusters=80, spread=0.6),
+    "tight": lambda: clustered(4000, 384, clusters=10, spread=0.1),
+    "anisotropic": lambda: anisotropic(4000, 384),
+    "sparse": lambda: sparse(4000, 384),
+    "one direction": lambda: units(1 + 1e-3 * vectors(4000, 384)),
+    "short": lambda: clustered(4000, 16, clusters=200, spread=0.5),
+    "long": lambda: clustered(1500, 1000, clusters=50, spread=0.5),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("min_score", [0.5, 0.7, 0.85, 0.95])
+def test_a_scan_finds_everything_above_its_score(data, min_score):
+    rows = DATA[data]()
+    index = _core.VectorIndex(rows.shape[1], tier="scan")
+    index.add(np.arange(len(rows)), rows)
+    for query in rows[:: len(rows) // 25]:
+        scores = rows @ query
+        labels, found = index.search(query, len(rows), min_score=min_score)
+        missing = set(np.flatnonzero(scores >= min_score + 1e-6).tolist()) - set(labels.tolist())
+        assert not missing
+        assert (scores[labels.astype(int)] >= min_score - 1e-6).all()
+        np.testing.assert_allclose(found, scores[labels.astype(int)], atol=1e-6)
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_without_a_score_a_scan_is_exact(data, variant):
+    rows = DATA[data]()
+    index = _core.VectorIndex(rows.shape[1], tier="scan")
+    index.add(np.arange(len(rows)), rows)
+    for query in units(rows[::500] + 0.3 * units(vectors(len(rows[::500]), rows.shape[1]))):
+        expected = np.sort(rows @ query)[::-1][:10]
+        np.testing.assert_allclose(index.search(query, 10)[1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_the_graph_recalls_the_nearest(variant, quantization):
+    rows = clustered(3000, 96, clusters=300, spread=0.6)
+    index = _core.VectorIndex(96, quantization=quantization, tier="graph")
+    index.add(np.arange(3000), rows, threads=2)
+    queries = units(rows[:200] + clustered(200, 96, clusters=200, spread=0, seed=5) * 0.3)
+    nearest = (queries @ rows.T).argmax(axis=1)
+    found = [labels_of(index.search(query, 1, ef=100))[0] for query in queries]
+    assert np.mean(found == nearest) >= (0.9 if quantization == "binary" else 0.99)
+
+
+def test_a_graph_after_updates_and_removals_still_recalls():
+    rows = clustered(2000, 64, clusters=200, spread=0.6)
+    index = _core.VectorIndex(64, tier="graph")
+    index.add(np.arange(2000), -rows)
+    index.add(np.arange(2000), rows)
+    index.remove(np.arange(1000))
+    assert index.info()["tombstones"] == 3000
+    found = [labels_of(index.search(rows[i], 1))[0] for i in range(1000, 2000, 10)]
+    assert np.mean(found == np.arange(1000, 2000, 10)) >= 0.97
