@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from medha_core.embeddings import OnnxEmbedder, models
+from medha_core.embeddings.folder import new_folder
 from medha_core.errors import ConfigurationError, EmbeddingError
 
 pytest.importorskip("onnxruntime")
@@ -217,16 +218,37 @@ def test_a_damaged_manifest_is_refused(copied, content):
         OnnxEmbedder()
 
 
-def test_pull_replaces_a_damaged_model(copied, monkeypatch):
+def test_pull_does_not_take_a_damaged_model_for_whole(copied):
     os.truncate(copied / "int8.data", 1000)
     with pytest.raises(EmbeddingError, match="could not be fetched"):  # it tries: there is no network here
         models.pull()
-    assert left_behind(copied.parent.parent) == []
+    assert len(left_behind(copied.parent.parent)) == 6  # what was there, until something better is
+
+
+def test_a_damaged_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
+    target = tmp_path / "v1"
+    target.mkdir()
+    (target / "damaged").touch()
+    with pytest.raises(KeyError), new_folder(target, replace=True):
+        raise KeyError
+    assert [file.name for file in target.iterdir()] == ["damaged"]
+    with new_folder(target, replace=True) as staging:
+        (staging / "manifest.json").touch()
+    assert [file.name for file in target.iterdir()] == ["manifest.json"]
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    old, young = tmp_path / ".partial-old", tmp_path / ".partial-young"
+    for folder in (old, young):
+        folder.mkdir()
+        (folder / "int8.data").touch()
+    os.utime(old, (0, 0))
+    with new_folder(tmp_path / "v1"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {".partial-young", "v1"}
 
 
 def test_whoever_finishes_second_takes_what_is_there(tmp_path):
-    from medha_core.embeddings.folder import new_folder
-
     target = tmp_path / "model" / "v1"
     with new_folder(target) as second:
         (second / "manifest.json").write_text("second")

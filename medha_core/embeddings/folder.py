@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,8 +14,11 @@ from tempfile import mkdtemp
 from medha_core.errors import EmbeddingError
 
 MANIFEST = "manifest.json"
+PARTIAL = ".partial-"  # begins the name of a folder that is being written
 FORMAT = 1  # of the manifest
 RECIPE = 1  # of the conversion: raise it when the numbers that a converted graph computes change
+
+_ABANDONED_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -85,22 +89,34 @@ def write_manifest(path: Path, **fields: object) -> None:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `target` when the block ends, or vanishes when it fails.
 
-    When another process has put a folder there meanwhile, that one stays.
+    When another process has put a folder there meanwhile, that one stays, unless
+    `replace` says that what is there is damaged. Raises `EmbeddingError` when the
+    disk cannot be written.
     """
     staging: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(mkdtemp(prefix=".partial-", dir=target.parent))
+        _remove_abandoned(target.parent)
+        staging = Path(mkdtemp(prefix=PARTIAL, dir=target.parent))
         yield staging
+        if replace:
+            rmtree(target)
         _publish(staging, target)
     except OSError as error:
         raise EmbeddingError(f"the model cannot be written to {target}: {error}") from error
     finally:
         if staging is not None:
             rmtree(staging, ignore_errors=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """What a killed process left behind; younger folders may belong to a running one."""
+    for folder in parent.glob(f"{PARTIAL}*"):
+        if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
+            rmtree(folder, ignore_errors=True)
 
 
 def sha256(file: Path) -> str:

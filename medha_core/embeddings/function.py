@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,12 @@ class CallableEmbedder(BaseEmbedder):
     def __repr__(self) -> str:
         return f"<CallableEmbedder {self._model_name!r}, {self._dimension} dimensions>"
 
+    def embed(self, text: str) -> list[float]:
+        return self.embed_array([text])[0].tolist()
+
+    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        return self.embed_array(texts).tolist()
+
     async def aembed(self, text: str) -> list[float]:
         return (await self.aembed_array([text]))[0].tolist()
 
@@ -67,26 +74,39 @@ class CallableEmbedder(BaseEmbedder):
         check_texts(texts)
         if not texts:
             return np.empty((0, self._dimension), np.float32)
-        return self._checked(await self._called(list(texts)), len(texts))
+        with self._telling():
+            answers = await self._awaited(list(texts))
+        return self._checked(answers, len(texts))
 
     def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
-        """`aembed_array` for synchronous callers."""
-        return self._run_sync(self.aembed_array(texts))
+        """`aembed_array` for synchronous callers; a synchronous function is called directly."""
+        if self._is_async:
+            return self._run_sync(self.aembed_array(texts))
+        check_texts(texts)
+        if not texts:
+            return np.empty((0, self._dimension), np.float32)
+        with self._telling():
+            answers = self._answers(list(texts))
+        return self._checked(answers, len(texts))
 
-    async def _called(self, texts: list[str]) -> list[Any]:
-        arguments = [texts] if self._batch else texts
+    def _answers(self, texts: list[str]) -> Any:
+        return self._function(texts) if self._batch else [self._function(text) for text in texts]
+
+    async def _awaited(self, texts: list[str]) -> Any:
+        if not self._is_async:
+            return await asyncio.to_thread(self._answers, texts)
+        if self._batch:
+            return await self._function(texts)
+        return await asyncio.gather(*(self._function(text) for text in texts))
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            if self._is_async:
-                answers = list(await asyncio.gather(*(self._function(argument) for argument in arguments)))
-            else:
-                answers = await asyncio.to_thread(
-                    lambda: [self._function(argument) for argument in arguments]
-                )
+            yield
         except EmbeddingError:
             raise
         except Exception as error:  # a caller's function may raise anything
             raise EmbeddingError(f"{self!r}: the function raised {error!r}") from error
-        return answers[0] if self._batch else answers
 
     def _checked(self, vectors: Any, count: int) -> np.ndarray:
         try:

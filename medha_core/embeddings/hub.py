@@ -22,7 +22,7 @@ def opened(repository: str, name: str) -> BinaryIO:
         return open(found, "rb")
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EmbeddingError(f"Hugging Face hub: {repository} could not be fetched ({reason})") from error
+        raise EmbeddingError(f"{repository} could not be fetched ({reason})") from error
 
 
 def _check_reachable() -> None:

