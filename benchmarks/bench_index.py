@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
 from medha_core._core import VectorIndex
 
 DIMENSION = 384
