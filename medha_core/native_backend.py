@@ -17,7 +17,7 @@ import numpy as np
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces.storage import Candidate, VectorStorageBackend
-from medha_core.metadata import metadata_fingerprint, metadata_matches, validate_metadata
+from medha_core.metadata import dumps_metadata, metadata_fingerprint, metadata_matches, validate_metadata
 from medha_core.native import VectorIndex, as_unit_rows
 from medha_core.native_collection import NativeCollection
 from medha_core.opening import Opened, open_store
@@ -73,6 +73,8 @@ class NativeBackend(VectorStorageBackend):
         self._collections: dict[str, NativeCollection] = {}
         self._recent: dict[int, Row] = {}
         self._data_version = 0
+        self._news = False
+        """Whether something was followed that `refresh` has not told yet."""
         self._uses = PendingUses()
         self._writing = threading.RLock()
         """Held by whoever changes rows and index together, so that both change in the same order."""
@@ -95,6 +97,8 @@ class NativeBackend(VectorStorageBackend):
             if self._opened is None:
                 self._opened = open_store(self.path, self.mode, self._settings.synchronous)
                 self._data_version = self.rows.data_version()
+                if self._settings.max_entries and not self.read_only:
+                    self.rows.index_for_eviction(self._settings.eviction)
                 if self.path is not None:
                     watch(self)
 
@@ -125,13 +129,16 @@ class NativeBackend(VectorStorageBackend):
 
     async def refresh(self) -> bool:
         """See what another process has written since; whether there was anything."""
-        return await asyncio.to_thread(self._refresh) if self.read_only else False
+        if self.read_only:
+            await asyncio.to_thread(self._follow)
+        news, self._news = self._news, False
+        return news
 
-    def _refresh(self) -> bool:
+    def _follow(self) -> None:
         with self._writing:
             version = self.rows.data_version()
             if version == self._data_version:
-                return False
+                return
             for name, collection in list(self._collections.items()):
                 row = self.rows.collection(name)
                 if row is None or row.id != collection.id:
@@ -139,8 +146,7 @@ class NativeBackend(VectorStorageBackend):
                 else:
                     collection.catch_up(self.rows)
             self._recent = {}
-            self._data_version = version
-            return True
+            self._data_version, self._news = version, True
 
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
         """Create the collection if it is not there; `model` is the embedder's fingerprint.
@@ -240,18 +246,26 @@ class NativeBackend(VectorStorageBackend):
     ) -> list[Candidate]:
         found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
         rows = self._read([label for label, _ in found])
-        return [
+        if self.read_only and any(label not in rows for label, _ in found):
+            # The writer has replaced one of them: what took its place is found only now.
+            await asyncio.to_thread(self._follow)
+            found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
+            rows = self._read([label for label, _ in found])
+        return _latest(
             _candidate(row, score)
             for label, score in found
             if (row := rows.get(label)) is not None and metadata_matches(row.metadata, filters)
-        ]
+        )
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         row: Row = candidate.label
-        expired = row.expires is not None and row.expires <= self._clock()
-        if expired or not self._collection(collection_name).holds(row.label):
+        if row.expires is not None and row.expires <= self._clock():
             return None
-        return row.result(candidate.score)
+        # A reader may know a row by its text before its index does.
+        alive = self._collection(collection_name).holds(row.label) or (
+            self.read_only and self.rows.by_labels([row.label])
+        )
+        return row.result(candidate.score) if alive else None
 
     def _nearest(
         self,
@@ -292,12 +306,10 @@ class NativeBackend(VectorStorageBackend):
     def _hide_expired(self, collection: NativeCollection) -> None:
         """Take out of the index what has expired; its rows stay until they are deleted."""
         now = self._clock()
-        if now < collection.next_expiry:
+        if collection.swept <= now < collection.next_expiry:
             return
         with self._writing:
-            gone, upcoming = self.rows.expiring(collection.id, collection.swept, now)
-            collection.remove(gone)
-            collection.swept, collection.next_expiry = now, upcoming
+            collection.sweep(self.rows, now)
 
     def _read(self, labels: list[int]) -> Mapping[int, Row]:
         """Rows by label; a row under a label never changes, so recent ones are kept."""
@@ -457,7 +469,7 @@ class NativeBackend(VectorStorageBackend):
     async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
         rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
         now = self._clock()
-        return [_candidate(row, 1.0) for row in rows if row.expires is None or row.expires > now]
+        return _latest(_candidate(row, 1.0) for row in rows if row.expires is None or row.expires > now)
 
     async def load_stats(self, collection_name: str) -> PersistedStats | None:
         body = self.rows.load_stats(self._collection(collection_name).id)
@@ -469,6 +481,17 @@ class NativeBackend(VectorStorageBackend):
 
 def _candidate(row: Row, score: float) -> Candidate:
     return Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row, row.features)
+
+
+def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Without those that stand behind a newer entry for the same question and metadata."""
+    newest: dict[tuple[str, str], Candidate] = {}
+    for one in candidates:
+        key = one.normalized_question, dumps_metadata(one.metadata)
+        held = newest.get(key)
+        if held is None or held.label.label < one.label.label:
+            newest[key] = one
+    return list(newest.values())
 
 
 def _pairs(found: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, float]]:

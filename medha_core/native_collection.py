@@ -40,7 +40,7 @@ class NativeCollection:
     def add(self, labels: np.ndarray, vectors: np.ndarray, scoped: np.ndarray) -> None:
         """Make entries searchable. The caller holds the lock for writing."""
         for index, chosen in ((self.unscoped, ~scoped), (self.scoped, scoped)):
-            if chosen.all():
+            if len(labels) and chosen.all():
                 index.add(labels, vectors)
             elif chosen.any():
                 index.add(labels[chosen], vectors[chosen])
@@ -56,6 +56,15 @@ class NativeCollection:
 
     def holds(self, label: int) -> bool:
         return label in self.unscoped or label in self.scoped
+
+    def sweep(self, rows: Rows, now: float) -> None:
+        """Hide what has expired since the last sweep; show it again if the clock was put back."""
+        if now < self.swept:
+            back, self.next_expiry = rows.expiring(self.id, now, self.swept)
+            self.add(*rows.vectors_of(self.id, self.dimension, back))
+        gone, self.next_expiry = rows.expiring(self.id, self.swept, now)
+        self.remove(gone)
+        self.swept = now
 
     def catch_up(self, rows: Rows) -> int:
         """Read what the rows have and the indexes do not; the number of entries added and removed.
@@ -85,10 +94,9 @@ class NativeCollection:
     def _add_what_is_new(self, rows: Rows) -> int:
         added = 0
         while True:
-            labels, vectors, scoped, last = rows.vectors(self.id, self.dimension, after=self.last_label)
+            page, last = rows.vectors(self.id, self.dimension, after=self.last_label)
             if not last:
                 return added
-            if len(labels):
-                self.add(labels, vectors, scoped)
+            self.add(*page)
             self.last_label = last
-            added += len(labels)
+            added += len(page.labels)

@@ -122,7 +122,8 @@ def evict(
 ) -> list[Gone]:
     """Delete `excess` rows: the expired, then the least used or least recently used, the new ones last."""
     gone = delete_expired(db, collection, now, excess)
-    for newness in ("label < ?", "label >= ?"):
+    # The sign keeps SQLite from finding rows by label, and then sorting them all.
+    for newness in ("+label < ?", "+label >= ?"):
         if len(gone) < excess:
             least = f"{newness} ORDER BY {_LEAST[policy]} LIMIT ?"
             gone += delete(db, collection, least, (first_new, excess - len(gone)))

@@ -7,7 +7,7 @@ true for as long as the row is there.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,17 @@ from medha_core.types import CacheEntry, MetadataValue
 _MAX_VARIABLES = 500
 _PORTION = 1000
 """Rows that expire in one transaction, so that nobody waits long for the next."""
+
+
+class Vectors(NamedTuple):
+    """Vectors for the index."""
+
+    labels: np.ndarray
+    """uint64[n], ascending."""
+    vectors: np.ndarray
+    """float32[n, dimension], of length one."""
+    scoped: np.ndarray
+    """bool[n]: whether the entry has metadata."""
 
 
 class Rows:
@@ -242,21 +253,33 @@ class Rows:
 
     def vectors(
         self, collection: int, dimension: int, *, after: int = 0, limit: int = 10_000
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        """A page of labels (uint64), vectors (float32, `(n, dimension)`), whether each is scoped, and the
-        last label that was looked at, 0 after the last page. Damaged vectors are left out with a warning.
-        """
+    ) -> tuple[Vectors, int]:
+        """A page of vectors, and the last label that was looked at: 0 when there was none."""
+        found = self._vectors("label > ? ORDER BY label LIMIT ?", (collection, after, limit))
+        return self._sound(found, dimension), found[-1][0] if found else 0
+
+    def vectors_of(self, collection: int, dimension: int, labels: Sequence[int]) -> Vectors:
+        """The vectors of these entries, those that are there."""
+        found = [record for label in labels for record in self._vectors("label = ?", (collection, label))]
+        return self._sound(found, dimension)
+
+    def _vectors(self, condition: str, values: Sequence[int]) -> list[Any]:
         with self._statements() as db:
-            found = db.execute(
-                "SELECT label, metadata != '', vector_seal, vector FROM entries "
-                "WHERE collection = ? AND label > ? ORDER BY label LIMIT ?",
-                (collection, after, limit),
+            return db.execute(
+                "SELECT label, metadata != '', vector_seal, vector FROM entries "  # noqa: S608
+                f"WHERE collection = ? AND {condition}",
+                values,
             ).fetchall()
-        sound = [record for record in found if self._is_sound(record, dimension)]
-        labels = np.array([record[0] for record in sound], dtype=np.uint64)
-        scoped = np.array([record[1] for record in sound], dtype=bool)
+
+    def _sound(self, records: Sequence[Any], dimension: int) -> Vectors:
+        """Without those that are damaged on disk, with a warning for each."""
+        sound = [record for record in records if self._is_sound(record, dimension)]
         joined = np.frombuffer(b"".join(record[3] for record in sound), dtype="<f4")
-        return labels, joined.reshape(len(sound), dimension), scoped, found[-1][0] if found else 0
+        return Vectors(
+            np.array([record[0] for record in sound], dtype=np.uint64),
+            joined.reshape(len(sound), dimension),
+            np.array([record[1] for record in sound], dtype=bool),
+        )
 
     def _is_sound(self, record: Sequence[Any], dimension: int) -> bool:
         label, _, seal, vector = record
