@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medha_core.directory import ENTRIES, MANIFEST, WriterLock, existing, previous_of
-from medha_core.errors import ConfigurationError, StorageError, StorageInitializationError
+from medha_core.errors import ConfigurationError, StorageInitializationError
 from medha_core.manifest import check_sizes, read_manifest
 from medha_core.rows import Rows
 from medha_core.rows.database import Mode
@@ -30,35 +30,41 @@ def open_store(path: Path | None, mode: Mode, synchronous: str) -> Opened:
     """
     if path is None:
         return Opened(Rows(None), None)
-    if mode == "r+":
-        return _open_for_writing(path, synchronous)
+    try:
+        return _open_for_writing(path, synchronous) if mode == "r+" else _open_for_reading(path, mode)
+    except OSError as error:
+        raise StorageInitializationError(
+            f"path: cannot open the directory {path}: {error.strerror}"
+        ) from error
+
+
+def _open_for_reading(path: Path, mode: Mode) -> Opened:
     directory = existing(path)
     if not (directory / ENTRIES).is_file():
         raise StorageInitializationError(f"no cache in {path}: there is no file {ENTRIES}")
-    if (directory / MANIFEST).exists():
-        check_sizes(directory, read_manifest(directory))
+    _check_manifest(directory)
     return Opened(Rows(directory / ENTRIES, mode=mode), None)
 
 
 def _open_for_writing(path: Path, synchronous: str) -> Opened:
-    try:
-        if existing(path) != path:
-            previous_of(path).rename(path)
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"path: cannot make the directory {path}: {error.strerror}") from error
+    if existing(path) != path:
+        previous_of(path).rename(path)
+    path.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(path)
     lock.acquire()
     try:
-        if (path / MANIFEST).exists():
-            check_sizes(path, read_manifest(path))
-            # What is written from here on is not what the manifest describes.
-            (path / MANIFEST).unlink()
-        rows = Rows(path / ENTRIES, synchronous=synchronous)
+        _check_manifest(path)
+        # What is written from here on is not what the manifest describes.
+        (path / MANIFEST).unlink(missing_ok=True)
+        return Opened(Rows(path / ENTRIES, synchronous=synchronous), lock)
     except BaseException:
         lock.release()
         raise
-    return Opened(rows, lock)
+
+
+def _check_manifest(directory: Path) -> None:
+    if (directory / MANIFEST).exists():
+        check_sizes(directory, read_manifest(directory))
 
 
 def only_collection(directory: Path) -> str:

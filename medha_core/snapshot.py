@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from medha_core.directory import ENTRIES, LOCK, MANIFEST, WriterLock, existing, previous_of
-from medha_core.errors import MedhaError, SnapshotError
+from medha_core.errors import MedhaError, SnapshotError, StorageError
 from medha_core.manifest import (
     CollectionInfo,
     Manifest,
@@ -46,8 +46,12 @@ def write_snapshot(rows: Rows, directory: Path, on_progress: Progress | None = N
             raise
         finally:
             lock.abandon()
+    except SnapshotError:
+        raise
     except OSError as error:
         raise SnapshotError(f"cannot write the snapshot {directory}: {error.strerror or error}") from error
+    except StorageError as error:
+        raise SnapshotError(f"cannot write the snapshot {directory}: {error}") from error
     return directory
 
 

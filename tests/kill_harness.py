@@ -26,9 +26,9 @@ from medha_core.scope import entry_id
 from medha_core.snapshot import verify
 
 NAME = "kills"
-QUESTIONS = 300
+QUESTIONS = 200
 KILLS_PER_FOLDER = 25
-LONGEST = 0.09
+LONGEST = 0.06
 """Seconds a writer lives at most; opening takes a tenth of it."""
 
 Changes = dict[int, int | None]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medha_core.errors import ConflictError
+from medha_core.errors import ConflictError, StorageError
 from medha_core.metadata import filter_value
 from medha_core.rows.row import Gone, seal_row, seal_vector
 from medha_core.types import CacheEntry
@@ -30,6 +30,8 @@ def counts(db: Connection, collection: int) -> tuple[int, int]:
     found: tuple[int, int] | None = db.execute(
         "SELECT entries, uses FROM collections WHERE id = ?", (collection,)
     ).fetchone()
+    if found is not None and not all(isinstance(number, int) for number in found):
+        raise StorageError(f"the counts of collection {collection} are damaged: {found}")
     return found or (0, 0)
 
 

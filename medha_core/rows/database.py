@@ -16,6 +16,9 @@ from medha_core.rows.schema import FORMAT, check_format, create, migrate
 Mode = Literal["r", "r+", "c"]
 """Read only; read and write; read, and write into a private copy that is gone on close."""
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""The second where SQLite's own message quotes a damaged file."""
+Progress = Callable[[int, int], None]
 _BUSY_MS = 5000
 _COPIED_PAGES = 2048
 _HEADER = 100
@@ -36,7 +39,7 @@ class Database:
         self._abandoned = False
         try:
             self._db = _open(path, mode, synchronous)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             raise StorageInitializationError(f"cannot open the rows at {self.name}: {error}") from error
         if path is not None:
             watch(self)
@@ -67,7 +70,7 @@ class Database:
         with self._lock:
             try:
                 yield self._db
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 raise StorageError(f"the rows at {self.name} failed: {error}") from error
 
     @contextmanager
@@ -87,22 +90,17 @@ class Database:
                     db.execute("ROLLBACK")
                 raise
 
-    def copy_to(self, path: Path, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def copy_to(self, path: Path, on_progress: Progress | None = None) -> None:
         """Write everything committed so far into a new file; the database stays in use meanwhile.
 
         The file needs no log beside it. `on_progress(done, total)` counts pages.
         """
-        with closing(sqlite3.connect(path, isolation_level=None)) as target, self._source() as source:
-            source.execute("BEGIN")
-            try:
-                if on_progress is None:
-                    source.backup(target)
-                else:
-                    report = lambda _status, left, total: on_progress(total - left, total)  # noqa: E731
-                    source.backup(target, pages=_COPIED_PAGES, progress=report)
-            finally:
-                source.execute("ROLLBACK")
-            target.execute("PRAGMA journal_mode = DELETE")
+        try:
+            with closing(sqlite3.connect(path, isolation_level=None)) as target, self._source() as source:
+                _copy(source, target, on_progress)
+                target.execute("PRAGMA journal_mode = DELETE")
+        except SQLITE_ERRORS as error:
+            raise StorageError(f"cannot copy {self.name} to {path}: {error}") from error
 
     @contextmanager
     def _source(self) -> Iterator[sqlite3.Connection]:
@@ -112,11 +110,8 @@ class Database:
             if not file:
                 yield db
                 return
-        try:
-            with closing(_connect_read_only(Path(file))) as source:
-                yield source
-        except sqlite3.Error as error:
-            raise StorageError(f"the rows at {self.name} cannot be copied: {error}") from error
+        with closing(_connect_read_only(Path(file))) as source:
+            yield source
 
     def problem(self) -> str | None:
         """What SQLite finds wrong with the file, None when nothing is."""
@@ -129,6 +124,23 @@ class Database:
         with self.statements() as db:
             version: int = db.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, on_progress: Progress | None) -> None:
+    """Copy in one read transaction, which others' commits do not disturb."""
+    source.execute("BEGIN")
+    try:
+        if on_progress is None:
+            source.backup(target)
+        else:
+            report = on_progress
+            source.backup(
+                target,
+                pages=_COPIED_PAGES,
+                progress=lambda _status, left, total: report(total - left, total),
+            )
+    finally:
+        source.execute("ROLLBACK")
 
 
 def _open(path: Path | None, mode: Mode, synchronous: str) -> sqlite3.Connection:

@@ -46,6 +46,11 @@ class Vectors(NamedTuple):
     """bool[n]: whether the entry has metadata."""
 
 
+def whole(records: Iterable[Sequence[Any]]) -> list[int]:
+    """The labels in records of one column; in a damaged file there may be something else."""
+    return [value for (value,) in records if isinstance(value, int) and value >= 0]
+
+
 class Rows:
     """Reads and writes the tables; every method is one transaction."""
 
@@ -237,7 +242,7 @@ class Rows:
         values = [part for key, value in filters.items() for part in (collection, key, filter_value(value))]
         with self._statements() as db:
             found = db.execute(joined, values).fetchall()
-        return np.array([label for (label,) in found], dtype=np.uint64)
+        return np.array(whole(found), dtype=np.uint64)
 
     def expiring(self, collection: int, after: float, until: float) -> tuple[list[int], float]:
         """Labels with `after < expires <= until`, and when the next one expires (infinity if none)."""
@@ -249,7 +254,8 @@ class Rows:
             (upcoming,) = db.execute(
                 "SELECT min(expires) FROM entries WHERE collection = ? AND expires > ?", (collection, until)
             ).fetchone()
-        return [label for (label,) in gone], float("inf") if upcoming is None else upcoming
+        # What is no number was damaged: the rows it belongs to are left out when they are read.
+        return whole(gone), float(upcoming) if isinstance(upcoming, (int, float)) else float("inf")
 
     def vectors(
         self, collection: int, dimension: int, *, after: int = 0, limit: int = 10_000
@@ -326,7 +332,7 @@ class Rows:
         """Number of the newest removal, 0 when there was none."""
         with self._statements() as db:
             found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'removals'").fetchone()
-        return found[0] if found else 0
+        return max(whole([found]), default=0) if found else 0
 
     def removals(self, collection: int, after: int) -> tuple[list[int], int] | None:
         """Labels removed since the removal numbered `after`, and the newest number.
@@ -340,7 +346,7 @@ class Rows:
             found = db.execute(
                 "SELECT number, collection, label FROM removals WHERE number > ? ORDER BY number", (after,)
             ).fetchall()
-        labels = [label for _, owner, label in found if owner == collection]
+        labels = whole((label,) for _, owner, label in found if owner == collection)
         return labels, found[-1][0] if found else after
 
     # statistics
