@@ -188,7 +188,7 @@ class Waterfall:
 
     async def _from_vector(self, request: Request, vector: np.ndarray) -> CacheHit | None:
         with request.trace.step("index") as step:
-            found = await self._nearest(request.scope, vector)
+            found = self._readable(request, await self._nearest(request.scope, vector), step)
             step.outcome = f"{len(found)} found"
         for name, tier in (("exact", self._exact), ("semantic", self._semantic), ("fuzzy", self._fuzzy)):
             with request.trace.step(name) as step:
@@ -218,6 +218,18 @@ class Waterfall:
             for candidate in found
         ]
         return sorted(penalised, key=lambda candidate: -candidate.score)
+
+    def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
+        """The candidates that differ from the question in nothing that vectors cannot tell."""
+        asked = self._embedding.unread(request.question)
+        readable = []
+        for candidate in found:
+            stored = self._embedding.unread(candidate.question)
+            if stored == asked:
+                readable.append(candidate)
+            else:
+                step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
+        return readable
 
     async def _exact(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> CacheHit | None:
         same = [c for c in found if c.score >= self._settings.score_threshold_exact]

@@ -348,3 +348,17 @@ async def test_rows_on_disk_outlive_the_object(tmp_path):
         assert (await cache.search("How many orders are there?")).generated_query == "SELECT 2"
         scoped = await cache.search("How many users are there", filters={"tenant": "a"})
         assert scoped.generated_query == COUNT
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("How many 🍎 were sold?", "How many 🍌 were sold?"),
+        ("Orders with total > average", "Orders with total < average"),
+        ("Revenue in €", "Revenue in £"),
+    ],
+)
+async def test_signs_that_the_embedder_cannot_read_are_no_paraphrase(cache, stored, asked):
+    await cache.store(stored, "SELECT 1")
+    assert not await cache.search(asked)
+    assert await cache.search(stored.lower())
