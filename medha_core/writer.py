@@ -115,8 +115,10 @@ class Writer:
             for pair, vector in zip(pairs, vectors, strict=True)
         ]
         generation = self._l1.advance()
-        await self._store.upsert(collection, entries)
-        await self._l1.invalidate_entries([entry.id for entry in entries])
+        try:
+            await self._store.upsert(collection, entries)
+        finally:  # a write that was cancelled or failed may have changed rows before
+            await self._l1.invalidate_entries([entry.id for entry in entries])
         for pair, entry in zip(pairs, entries, strict=True):
             await self._show(collection, pair, entry, generation + len(entries))
         return len(entries)

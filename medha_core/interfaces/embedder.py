@@ -38,7 +38,7 @@ class BaseEmbedder(ABC):
         return f"{self.model_name}:{self.dimension}"
 
     def unread(self, text: str) -> Sequence[str]:
-        """The parts of `text` that its vector says nothing of, in order: words unknown to the model, a cut end.
+        """The parts of `text` that its vector says nothing of: words the model does not know, a cut end.
 
         Close vectors mean nothing for two texts that differ here, so one never answers the other.
         """
