@@ -1,0 +1,67 @@
+"""Derive the English word, irregular-form and synonym files of the guard from WordNet 3.0.
+
+    python benchmarks/build_wordnet_lexicon.py /usr/share/wordnet medha_core/reading/lexicons
+
+The input is the `dict` folder of WordNet 3.0 (Debian package `wordnet-base`). The file formats are
+those of wndb(5WN); the licence travels in `lexicons/WORDNET-LICENSE.txt`.
+"""
+
+import gzip
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+PARTS = ("noun", "verb", "adj", "adv")
+MAX_SENSE = 2
+"""A synonym counts only where the shared meaning is among both words' first senses."""
+
+
+def index_entries(folder: Path, part: str):
+    """Each `(lemma, synset offsets by frequency)` of one part of speech; single plain words only."""
+    for line in (folder / f"index.{part}").read_text().splitlines():
+        fields = line.split()
+        lemma = fields[0] if not line.startswith(" ") else ""
+        if lemma.isascii() and lemma.isalpha() and len(lemma) > 1:
+            pointer_count = int(fields[3])
+            yield lemma, fields[6 + pointer_count :]
+
+
+def synonym_pairs(folder: Path):
+    """Unordered pairs of words that share a synset among the first senses of both."""
+    for part in ("noun", "verb", "adj"):
+        members = defaultdict(list)
+        for lemma, offsets in index_entries(folder, part):
+            for offset in offsets[:MAX_SENSE]:
+                members[offset].append(lemma)
+        for words in members.values():
+            yield from ((a, b) for a in words for b in words if a < b)
+
+
+def irregular_forms(folder: Path):
+    """Each `(form, base)` of the exception lists, single plain words only."""
+    for part in ("noun", "verb"):
+        for line in (folder / f"{part}.exc").read_text().splitlines():
+            form, base = line.split()[:2]
+            if form.isalpha() and base.isalpha() and form != base:
+                yield form, base
+
+
+def write(path: Path, lines):
+    """Sorted unique lines, gzipped without a time stamp so that rebuilding gives the same bytes."""
+    text = "\n".join(sorted(set(lines))) + "\n"
+    path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def main(source: str, target: str) -> None:
+    folder, out = Path(source), Path(target)
+    words = {lemma: part[0] for part in reversed(PARTS) for lemma, _ in index_entries(folder, part)}
+    verbs = {lemma for lemma, _ in index_entries(folder, "verb")}
+    nouns = {lemma for lemma, _ in index_entries(folder, "noun")}
+    tags = ("".join(t for t, s in (("n", nouns), ("v", verbs)) if w in s) or "a" for w in words)
+    write(out / "en_words.txt.gz", (f"{w} {t}" for w, t in zip(words, tags, strict=True)))
+    write(out / "en_irregular.txt.gz", (f"{a} {b}" for a, b in irregular_forms(folder)))
+    write(out / "en_synonyms.txt.gz", (f"{a} {b}" for a, b in synonym_pairs(folder)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,68 @@
+"""What the cache has learnt from the pairs it holds: which differences of wording do not change the query."""
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable
+
+__all__ = ["Learned", "difference"]
+
+MAX_WORDS = 4
+"""A difference of more words than this teaches nothing."""
+KEPT_FORMS = 8
+"""Wordings kept per query shape to compare new ones with."""
+
+Difference = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def difference(asked: Iterable[str], stored: Iterable[str]) -> Difference:
+    """What only the one and only the other says, as sorted multisets."""
+    a, b = Counter(asked), Counter(stored)
+    return tuple(sorted((a - b).elements())), tuple(sorted((b - a).elements()))
+
+
+def pattern(pair: Difference) -> Difference:
+    """The same difference whichever way round it was met."""
+    return pair if pair[0] <= pair[1] else (pair[1], pair[0])
+
+
+class Learned:
+    """Evidence gathered from stored pairs. Not thread-safe; the owner locks it."""
+
+    def __init__(self) -> None:
+        self.same: Counter[Difference] = Counter()
+        self.other: Counter[Difference] = Counter()
+        self.values: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.columns: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.shapes: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+        self._forms: defaultdict[str, OrderedDict[tuple[str, ...], None]] = defaultdict(OrderedDict)
+
+    def observe(self, keys: tuple[str, ...], shape: str, neighbours: Iterable[tuple[tuple[str, ...], str]]) -> None:
+        """Learn from a stored question (keys with values left open, query shape) and its nearest ones."""
+        forms = self._forms[shape]
+        for known in forms:
+            self._teach(keys, known, same=True)
+        for other_keys, other_shape in neighbours:
+            if other_shape != shape:
+                self._teach(keys, other_keys, same=False)
+        if len(forms) < KEPT_FORMS:
+            forms[keys] = None
+        self.shapes[keys][shape] += 1
+
+    def _teach(self, a: tuple[str, ...], b: tuple[str, ...], *, same: bool) -> None:
+        pair = difference(a, b)
+        if any(pair) and max(map(len, pair)) <= MAX_WORDS and not _has_value(pair):
+            (self.same if same else self.other)[pattern(pair)] += 1
+
+    def saw_value(self, column: str, text: str) -> None:
+        self.values[column][text] += 1
+        self.columns[text][column] += 1
+
+    def verdict(self, pair: Difference) -> int:
+        """1: seen to keep the query, -1: seen to change it, 0: never seen."""
+        key = pattern(pair)
+        if self.other[key]:
+            return -1
+        return 1 if self.same[key] else 0
+
+
+def _has_value(pair: Difference) -> bool:
+    return any(key[0] in "vnqid" for side in pair for key in side)

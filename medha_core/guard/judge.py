@@ -1,0 +1,168 @@
+"""The guard: whether a stored question may answer the one asked."""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from rapidfuzz.distance import OSA
+
+from medha_core.guard.evidence import Difference, Learned, difference
+from medha_core.guard.view import View, bindings, mentioned_in, view
+from medha_core.reading.features import Features, extract, read_words
+from medha_core.reading.lexicon import Lexicon, english
+
+__all__ = ["Guard", "Reason", "Verdict"]
+
+
+class Reason(str, Enum):
+    """Why a candidate was accepted or rejected; stable, for statistics."""
+
+    SAME = "same"
+    AGREES = "agrees"
+    LEARNED = "learned"
+    OFF = "off"
+    VALUE = "value"
+    NUMBER = "number"
+    DATE = "date"
+    QUOTED = "quoted"
+    IDENTIFIER = "identifier"
+    OPERATOR = "operator"
+    INTERROGATIVE = "interrogative"
+    STRANGER = "stranger"
+    BINDING = "binding"
+    PROJECTION = "projection"
+    LANGUAGE = "language"
+    KNOWN_OTHERWISE = "known_otherwise"
+    SCORE = "score"
+
+
+class Verdict(NamedTuple):
+    accepted: bool
+    reason: Reason
+    evidence: str
+
+
+_HARD = {"n": Reason.NUMBER, "d": Reason.DATE, "q": Reason.QUOTED, "i": Reason.IDENTIFIER, "v": Reason.VALUE}
+
+
+def _reject(reason: Reason, evidence: str) -> Verdict:
+    return Verdict(False, reason, evidence)
+
+
+class Guard:
+    """Decides which of the nearest stored questions may answer."""
+
+    def __init__(self, level: str = "balanced", *, lexicon: Lexicon | None = None):
+        self.level = level
+        self.lexicon = lexicon or english()
+
+    def features(self, question: str, query: str = "") -> Features:
+        return extract(question, query, self.lexicon)
+
+    def judge(self, asked: Features, stored: Features, score: float, learned: Learned | None = None) -> Verdict:
+        mentions = mentioned_in(asked, stored.mentions)
+        if mentions is None:
+            return _reject(Reason.VALUE, "a value of the stored query is not asked for")
+        a, b = view(asked, mentions, self.lexicon), view(stored, stored.mentions, self.lexicon)
+        return self.compare(asked, stored, a, b, mentions, score, learned)
+
+    def compare(self, asked, stored, a: View, b: View, mentions, score, learned) -> Verdict:
+        if a.open_words == b.open_words and a.keys == b.keys:
+            return Verdict(True, Reason.SAME, "the same words")
+        if not (asked.is_english and stored.is_english):
+            if a.keys == b.keys:
+                return Verdict(True, Reason.AGREES, "the same words")
+            return _reject(Reason.LANGUAGE, "wording differs in a language not known")
+        a, b = self._repaired(asked, stored, a, b, mentions)
+        diff = difference(a.keys, b.keys)
+        for key in (*diff[0], *diff[1]):
+            if key[0] in _HARD:
+                return _reject(_HARD[key[0]], key[2:])
+        return self._soft(a, b, diff, score, learned)
+
+    def _repaired(self, asked, stored, a, b, mentions):
+        """Spelling mistakes of the one put right by the words of the other."""
+        fixed = self._corrections(a, b)
+        if fixed:
+            a = self._rewritten(asked, mentions, fixed)
+        fixed = self._corrections(b, a)
+        if fixed:
+            b = self._rewritten(stored, stored.mentions, fixed)
+        return a, b
+
+    def _corrections(self, a: View, b: View) -> dict[str, str]:
+        missing = [w for w in b.open_words if w not in a.open_words and self.lexicon.knows(w)]
+        found = {}
+        for word in a.open_words:
+            if len(word) > 2 and word not in b.open_words and not self.lexicon.knows(word):
+                near = [w for w in missing if _is_typo(word, w)]
+                if len(set(near)) == 1:
+                    found[word] = near[0]
+        return found
+
+    def _rewritten(self, features: Features, mentions, fixed: dict[str, str]) -> View:
+        inside = {i for m in mentions for i in range(m.first, m.last)}
+        words = [
+            w._replace(text=fixed.get(w.text, w.text)) if i not in inside else w for i, w in enumerate(features.words)
+        ]
+        return view(read_words(words, self.lexicon), mentions, self.lexicon)
+
+    def _soft(self, a: View, b: View, diff: Difference, score: float, learned: Learned | None) -> Verdict:
+        known = learned.verdict(diff) if learned and any(diff) else 0
+        if known < 0:
+            return _reject(Reason.KNOWN_OTHERWISE, f"{diff} changed the query before")
+        keys_a = a.keys
+        if known == 0:
+            verdict, keys_a = self._pair_up(a, b, diff, score, learned)
+            if verdict:
+                return verdict
+            if bindings(keys_a) != bindings(b.keys):
+                return _reject(Reason.BINDING, f"{bindings(keys_a)} / {bindings(b.keys)}")
+            if _projection(keys_a) != _projection(b.keys):
+                return _reject(Reason.PROJECTION, f"{_projection(keys_a)} / {_projection(b.keys)}")
+        if _value_order(keys_a) != _value_order(b.keys):
+            return _reject(Reason.BINDING, "values in another order")
+        return Verdict(True, Reason.LEARNED if known else Reason.AGREES, str(diff))
+
+    def _pair_up(self, a, b, diff, score, learned):
+        left, right = list(diff[0]), list(diff[1])
+        for key in (*left, *right):
+            if key[0] == "o":
+                return _reject(Reason.OPERATOR, key[2:]), a.keys
+            if key[0] == "a":
+                return _reject(Reason.INTERROGATIVE, key[2:]), a.keys
+        mapped = {}
+        for key in list(left):
+            match = next((r for r in right if self._equivalent(key, r, a, b, score, learned)), None)
+            if match:
+                mapped[key] = match
+                left.remove(key)
+                right.remove(match)
+        rest = [k for k in (*left, *right) if not (k[0] == "w" and k[2:] in self.lexicon.light)]
+        if rest:
+            return _reject(Reason.STRANGER, ", ".join(rest)), a.keys
+        return None, tuple(mapped.get(k, k) for k in a.keys)
+
+    def _equivalent(self, x: str, y: str, a, b, score, learned) -> bool:
+        if x[0] != "w" or y[0] != "w":
+            return False
+        if learned and learned.verdict(((x,), (y,))) > 0:
+            return True
+        p, q = x[2:], y[2:]
+        if self.lexicon.stem(p) == self.lexicon.stem(q) and len(self.lexicon.stem(p)) >= 4:
+            return True
+        return score >= 0.85 and self.lexicon.are_synonyms(p, q)
+
+
+def _is_typo(wrong: str, right: str) -> bool:
+    allowed = 2 if len(right) >= 8 else 1
+    return len(right) >= 3 and OSA.distance(wrong, right, score_cutoff=allowed) <= allowed
+
+
+def _projection(keys: Sequence[str]) -> str:
+    return next((k for k in keys if k[0] == "w"), "")
+
+
+def _value_order(keys: Sequence[str]) -> list[str]:
+    """Values that no preposition binds, in order."""
+    return [k for i, k in enumerate(keys) if k[0] in "vnqid" and not (i and keys[i - 1][:2] == "p:")]
