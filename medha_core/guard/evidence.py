@@ -3,6 +3,8 @@
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 
+from medha_core.reading.values import KnownValues
+
 __all__ = ["Learned", "difference"]
 
 MAX_WORDS = 4
@@ -30,8 +32,7 @@ class Learned:
     def __init__(self) -> None:
         self.same: Counter[Difference] = Counter()
         self.other: Counter[Difference] = Counter()
-        self.values: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self.columns: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self.values = KnownValues()
         self.shapes: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         self._forms: defaultdict[str, OrderedDict[tuple[str, ...], None]] = defaultdict(OrderedDict)
 
@@ -51,10 +52,6 @@ class Learned:
         pair = difference(a, b)
         if any(pair) and max(map(len, pair)) <= MAX_WORDS and not _has_value(pair):
             (self.same if same else self.other)[pattern(pair)] += 1
-
-    def saw_value(self, column: str, text: str) -> None:
-        self.values[column][text] += 1
-        self.columns[text][column] += 1
 
     def verdict(self, pair: Difference) -> int:
         """1: seen to keep the query, -1: seen to change it, 0: never seen."""

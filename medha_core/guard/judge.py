@@ -63,31 +63,36 @@ class Guard:
         mentions = mentioned_in(asked, stored.mentions)
         if mentions is None:
             return _reject(Reason.VALUE, "a value of the stored query is not asked for")
-        a, b = view(asked, mentions, self.lexicon), view(stored, stored.mentions, self.lexicon)
-        return self.compare(asked, stored, a, b, mentions, score, learned)
+        return self.judge_values(asked, stored, mentions, stored.mentions, score, learned)
 
-    def compare(self, asked, stored, a: View, b: View, mentions, score, learned) -> Verdict:
+    def judge_values(self, asked, stored, mentions, stored_mentions, score, learned=None) -> Verdict:
+        a, b = view(asked, mentions, self.lexicon), view(stored, stored_mentions, self.lexicon)
+        if learned and (extra := _values(learned, a) - _values(learned, b)):
+            return _reject(Reason.VALUE, f"{', '.join(sorted(extra))} is a value, and not of the stored question")
+        return self.compare(asked, stored, a, b, mentions, stored_mentions, score, learned)
+
+    def compare(self, asked, stored, a: View, b: View, mentions, stored_mentions, score, learned) -> Verdict:
         if a.open_words == b.open_words and a.keys == b.keys:
             return Verdict(True, Reason.SAME, "the same words")
         if not (asked.is_english and stored.is_english):
             if a.keys == b.keys:
                 return Verdict(True, Reason.AGREES, "the same words")
             return _reject(Reason.LANGUAGE, "wording differs in a language not known")
-        a, b = self._repaired(asked, stored, a, b, mentions)
+        a, b = self._repaired(asked, stored, a, b, mentions, stored_mentions)
         diff = difference(a.keys, b.keys)
         for key in (*diff[0], *diff[1]):
             if key[0] in _HARD:
                 return _reject(_HARD[key[0]], key[2:])
         return self._soft(a, b, diff, score, learned)
 
-    def _repaired(self, asked, stored, a, b, mentions):
+    def _repaired(self, asked, stored, a, b, mentions, stored_mentions):
         """Spelling mistakes of the one put right by the words of the other."""
         fixed = self._corrections(a, b)
         if fixed:
             a = self._rewritten(asked, mentions, fixed)
         fixed = self._corrections(b, a)
         if fixed:
-            b = self._rewritten(stored, stored.mentions, fixed)
+            b = self._rewritten(stored, stored_mentions, fixed)
         return a, b
 
     def _corrections(self, a: View, b: View) -> dict[str, str]:
@@ -111,16 +116,18 @@ class Guard:
         known = learned.verdict(diff) if learned and any(diff) else 0
         if known < 0:
             return _reject(Reason.KNOWN_OTHERWISE, f"{diff} changed the query before")
-        keys_a = a.keys
+        keys_a, keys_b = a.keys, b.keys
         if known == 0:
             verdict, keys_a = self._pair_up(a, b, diff, score, learned)
             if verdict:
                 return verdict
-            if bindings(keys_a) != bindings(b.keys):
-                return _reject(Reason.BINDING, f"{bindings(keys_a)} / {bindings(b.keys)}")
-            if _projection(keys_a) != _projection(b.keys):
-                return _reject(Reason.PROJECTION, f"{_projection(keys_a)} / {_projection(b.keys)}")
-        if _value_order(keys_a) != _value_order(b.keys):
+        elif all(diff):
+            keys_a, keys_b = _without(keys_a, diff[0]), _without(keys_b, diff[1])
+        if bindings(keys_a) != bindings(keys_b):
+            return _reject(Reason.BINDING, f"{bindings(keys_a)} / {bindings(keys_b)}")
+        if _projection(keys_a) != _projection(keys_b):
+            return _reject(Reason.PROJECTION, f"{_projection(keys_a)} / {_projection(keys_b)}")
+        if _value_order(keys_a) != _value_order(keys_b):
             return _reject(Reason.BINDING, "values in another order")
         return Verdict(True, Reason.LEARNED if known else Reason.AGREES, str(diff))
 
@@ -154,9 +161,25 @@ class Guard:
         return score >= 0.85 and self.lexicon.are_synonyms(p, q)
 
 
+def _values(learned: Learned, view: View) -> set[str]:
+    return {spotted.text for spotted in learned.values.spot(view.open_words)}
+
+
 def _is_typo(wrong: str, right: str) -> bool:
     allowed = 2 if len(right) >= 8 else 1
     return len(right) >= 3 and OSA.distance(wrong, right, score_cutoff=allowed) <= allowed
+
+
+def _without(keys: Sequence[str], dropped: Sequence[str]) -> tuple[str, ...]:
+    """The keys less the first of each dropped one."""
+    left = list(dropped)
+    kept = []
+    for key in keys:
+        if key in left:
+            left.remove(key)
+        else:
+            kept.append(key)
+    return tuple(kept)
 
 
 def _projection(keys: Sequence[str]) -> str:

@@ -143,6 +143,12 @@ def _single(found: list[Word], i: int, lexicon: Lexicon, asking: bool) -> list[s
     text = word.text
     if text in lexicon.ask:
         return [f"a:{lexicon.ask[text]}"]
+    if text == "to" and i + 1 < len(found) and found[i + 1].text in lexicon.request:
+        return []
+    if text == "like" and i and found[i - 1].text in lexicon.wishes:
+        return []
+    if text in lexicon.request and i and found[i - 1].text in lexicon.wishes | {"to", "you"}:
+        return []
     if text in lexicon.operators:
         return [f"o:{lexicon.operators[text]}"]
     if text in lexicon.prepositions:

@@ -16,6 +16,7 @@ class Lexicon:
         table = tomllib.loads(_file(f"{language}.toml").read_text(encoding="utf-8"))
         self.stop = frozenset(table["stop"].split())
         self.request = frozenset(table["request"].split())
+        self.wishes = frozenset(table["wishes"].split())
         self.light = frozenset(table["light"].split())
         self.ask = {word: kind for kind, words in table["ask"].items() for word in words.split()}
         self.operators = {w: op for op, words in table["operators"].items() for w in words.split()}
