@@ -1,5 +1,6 @@
 """Answer a question with the query of another one, its values exchanged."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import NamedTuple
@@ -32,7 +33,7 @@ def proposals(asked: Features, stored: Features, query: str, known: KnownValues,
     slots = _slots(stored, literals(query))
     if slots is None or len(slots) > MAX_SLOTS:
         return
-    spans = _spans(asked, slots, known)
+    spans = _spans(asked, stored, slots, known)
     if len(spans) != len(slots):
         return
     options = [[_spelling(slot, span, known, mode) for span in spans] for slot in slots]
@@ -41,7 +42,7 @@ def proposals(asked: Features, stored: Features, query: str, known: KnownValues,
         spellings = tuple(options[i][j] for i, j in enumerate(order))
         if all(spellings[i] == slot.spelling for i, slot in enumerate(slots)):
             continue
-        mentions = tuple(spans[j]._replace(text=f"?{i}") for i, j in enumerate(order))
+        mentions = tuple(spans[j]._replace(text=f"?{i}", column=slots[i].mention.column) for i, j in enumerate(order))
         yield Proposal(
             tuple(sorted(mentions, key=lambda m: m.first)), named, tuple(spans[j].text for j in order), spellings
         )
@@ -68,14 +69,19 @@ def _slots(stored: Features, found: Sequence[Literal]) -> list[_Slot] | None:
     return slots
 
 
-def _spans(asked: Features, slots: Sequence[_Slot], known: KnownValues) -> list[Mention]:
+def _spans(asked: Features, stored: Features, slots: Sequence[_Slot], known: KnownValues) -> list[Mention]:
     """What in the asked question may be a value: known values, and numbers where a slot takes one."""
     spotted = known.spot([w.text for w in asked.words])
     columns = frozenset().union(*(slot.columns for slot in slots)) if slots else frozenset()
     found = [Mention(s.text, s.first, s.last, ()) for s in spotted if known.columns(s.text) & columns]
     taken = {i for m in found for i in range(m.first, m.last)}
+    inside = {i for m in stored.mentions for i in range(m.first, m.last)}
+    fixed = Counter(w.text for i, w in enumerate(stored.words) if w.kind in "nqid" and i not in inside)
     for i, word in enumerate(asked.words):
-        if i not in taken and word.kind in "nqid":
+        if word.kind in "nqid" and i not in taken:
+            if fixed[word.text]:
+                fixed[word.text] -= 1
+                continue
             found.append(Mention(word.text, i, i + 1, ()))
     return sorted(found, key=lambda m: m.first)
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
-from medha_core.guard.evidence import Difference, Learned, difference
+from medha_core.guard.evidence import Difference, Learned, difference, pattern
+from medha_core.guard.signals import signals
 from medha_core.guard.view import View, bindings, mentioned_in, view
 from medha_core.reading.features import Features, extract, read_words
 from medha_core.reading.lexicon import Lexicon, english
@@ -59,16 +60,21 @@ class Guard:
     def features(self, question: str, query: str = "") -> Features:
         return extract(question, query, self.lexicon)
 
-    def judge(self, asked: Features, stored: Features, score: float, learned: Learned | None = None) -> Verdict:
+    def judge(
+        self, asked: Features, stored: Features, score: float, learned: Learned | None = None, margin: float = 0.0
+    ) -> Verdict:
         mentions = mentioned_in(asked, stored.mentions)
         if mentions is None:
             return _reject(Reason.VALUE, "a value of the stored query is not asked for")
-        return self.judge_values(asked, stored, mentions, stored.mentions, score, learned)
+        return self.judge_values(asked, stored, mentions, stored.mentions, score, learned, margin)
 
-    def judge_values(self, asked, stored, mentions, stored_mentions, score, learned=None) -> Verdict:
+    def judge_values(
+        self, asked, stored, mentions, stored_mentions, score, learned=None, margin=0.0, exchanged=0
+    ) -> Verdict:
         a, b = view(asked, mentions, self.lexicon), view(stored, stored_mentions, self.lexicon)
         if learned and (extra := _values(learned, a) - _values(learned, b)):
             return _reject(Reason.VALUE, f"{', '.join(sorted(extra))} is a value, and not of the stored question")
+        self._now = (stored, score, margin, exchanged, mentions)
         return self.compare(asked, stored, a, b, mentions, stored_mentions, score, learned)
 
     def compare(self, asked, stored, a: View, b: View, mentions, stored_mentions, score, learned) -> Verdict:
@@ -79,6 +85,7 @@ class Guard:
                 return Verdict(True, Reason.AGREES, "the same words")
             return _reject(Reason.LANGUAGE, "wording differs in a language not known")
         a, b = self._repaired(asked, stored, a, b, mentions, stored_mentions)
+        a, b = _once(a), _once(b)
         diff = difference(a.keys, b.keys)
         for key in (*diff[0], *diff[1]):
             if key[0] in _HARD:
@@ -112,8 +119,19 @@ class Guard:
         ]
         return view(read_words(words, self.lexicon), mentions, self.lexicon)
 
+    def measure(self, a: View, b: View, diff: Difference, learned: Learned):
+        stored, score, margin, exchanged, mentions = self._now
+        left, right, mapped = self._paired(a, b, diff, score, learned)
+        return signals(
+            a, b, diff, (tuple(left), tuple(right)), stored.names, learned, score=score, margin=margin,
+            exchanged=exchanged, shape=stored.shape, keys=a.opened, mapped=mapped,
+            stem=lambda w: self.lexicon.stem(w),
+        )  # fmt: skip
+
     def _soft(self, a: View, b: View, diff: Difference, score: float, learned: Learned | None) -> Verdict:
         known = learned.verdict(diff) if learned and any(diff) else 0
+        if known > 0 and not _may_be_learned(diff, a, b, score, learned):
+            known = 0
         if known < 0:
             return _reject(Reason.KNOWN_OTHERWISE, f"{diff} changed the query before")
         keys_a, keys_b = a.keys, b.keys
@@ -138,17 +156,22 @@ class Guard:
                 return _reject(Reason.OPERATOR, key[2:]), a.keys
             if key[0] == "a":
                 return _reject(Reason.INTERROGATIVE, key[2:]), a.keys
-        mapped = {}
-        for key in list(left):
+        left, right, mapped = self._paired(a, b, diff, score, learned)
+        rest = [k for k in (*left, *right) if not (k[0] == "w" and k[2:] in self.lexicon.light)]
+        if rest:
+            return _reject(Reason.STRANGER, ", ".join(rest)), a.keys
+        return None, tuple(mapped.get(k, k) for k in a.keys)
+
+    def _paired(self, a, b, diff, score, learned):
+        """Which leftover words of the one stand for which of the other, and what then is left."""
+        left, right, mapped = list(diff[0]), list(diff[1]), {}
+        for key in diff[0]:
             match = next((r for r in right if self._equivalent(key, r, a, b, score, learned)), None)
             if match:
                 mapped[key] = match
                 left.remove(key)
                 right.remove(match)
-        rest = [k for k in (*left, *right) if not (k[0] == "w" and k[2:] in self.lexicon.light)]
-        if rest:
-            return _reject(Reason.STRANGER, ", ".join(rest)), a.keys
-        return None, tuple(mapped.get(k, k) for k in a.keys)
+        return left, right, mapped
 
     def _equivalent(self, x: str, y: str, a, b, score, learned) -> bool:
         if x[0] != "w" or y[0] != "w":
@@ -161,6 +184,12 @@ class Guard:
         return score >= 0.85 and self.lexicon.are_synonyms(p, q)
 
 
+def _once(view: View) -> View:
+    """The view with each value said once: repeating a value asks for nothing new."""
+    kept = [i for i, key in enumerate(view.keys) if key[0] != "v" or key not in view.keys[:i]]
+    return view._replace(keys=tuple(view.keys[i] for i in kept))
+
+
 def _values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
 
@@ -168,6 +197,22 @@ def _values(learned: Learned, view: View) -> set[str]:
 def _is_typo(wrong: str, right: str) -> bool:
     allowed = 2 if len(right) >= 8 else 1
     return len(right) >= 3 and OSA.distance(wrong, right, score_cutoff=allowed) <= allowed
+
+
+def _may_be_learned(diff: Difference, a: View, b: View, score: float, learned: Learned) -> bool:
+    kinds = {key[0] for side in diff for key in side}
+    if "o" in kinds and not all(diff):
+        return False
+    if "p" in kinds and _values_of(a) != _values_of(b):
+        return False
+    shapes = len(learned.shapes_of[pattern(diff)])
+    if "o" in kinds and shapes < 2 and score < 0.9:
+        return False
+    return score >= (0.85 if shapes < 2 else 0.75)
+
+
+def _values_of(view: View) -> list[str]:
+    return [key for key in view.keys if key[0] in "vnqid"]
 
 
 def _without(keys: Sequence[str], dropped: Sequence[str]) -> tuple[str, ...]:

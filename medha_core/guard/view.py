@@ -20,25 +20,28 @@ class View(NamedTuple):
     """The compared items of one question, in order, and what they are bound to."""
 
     keys: tuple[str, ...]
-    raws: tuple[str, ...]
+    opened: tuple[str, ...]
+    """The keys with the column in place of each value."""
     open_words: tuple[str, ...]
     """Raw words outside values."""
 
 
 def mentioned_in(asked: Features, mentions: Sequence[Mention]) -> tuple[Mention, ...] | None:
-    """The same values in another question, or None where one is missing."""
-    found, taken = [], set()
-    for mention in mentions:
+    """Where the same values stand in another question, each as often as it is said; None where one is missing."""
+    found: list[Mention] = []
+    taken: set[int] = set()
+    for mention in sorted(mentions, key=lambda m: m.first - m.last):
+        before = len(taken)
         value = tuple(mention.text.split())
         start = find(asked.words, value)
-        while start in taken:
+        while start >= 0:
+            last = start + (1 if asked.words[start].text != value[0] else len(value))
+            if taken.isdisjoint(range(start, last)):
+                taken.update(range(start, last))
+                found.append(mention._replace(first=start, last=last))
             start = find(asked.words, value, start + 1)
-        if start < 0:
+        if len(taken) == before and not any(m.text == mention.text for m in found):
             return None
-        whole = asked.words[start].text != value[0] or len(value) == 1
-        last = start + (1 if whole else len(value))
-        taken.update(range(start, last))
-        found.append(mention._replace(first=start, last=last))
     return tuple(sorted(found, key=lambda m: m.first))
 
 
@@ -46,18 +49,18 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
     """Fold the mentions of a question into value items, and name superlatives of quantities alike."""
     starts = {m.first: m for m in mentions}
     inside = {i for m in mentions for i in range(m.first, m.last)}
-    keys, raws, placed = [], [], set()
+    keys, opened, placed = [], [], set()
     for item in _with_values(features.items, starts, inside):
         if isinstance(item, Mention):
             if item.first not in placed:
                 placed.add(item.first)
                 keys.append(f"v:{item.text}")
-                raws.append(item.text)
+                opened.append(f"v:{item.column}")
         else:
             keys.append(item.key)
-            raws.append(item.raw)
+            opened.append(item.key)
     open_words = tuple(w.text for i, w in enumerate(features.words) if i not in inside)
-    return View(tuple(_magnitudes(keys, lexicon)), tuple(raws), open_words)
+    return View(tuple(_magnitudes(keys, lexicon)), tuple(opened), open_words)
 
 
 def _with_values(items: Sequence[Item], starts: dict[int, Mention], inside: set[int]):
@@ -90,7 +93,7 @@ def bindings(keys: Sequence[str]) -> list[str]:
     for i, key in enumerate(keys):
         if key in BOUND or (key[0] == "o" and key not in _LOOSE_OPERATORS) or key[0] == "n":
             found.append(f"{key}>{_head(keys, i)}")
-    return sorted(found)
+    return sorted(set(found))
 
 
 def _head(keys: Sequence[str], i: int) -> str:

@@ -1,19 +1,21 @@
 """What the guard knows of one question: computed once, stored with the entry, compared many times."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.lexicon import Lexicon, english
-from medha_core.reading.literals import Literal, literals
+from medha_core.reading.literals import Literal, literals, tokenize
 from medha_core.reading.mentions import Mention, find_mentions
 from medha_core.reading.words import SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
 FORMAT = 1
+_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 
 
 class Item(NamedTuple):
@@ -44,6 +46,8 @@ class Features:
     """For a stored question: where the values of its query stand."""
     shape: str = ""
     """For a stored question: its query with the mentioned values left open."""
+    names: frozenset[str] = frozenset()
+    """For a stored question: stems of the words in the names its query uses."""
 
     @property
     def is_english(self) -> bool:
@@ -53,7 +57,8 @@ class Features:
     def to_bytes(self) -> bytes:
         """A compact form that `from_bytes` reads back."""
         return json.dumps(
-            [FORMAT, self.words, self.items, self.english, self.function_words, self.mentions, self.shape],
+            [FORMAT, self.words, self.items, self.english, self.function_words, self.mentions, self.shape,
+             sorted(self.names)],
             ensure_ascii=False,
             separators=(",", ":"),
         ).encode()
@@ -62,7 +67,7 @@ class Features:
     def from_bytes(cls, data: bytes) -> "Features":
         """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, items, share, closed, mentions, shape = json.loads(data)
+            version, found, items, share, closed, mentions, shape, names = json.loads(data)
             if version != FORMAT:
                 raise ArgumentValueError("data", f"features of format {FORMAT}", version)
             return cls(
@@ -70,8 +75,9 @@ class Features:
                 tuple(Item(*i) for i in items),
                 share,
                 closed,
-                tuple(Mention(text, first, last, tuple(which)) for text, first, last, which in mentions),
+                tuple(Mention(text, first, last, tuple(which), col) for text, first, last, which, col in mentions),
                 shape,
+                frozenset(names),
             )
         except (ValueError, TypeError) as error:
             if isinstance(error, ArgumentValueError):
@@ -87,7 +93,7 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
         return features
     found = literals(query)
     mentions = find_mentions(features.words, found)
-    return replace(features, mentions=mentions, shape=_shape(query, found, mentions))
+    return replace(features, mentions=mentions, shape=_shape(query, found, mentions), names=_names(query, lexicon))
 
 
 def read_words(found: list[Word], lexicon: Lexicon) -> Features:
@@ -110,6 +116,12 @@ def _shape(query: str, found: list[Literal], mentions: tuple[Mention, ...]) -> s
     return " ".join("".join([*parts, query[end:]]).casefold().split())
 
 
+def _names(query: str, lexicon: Lexicon) -> frozenset[str]:
+    """Stems of the words that the tables, columns and labels of a query are named with."""
+    parts = (p.casefold() for t in tokenize(query) if t.kind == "name" for p in _NAME_PART.findall(t.text))
+    return frozenset(lexicon.stem(lexicon.lemma(p)) for p in parts if len(p) > 2)
+
+
 def _items(found: list[Word], lexicon: Lexicon) -> Iterable[Item]:
     i, asking = 0, True
     while i < len(found):
@@ -130,7 +142,7 @@ def _phrase(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, list[str]
 
 
 def _meaning(text: str) -> str:
-    return f"o:{text[1:]}" if text.startswith("@") else f"w:{text}"
+    return {"@": "o:", ">": "p:"}.get(text[0], "w:") + text.lstrip("@>")
 
 
 def _single(found: list[Word], i: int, lexicon: Lexicon, asking: bool) -> list[str]:

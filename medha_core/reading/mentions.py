@@ -21,6 +21,8 @@ class Mention(NamedTuple):
     """One behind its last word."""
     literals: tuple[int, ...]
     """Which literals of the query it is."""
+    column: str = ""
+    """The column they are compared with."""
 
 
 def spoken(value: str) -> tuple[str, ...]:
@@ -60,6 +62,7 @@ def find_mentions(found: Sequence[Word], literals: Sequence[Literal]) -> tuple[M
             last = start + (1 if found[start].text != value[0] or len(value) == 1 else len(value))
             if taken.isdisjoint(range(start, last)):
                 taken.update(range(start, last))
-                mentions.append(Mention(" ".join(value), start, last, tuple(by_text[value])))
+                which = tuple(by_text[value])
+                mentions.append(Mention(" ".join(value), start, last, which, literals[which[0]].column))
             start = find(found, value, start + 1)
     return tuple(sorted(mentions, key=lambda mention: mention.first))

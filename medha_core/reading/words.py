@@ -46,6 +46,8 @@ def words(question: str, lexicon: Lexicon) -> list[Word]:
         kind, text = match.lastgroup or "", match.group()
         place = (match.start(), match.end())
         if kind == "w":
+            if text in ("s", "S") and question[place[0] - 1 : place[0]] in ("'", "’"):
+                continue
             found.extend(_word(text, place, lexicon))
         elif kind == "n":
             found.extend(_number(text, place))
