@@ -37,6 +37,32 @@ def synonym_pairs(folder: Path):
             yield from ((a, b) for a in words for b in words if a < b)
 
 
+def antonym_pairs(folder: Path):
+    """Unordered pairs of words whose first senses are antonyms (pointer `!`), synonyms of either included."""
+    for part in PARTS:
+        first_senses = {lemma: offsets[:MAX_SENSE] for lemma, offsets in index_entries(folder, part)}
+        synsets = dict(_synsets(folder, part))
+        for offset, (lemmas, pointers) in synsets.items():
+            for other in {pointer[2] for pointer in pointers} & synsets.keys():
+                here = [w for w in lemmas if offset in first_senses.get(w, ())]
+                there = [w for w in synsets[other][0] if other in first_senses.get(w, ())]
+                yield from (tuple(sorted((a, b))) for a in here for b in there if a != b)
+
+
+def _synsets(folder: Path, part: str):
+    """Each `(offset, (lemmas, antonym pointers))`; a pointer is `(target word, source word, offset)`, from 1."""
+    for line in (folder / f"data.{part}").read_text().splitlines():
+        if line.startswith(" "):
+            continue
+        fields = line.split("|")[0].split()
+        count = int(fields[3], 16)
+        lemmas = [fields[4 + 2 * i].partition("(")[0].lower() for i in range(count)]
+        start = 5 + 2 * count
+        quads = [fields[start + 4 * i : start + 4 * i + 4] for i in range(int(fields[start - 1]))]
+        pointers = [(int(q[3][2:], 16), int(q[3][:2], 16), q[1]) for q in quads if q[0] == "!"]
+        yield fields[0], (lemmas, pointers)
+
+
 def irregular_forms(folder: Path):
     """Each `(form, base)` of the exception lists, single plain words only."""
     for part in ("noun", "verb"):
@@ -60,6 +86,7 @@ def main(source: str, target: str) -> None:
     tags = ("".join(t for t, s in (("n", nouns), ("v", verbs)) if w in s) or "a" for w in words)
     write(out / "en_words.txt.gz", (f"{w} {t}" for w, t in zip(words, tags, strict=True)))
     write(out / "en_irregular.txt.gz", (f"{a} {b}" for a, b in irregular_forms(folder)))
+    write(out / "en_antonyms.txt.gz", (f"{a} {b}" for a, b in antonym_pairs(folder)))
     write(out / "en_synonyms.txt.gz", (f"{a} {b}" for a, b in synonym_pairs(folder)))
 
 

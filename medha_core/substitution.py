@@ -73,7 +73,7 @@ def _spans(asked: Features, stored: Features, slots: Sequence[_Slot], known: Kno
     """What in the asked question may be a value: known values, and numbers where a slot takes one."""
     spotted = known.spot([w.text for w in asked.words])
     columns = frozenset().union(*(slot.columns for slot in slots)) if slots else frozenset()
-    found = [Mention(s.text, s.first, s.last, ()) for s in spotted if known.columns(s.text) & columns]
+    found = [Mention(s.text, s.first, s.last, ()) for s in spotted if any(known.fitting(c, s.text) for c in columns)]
     taken = {i for m in found for i in range(m.first, m.last)}
     inside = {i for m in stored.mentions for i in range(m.first, m.last)}
     fixed = Counter(w.text for i, w in enumerate(stored.words) if w.kind in "nqid" and i not in inside)
@@ -90,7 +90,7 @@ def _spelling(slot: _Slot, span: Mention, known: KnownValues, mode: str) -> str 
     """How the query would spell this value in this slot; None where it may not stand there."""
     if slot.is_number:
         return span.text if _is_number(span.text) else None
-    spellings = {known.spelling(column, span.text) for column in slot.columns}
+    spellings = {known.fitting(column, span.text) for column in slot.columns}
     if None in spellings or len(spellings) > 1:
         return None
     return spellings.pop()

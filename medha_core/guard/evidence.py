@@ -35,12 +35,17 @@ class Learned:
         self.other: Counter[Difference] = Counter()
         self.word_same: Counter[str] = Counter()
         self.word_other: Counter[str] = Counter()
+        self.entries: defaultdict[tuple[str, ...], list] = defaultdict(list)
+        self.questions = 0
+        self.containing: Counter[str] = Counter()
         self.values = KnownValues()
         self.shapes: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         self.shapes_of: defaultdict[Difference, set[str]] = defaultdict(set)
         self._forms: defaultdict[str, OrderedDict[tuple[str, ...], None]] = defaultdict(OrderedDict)
 
-    def observe(self, keys: tuple[str, ...], shape: str, neighbours: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    def observe(
+        self, entry: object, keys: tuple[str, ...], shape: str, neighbours: Iterable[tuple[tuple[str, ...], str]]
+    ) -> None:
         """Learn from a stored question (keys with values left open, query shape) and its nearest ones."""
         forms = self._forms[shape]
         for known in forms:
@@ -52,6 +57,9 @@ class Learned:
         if len(forms) < KEPT_FORMS:
             forms[keys] = None
         self.shapes[keys][shape] += 1
+        self.entries[keys].append(entry)
+        self.questions += 1
+        self.containing.update(set(keys))
 
     def _teach(self, a: tuple[str, ...], b: tuple[str, ...], *, same: bool) -> None:
         pair = difference(a, b)
@@ -71,6 +79,11 @@ class Learned:
             return 0.0, 0.0
         worst = max(keys, key=lambda k: (self.word_other[k] + 0.1) / (self.word_same[k] + 0.1))
         return log1p(self.word_same[worst]), log1p(self.word_other[worst])
+
+    def commonness(self, keys: Sequence[str]) -> float:
+        """Share of stored questions that say the rarest of some words; 1 where there is no word."""
+        said = [self.containing[key] / max(self.questions, 1) for key in keys if key[0] == "w"]
+        return min(said, default=1.0)
 
     def verdict(self, pair: Difference) -> int:
         """1: seen to keep the query, -1: seen to change it, 0: never seen."""

@@ -8,7 +8,7 @@ from rapidfuzz.distance import OSA
 
 from medha_core.guard.evidence import Difference, Learned, difference, pattern
 from medha_core.guard.signals import signals
-from medha_core.guard.view import View, bindings, mentioned_in, view
+from medha_core.guard.view import View, bindings, contradiction, mentioned_in, rebound, view
 from medha_core.reading.features import Features, extract, read_words
 from medha_core.reading.lexicon import Lexicon, english
 
@@ -31,6 +31,7 @@ class Reason(str, Enum):
     INTERROGATIVE = "interrogative"
     STRANGER = "stranger"
     BINDING = "binding"
+    OPPOSITE = "opposite"
     PROJECTION = "projection"
     LANGUAGE = "language"
     KNOWN_OTHERWISE = "known_otherwise"
@@ -90,7 +91,22 @@ class Guard:
         for key in (*diff[0], *diff[1]):
             if key[0] in _HARD:
                 return _reject(_HARD[key[0]], key[2:])
+        if value := contradiction(a.keys, b.keys):
+            return _reject(Reason.BINDING, f"{value} plays another part")
+        if words := rebound(a.keys, b.keys):
+            return _reject(Reason.BINDING, words)
+        x, y = _projection(a.keys), _projection(b.keys)
+        if x != y and x in b.keys and y in a.keys and not any(diff):
+            return _reject(Reason.PROJECTION, f"{x[2:]} / {y[2:]}")
+        if nested := _nested(a.keys, b.keys, diff):
+            return _reject(Reason.STRANGER, f"{nested} once more")
+        if pair := self._antonyms(diff):
+            return _reject(Reason.OPPOSITE, f"{pair[0]} / {pair[1]}")
         return self._soft(a, b, diff, score, learned)
+
+    def _antonyms(self, diff: Difference) -> tuple[str, str] | None:
+        words = [[key[2:] for key in side if key[0] == "w"] for side in diff]
+        return next(((x, y) for x in words[0] for y in words[1] if self.lexicon.are_antonyms(x, y)), None)
 
     def _repaired(self, asked, stored, a, b, mentions, stored_mentions):
         """Spelling mistakes of the one put right by the words of the other."""
@@ -182,6 +198,15 @@ class Guard:
         if self.lexicon.stem(p) == self.lexicon.stem(q) and len(self.lexicon.stem(p)) >= 4:
             return True
         return score >= 0.85 and self.lexicon.are_synonyms(p, q)
+
+
+def _nested(a: Sequence[str], b: Sequence[str], diff: Difference) -> str:
+    """Two words that one question says more often than the other: a clause nested once more, or ""."""
+    for side, other in zip(diff, (b, a), strict=True):
+        repeated = sorted({key[2:] for key in side if key[0] == "w" and key in other})
+        if len(repeated) > 1:
+            return " ".join(repeated)
+    return ""
 
 
 def _once(view: View) -> View:

@@ -40,6 +40,11 @@ class Signals(NamedTuple):
     order: float
     paired: float
     length: float
+    asked_common: float
+    stored_common: float
+    asked_class: float
+    stored_class: float
+    bridged: float
 
 
 RISING = ("score", "margin", "seen_same", "seen_shapes", "words_same", "form_same", "overlap", "characters", "order")
@@ -90,6 +95,11 @@ def signals(
         order=_in_order(common, [k for k in b.keys if k in now]),
         paired=len(mapped),
         length=len(b.keys),
+        asked_common=learned.commonness(asked),
+        stored_common=learned.commonness(stored),
+        asked_class=_before_value(a.keys, asked),
+        stored_class=_before_value(b.keys, stored),
+        bridged=sum(stem(k[2:]) in names for side in left for k in side if k[0] == "w") if all(left) else 0,
     )
 
 
@@ -101,3 +111,8 @@ def _in_order(a: Sequence[str], b: Sequence[str]) -> float:
     """Share of neighbouring pairs of the one that are neighbours, in this order, in the other."""
     pairs = set(zip(a, a[1:], strict=False)), set(zip(b, b[1:], strict=False))
     return len(pairs[0] & pairs[1]) / (max(map(len, pairs)) or 1) if any(pairs) else 1.0
+
+
+def _before_value(keys: Sequence[str], words: Sequence[str]) -> float:
+    """How many of the words stand right before a value, as its class: `the city Boston`."""
+    return sum(1 for k, following in zip(keys, keys[1:], strict=False) if k in words and following[0] in "vq")

@@ -13,6 +13,7 @@ BOUND = frozenset(
     "p:from p:to p:through p:between p:by p:since p:until p:during p:under p:over p:against p:around p:near "
     "p:behind p:about p:off p:among p:outside p:beyond p:along p:inside p:upon p:like".split()
 )
+_ONE_PART = [{"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"}]
 _LOOSE_OPERATORS = frozenset(["o:count", "o:each", "o:distinct", "o:much", "o:order", "o:ascending", "o:descending"])
 
 
@@ -24,6 +25,11 @@ class View(NamedTuple):
     """The keys with the column in place of each value."""
     open_words: tuple[str, ...]
     """Raw words outside values."""
+
+
+def opened_value(text: str, column: str) -> str:
+    """A value with its text left open: only the column's own name counts, and all numbers are alike."""
+    return "v:#" if text.isdigit() else f"v:{column.rpartition('.')[2]}"
 
 
 def mentioned_in(asked: Features, mentions: Sequence[Mention]) -> tuple[Mention, ...] | None:
@@ -55,7 +61,7 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
             if item.first not in placed:
                 placed.add(item.first)
                 keys.append(f"v:{item.text}")
-                opened.append(f"v:{item.column}")
+                opened.append(opened_value(item.text, item.column))
         else:
             keys.append(item.key)
             opened.append(item.key)
@@ -94,6 +100,52 @@ def bindings(keys: Sequence[str]) -> list[str]:
         if key in BOUND or (key[0] == "o" and key not in _LOOSE_OPERATORS) or key[0] == "n":
             found.append(f"{key}>{_head(keys, i)}")
     return sorted(set(found))
+
+
+def roles(keys: Sequence[str]) -> list[tuple[str, str]]:
+    """Each value with the bound preposition right before it, or ""; in order."""
+    return [
+        (key, keys[i - 1] if i and keys[i - 1] in BOUND else "") for i, key in enumerate(keys) if key[0] in "vnqid"
+    ]
+
+
+def contradiction(a: Sequence[str], b: Sequence[str]) -> str:
+    """Which value plays another part in the two questions, or "".
+
+    A value contradicts where both say its part and differ, and where the values stand in another order
+    although no preposition tells them apart.
+    """
+    first, second = dict(roles(a)), dict(roles(b))
+    for key, role in first.items():
+        other = second.get(key, role)
+        if role and other and role != other and {role, other} not in _ONE_PART:
+            return key[2:]
+    order = [k for k in first if k in second]
+    other_order = [k for k in second if k in first]
+    if order != other_order:
+        for key, other in zip(order, other_order, strict=True):
+            if key != other and (not first[key] or first[key] != second[key] or first[key] == "p:between"):
+                return key[2:]
+    return ""
+
+
+def rebound(a: Sequence[str], b: Sequence[str]) -> str:
+    """An operator that stands before another word although both questions say both words, or ""."""
+    first, second = _heads(a), _heads(b)
+    for operator, heads in first.items():
+        others = second.get(operator, heads)
+        for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
+            if x in b and y in a:
+                return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
+    return ""
+
+
+def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for i, key in enumerate(keys):
+        if key[0] == "o" and key not in _LOOSE_OPERATORS:
+            found.setdefault(key, set()).add(_head(keys, i))
+    return found
 
 
 def _head(keys: Sequence[str], i: int) -> str:

@@ -142,7 +142,7 @@ def _phrase(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, list[str]
 
 
 def _meaning(text: str) -> str:
-    return {"@": "o:", ">": "p:"}.get(text[0], "w:") + text.lstrip("@>")
+    return {"@": "o:", ">": "p:", "?": "a:"}.get(text[0], "w:") + text.lstrip("@>?")
 
 
 def _single(found: list[Word], i: int, lexicon: Lexicon, asking: bool) -> list[str]:
@@ -160,6 +160,8 @@ def _single(found: list[Word], i: int, lexicon: Lexicon, asking: bool) -> list[s
     if text == "like" and i and found[i - 1].text in lexicon.wishes:
         return []
     if text in lexicon.request and i and found[i - 1].text in lexicon.wishes | {"to", "you"}:
+        return []
+    if text == "no" and i == 0 and len(found) > 1 and found[1].text in lexicon.stop:
         return []
     if text in lexicon.operators:
         return [f"o:{lexicon.operators[text]}"]

@@ -38,6 +38,7 @@ class Lexicon:
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
         self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
+        self.antonyms = frozenset(_pairs(f"{language}_antonyms.txt.gz"))
         self.closed = frozenset(
             self.stop | self.operators.keys() | self.prepositions.keys() | self.ask.keys() | self.numbers.keys()
         )
@@ -51,9 +52,14 @@ class Lexicon:
     def are_synonyms(self, a: str, b: str) -> bool:
         return ((a, b) if a < b else (b, a)) in self.synonyms
 
+    def are_antonyms(self, a: str, b: str) -> bool:
+        return ((a, b) if a < b else (b, a)) in self.antonyms
+
     def _lemma(self, word: str) -> str:
         """The dictionary form. Unknown words lose only a plural s, so that they stay themselves."""
         word = self.spelling.get(word, word)
+        if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
+            return word[:-1]
         if word in self.irregular and self.irregular[word] in self.words:
             return self.irregular[word]
         for candidate, part in _candidates(word):
