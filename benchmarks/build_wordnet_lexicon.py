@@ -17,20 +17,20 @@ MAX_SENSE = 2
 
 
 def index_entries(folder: Path, part: str):
-    """Each `(lemma, synset offsets by frequency)` of one part of speech; single plain words only."""
+    """Each `(lemma, offsets by frequency, tagged senses)` of one part of speech; single plain words only."""
     for line in (folder / f"index.{part}").read_text().splitlines():
         fields = line.split()
         lemma = fields[0] if not line.startswith(" ") else ""
         if lemma.isascii() and lemma.isalpha() and len(lemma) > 1:
             pointer_count = int(fields[3])
-            yield lemma, fields[6 + pointer_count :]
+            yield lemma, fields[6 + pointer_count :], int(fields[5 + pointer_count])
 
 
 def synonym_pairs(folder: Path):
     """Unordered pairs of words that share a synset among the first senses of both."""
     for part in ("noun", "verb", "adj"):
         members = defaultdict(list)
-        for lemma, offsets in index_entries(folder, part):
+        for lemma, offsets, _ in index_entries(folder, part):
             for offset in offsets[:MAX_SENSE]:
                 members[offset].append(lemma)
         for words in members.values():
@@ -40,7 +40,7 @@ def synonym_pairs(folder: Path):
 def antonym_pairs(folder: Path):
     """Unordered pairs of words whose first senses are antonyms (pointer `!`), synonyms of either included."""
     for part in PARTS:
-        first_senses = {lemma: offsets[:MAX_SENSE] for lemma, offsets in index_entries(folder, part)}
+        first_senses = {lemma: offsets[:MAX_SENSE] for lemma, offsets, _ in index_entries(folder, part)}
         synsets = dict(_synsets(folder, part))
         for offset, (lemmas, pointers) in synsets.items():
             for other in {pointer[2] for pointer in pointers} & synsets.keys():
@@ -80,11 +80,11 @@ def write(path: Path, lines):
 
 def main(source: str, target: str) -> None:
     folder, out = Path(source), Path(target)
-    words = {lemma: part[0] for part in reversed(PARTS) for lemma, _ in index_entries(folder, part)}
-    verbs = {lemma for lemma, _ in index_entries(folder, "verb")}
-    nouns = {lemma for lemma, _ in index_entries(folder, "noun")}
-    tags = ("".join(t for t, s in (("n", nouns), ("v", verbs)) if w in s) or "a" for w in words)
-    write(out / "en_words.txt.gz", (f"{w} {t}" for w, t in zip(words, tags, strict=True)))
+    tags: defaultdict[str, str] = defaultdict(str)
+    for part in PARTS:
+        for lemma, _, tagged in index_entries(folder, part):
+            tags[lemma] += part[0] + ("+" if tagged else "")
+    write(out / "en_words.txt.gz", (f"{word} {tag}" for word, tag in tags.items()))
     write(out / "en_irregular.txt.gz", (f"{a} {b}" for a, b in irregular_forms(folder)))
     write(out / "en_antonyms.txt.gz", (f"{a} {b}" for a, b in antonym_pairs(folder)))
     write(out / "en_synonyms.txt.gz", (f"{a} {b}" for a, b in synonym_pairs(folder)))

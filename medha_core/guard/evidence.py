@@ -36,6 +36,7 @@ class Learned:
         self.word_same: Counter[str] = Counter()
         self.word_other: Counter[str] = Counter()
         self.entries: defaultdict[tuple[str, ...], list] = defaultdict(list)
+        self.vocabulary: Counter[str] = Counter()
         self.questions = 0
         self.containing: Counter[str] = Counter()
         self.values = KnownValues()
@@ -44,7 +45,7 @@ class Learned:
         self._forms: defaultdict[str, OrderedDict[tuple[str, ...], None]] = defaultdict(OrderedDict)
 
     def observe(
-        self, entry: object, keys: tuple[str, ...], shape: str, neighbours: Iterable[tuple[tuple[str, ...], str]]
+        self, entry: object, keys: tuple[str, ...], words: Iterable[str], shape: str, neighbours: Iterable[tuple[tuple[str, ...], str]]
     ) -> None:
         """Learn from a stored question (keys with values left open, query shape) and its nearest ones."""
         forms = self._forms[shape]
@@ -56,8 +57,9 @@ class Learned:
                 self._teach(keys, other_keys, same=False)
         if len(forms) < KEPT_FORMS:
             forms[keys] = None
-        self.shapes[keys][shape] += 1
-        self.entries[keys].append(entry)
+        self.shapes[tuple(sorted(keys))][shape] += 1
+        self.entries[tuple(sorted(keys))].append(entry)
+        self.vocabulary.update(words)
         self.questions += 1
         self.containing.update(set(keys))
 

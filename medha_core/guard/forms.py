@@ -1,11 +1,12 @@
-"""Find stored questions that say the same with other values, without any vector."""
+"""Find stored questions that say the same words with other values, without any vector."""
 
 from collections.abc import Iterator
 from itertools import product
 
 from medha_core.guard.evidence import Learned
+from medha_core.guard.slips import correct
 from medha_core.guard.view import opened_value, view
-from medha_core.reading.features import Features
+from medha_core.reading.features import Features, read_words
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.mentions import Mention
 
@@ -18,11 +19,23 @@ MAX_ALIKE = 4
 
 
 def alike(asked: Features, learned: Learned, lexicon: Lexicon) -> list[object]:
-    """Entries whose question, its values left open, is word for word the asked one."""
+    """Entries whose question, its values left open, says the words of the asked one."""
     found: list[object] = []
-    for form in _forms(asked, learned, lexicon):
-        found.extend(e for e in learned.entries.get(form, ())[-MAX_ALIKE:] if e not in found)
+    for form in _forms(corrected(asked, learned, lexicon), learned, lexicon):
+        found.extend(e for e in learned.entries.get(tuple(sorted(form)), ())[-MAX_ALIKE:] if e not in found)
     return found
+
+
+def corrected(asked: Features, learned: Learned, lexicon: Lexicon) -> Features:
+    """The question with words nobody knows put right by words of stored questions."""
+    fixed = {}
+    for word in asked.words:
+        if word.kind == "w" and not lexicon.is_common(word.text) and word.text not in learned.vocabulary:
+            fixed[word.text] = correct(word.text, learned.vocabulary, lexicon)
+    if not any(fixed.values()):
+        return asked
+    words = [w._replace(text=fixed.get(w.text) or w.text) for w in asked.words]
+    return read_words(words, lexicon)
 
 
 def _forms(asked: Features, learned: Learned, lexicon: Lexicon) -> Iterator[tuple[str, ...]]:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from rapidfuzz.distance import OSA
-
 from medha_core.guard.evidence import Difference, Learned, difference, pattern
+from medha_core.guard.slips import is_slip
 from medha_core.guard.signals import signals
 from medha_core.guard.view import View, bindings, contradiction, mentioned_in, rebound, view
 from medha_core.reading.features import Features, extract, read_words
@@ -44,6 +43,7 @@ class Verdict(NamedTuple):
     evidence: str
 
 
+_NEAR_OPERATORS = {("o:first", "o:earliest"), ("o:last", "o:latest")}
 _HARD = {"n": Reason.NUMBER, "d": Reason.DATE, "q": Reason.QUOTED, "i": Reason.IDENTIFIER, "v": Reason.VALUE}
 
 
@@ -91,7 +91,7 @@ class Guard:
         for key in (*diff[0], *diff[1]):
             if key[0] in _HARD:
                 return _reject(_HARD[key[0]], key[2:])
-        if value := contradiction(a.keys, b.keys):
+        if value := contradiction(a, b):
             return _reject(Reason.BINDING, f"{value} plays another part")
         if words := rebound(a.keys, b.keys):
             return _reject(Reason.BINDING, words)
@@ -119,13 +119,13 @@ class Guard:
         return a, b
 
     def _corrections(self, a: View, b: View) -> dict[str, str]:
-        missing = [w for w in b.open_words if w not in a.open_words and self.lexicon.knows(w)]
+        """Words of `a` that are slips for words only `b` says."""
+        only_a, only_b = difference(a.open_words, b.open_words)
         found = {}
-        for word in a.open_words:
-            if len(word) > 2 and word not in b.open_words and not self.lexicon.knows(word):
-                near = [w for w in missing if _is_typo(word, w)]
-                if len(set(near)) == 1:
-                    found[word] = near[0]
+        for word in set(only_a):
+            near = {w for w in only_b if is_slip(word, w, self.lexicon)}
+            if len(near) == 1:
+                found[word] = near.pop()
         return found
 
     def _rewritten(self, features: Features, mentions, fixed: dict[str, str]) -> View:
@@ -167,12 +167,12 @@ class Guard:
 
     def _pair_up(self, a, b, diff, score, learned):
         left, right = list(diff[0]), list(diff[1])
+        left, right, mapped = self._paired(a, b, diff, score, learned)
         for key in (*left, *right):
             if key[0] == "o":
                 return _reject(Reason.OPERATOR, key[2:]), a.keys
             if key[0] == "a":
                 return _reject(Reason.INTERROGATIVE, key[2:]), a.keys
-        left, right, mapped = self._paired(a, b, diff, score, learned)
         rest = [k for k in (*left, *right) if not (k[0] == "w" and k[2:] in self.lexicon.light)]
         if rest:
             return _reject(Reason.STRANGER, ", ".join(rest)), a.keys
@@ -190,6 +190,8 @@ class Guard:
         return left, right, mapped
 
     def _equivalent(self, x: str, y: str, a, b, score, learned) -> bool:
+        if (x, y) in _NEAR_OPERATORS or (y, x) in _NEAR_OPERATORS:
+            return True
         if x[0] != "w" or y[0] != "w":
             return False
         if learned and learned.verdict(((x,), (y,))) > 0:
@@ -212,16 +214,13 @@ def _nested(a: Sequence[str], b: Sequence[str], diff: Difference) -> str:
 def _once(view: View) -> View:
     """The view with each value said once: repeating a value asks for nothing new."""
     kept = [i for i, key in enumerate(view.keys) if key[0] != "v" or key not in view.keys[:i]]
-    return view._replace(keys=tuple(view.keys[i] for i in kept))
+    return view._replace(
+        keys=tuple(view.keys[i] for i in kept), opened=tuple(view.opened[i] for i in kept)
+    )
 
 
 def _values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
-
-
-def _is_typo(wrong: str, right: str) -> bool:
-    allowed = 2 if len(right) >= 8 else 1
-    return len(right) >= 3 and OSA.distance(wrong, right, score_cutoff=allowed) <= allowed
 
 
 def _may_be_learned(diff: Difference, a: View, b: View, score: float, learned: Learned) -> bool:

@@ -65,7 +65,7 @@ def signals(
     named = [sum(k[0] == "w" and stem(k[2:]) in names for k in side) for side in left]
     strange = [sum(k[0] == "w" for k in side) - n for side, n in zip(left, named, strict=True)]
     same, other, shapes = learned.counts(diff)
-    forms = learned.shapes.get(keys, {})
+    forms = learned.shapes.get(tuple(sorted(keys)), {})
     union = len(set(now) | set(b.keys)) or 1
     x, y = set(bindings(now)), set(bindings(b.keys))
     words_same, words_other = learned.word_counts([*asked, *stored])

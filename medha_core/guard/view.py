@@ -65,8 +65,9 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
         else:
             keys.append(item.key)
             opened.append(item.key)
+    _ranges(keys), _ranges(opened)
     open_words = tuple(w.text for i, w in enumerate(features.words) if i not in inside)
-    return View(tuple(_magnitudes(keys, lexicon)), tuple(opened), open_words)
+    return View(tuple(_magnitudes(keys, lexicon)), tuple(_magnitudes(opened, lexicon)), open_words)
 
 
 def _with_values(items: Sequence[Item], starts: dict[int, Mention], inside: set[int]):
@@ -78,6 +79,14 @@ def _with_values(items: Sequence[Item], starts: dict[int, Mention], inside: set[
             yield item
     for first in pending:
         yield starts[first]
+
+
+def _ranges(keys: list[str]) -> None:
+    """`between A and B` asks for what `from A to B` asks for."""
+    for i in range(len(keys) - 2, -1, -1):
+        if keys[i] == "p:between" and [k[0] in "vnqid" for k in keys[i + 1 : i + 3]] == [True, True]:
+            keys[i] = "p:from"
+            keys.insert(i + 2, "p:to")
 
 
 def _magnitudes(keys: list[str], lexicon: Lexicon) -> list[str]:
@@ -109,24 +118,33 @@ def roles(keys: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def contradiction(a: Sequence[str], b: Sequence[str]) -> str:
+def contradiction(a: View, b: View) -> str:
     """Which value plays another part in the two questions, or "".
 
-    A value contradicts where both say its part and differ, and where the values stand in another order
-    although no preposition tells them apart.
+    A value contradicts where both say its part and differ, and where values that could be taken for one
+    another stand in another order although no preposition tells them apart.
     """
-    first, second = dict(roles(a)), dict(roles(b))
+    first, second = dict(roles(a.keys)), dict(roles(b.keys))
     for key, role in first.items():
         other = second.get(key, role)
         if role and other and role != other and {role, other} not in _ONE_PART:
             return key[2:]
-    order = [k for k in first if k in second]
-    other_order = [k for k in second if k in first]
-    if order != other_order:
+    for alike in _of_one_kind(a):
+        order = [k for k in first if k in second and k in alike]
+        other_order = [k for k in second if k in order]
         for key, other in zip(order, other_order, strict=True):
             if key != other and (not first[key] or first[key] != second[key] or first[key] == "p:between"):
                 return key[2:]
     return ""
+
+
+def _of_one_kind(view: View) -> list[set[str]]:
+    """The values of a question that could be taken for one another: of one column, or of one written form."""
+    kinds: dict[str, set[str]] = {}
+    for key, opened in zip(view.keys, view.opened, strict=True):
+        if key[0] in "vnqid":
+            kinds.setdefault(opened if key[0] == "v" else key[0], set()).add(key)
+    return list(kinds.values())
 
 
 def rebound(a: Sequence[str], b: Sequence[str]) -> str:

@@ -17,7 +17,6 @@ class Lexicon:
         self.stop = frozenset(table["stop"].split())
         self.request = frozenset(table["request"].split())
         self.wishes = frozenset(table["wishes"].split())
-        self.light = frozenset(table["light"].split())
         self.ask = {word: kind for kind, words in table["ask"].items() for word in words.split()}
         self.operators = {w: op for op, words in table["operators"].items() for w in words.split()}
         self.prepositions = {w: p for p, words in table["prepositions"].items() for w in words.split()}
@@ -43,11 +42,16 @@ class Lexicon:
             self.stop | self.operators.keys() | self.prepositions.keys() | self.ask.keys() | self.numbers.keys()
         )
         self.lemma = lru_cache(maxsize=20_000)(self._lemma)
+        self.light = frozenset(self.lemma(word) for word in table["light"].split())
         self.stem = lru_cache(maxsize=20_000)(_stem)
 
     def knows(self, word: str) -> bool:
         """Whether the word is English, in any of its regular forms."""
         return word in self.words or word in self.closed or word in self.irregular or self.lemma(word) in self.words
+
+    def is_common(self, word: str) -> bool:
+        """Whether the word is English and met often enough that it is hardly a slip for another one."""
+        return word in self.closed or word in self.irregular or "+" in self.words.get(self.lemma(word), "")
 
     def are_synonyms(self, a: str, b: str) -> bool:
         return ((a, b) if a < b else (b, a)) in self.synonyms
