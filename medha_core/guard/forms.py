@@ -1,9 +1,9 @@
 """Find stored questions that say the same words with other values, without any vector."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import islice, product
 
-from medha_core.guard.evidence import Learned
+from medha_core.guard.evidence import Form, Learned, form
 from medha_core.guard.slips import correct
 from medha_core.guard.view import opened_value, view
 from medha_core.reading.features import Features, read_words
@@ -19,37 +19,38 @@ MAX_ALIKE = 4
 
 
 def alike(asked: Features, learned: Learned, lexicon: Lexicon) -> list[object]:
-    """Entries whose question, its values left open, says the words of the asked one."""
-    found: list[object] = []
-    for form in _forms(corrected(asked, learned, lexicon), learned, lexicon):
-        found.extend(e for e in learned.entries.get(tuple(sorted(form)), ())[-MAX_ALIKE:] if e not in found)
-    return found
+    """Entries whose question, its values left open, says the words of the asked one; newest first."""
+    found: dict[object, None] = {}
+    for wanted in _forms(_corrected(asked, learned, lexicon), learned, lexicon):
+        held = learned.entries.get(wanted, {})
+        found.update(dict.fromkeys(islice(reversed(held), MAX_ALIKE)))
+    return list(found)
 
 
-def corrected(asked: Features, learned: Learned, lexicon: Lexicon) -> Features:
+def _corrected(asked: Features, learned: Learned, lexicon: Lexicon) -> Features:
     """The question with words nobody knows put right by words of stored questions."""
     fixed = {}
     for word in asked.words:
         if word.kind == "w" and not lexicon.is_common(word.text) and word.text not in learned.vocabulary:
-            fixed[word.text] = correct(word.text, learned.vocabulary, lexicon)
-    if not any(fixed.values()):
+            meant = correct(word.text, learned.vocabulary, lexicon)
+            if meant:
+                fixed[word.text] = meant
+    if not fixed:
         return asked
-    words = [w._replace(text=fixed.get(w.text) or w.text) for w in asked.words]
-    return read_words(words, lexicon)
+    return read_words([w._replace(text=fixed.get(w.text, w.text)) for w in asked.words], lexicon)
 
 
-def _forms(asked: Features, learned: Learned, lexicon: Lexicon) -> Iterator[tuple[str, ...]]:
+def _forms(asked: Features, learned: Learned, lexicon: Lexicon) -> Iterator[Form]:
     spotted = learned.values.spot([word.text for word in asked.words])
-    choices = [sorted({opened_value(s.text, c) for c in learned.values.columns(s.text)}) for s in spotted]
+    inside = {i for s in spotted for i in range(s.first, s.last)}
     numbers = [
-        Mention(word.text, i, i + 1, ())
+        Mention(word.text, i, i + 1)
         for i, word in enumerate(asked.words)
-        if word.kind == "n" and not any(s.first <= i < s.last for s in spotted)
+        if word.kind == "n" and i not in inside
     ]
-    for count, columns in enumerate(product(*choices)):
-        if count == MAX_READINGS:
-            return
-        mentions = [
-            Mention(s.text, s.first, s.last, (), column[2:]) for s, column in zip(spotted, columns, strict=True)
-        ]
-        yield view(asked, sorted([*mentions, *numbers], key=lambda m: m.first), lexicon).opened
+    choices = [
+        sorted({opened_value(s.text, column) for column in learned.values.columns(s.text)}) for s in spotted
+    ]
+    for columns in islice(product(*choices), MAX_READINGS):
+        values = [Mention(s.text, s.first, s.last, (), c[2:]) for s, c in zip(spotted, columns, strict=True)]
+        yield form(view(asked, [*values, *numbers], lexicon).opened)

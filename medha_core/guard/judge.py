@@ -1,260 +1,223 @@
 """The guard: whether a stored question may answer the one asked."""
 
 from collections.abc import Sequence
-from enum import Enum
+from dataclasses import replace
 from typing import NamedTuple
 
-from medha_core.guard.evidence import Difference, Learned, difference, pattern
-from medha_core.guard.slips import is_slip
-from medha_core.guard.signals import signals
-from medha_core.guard.view import View, bindings, contradiction, mentioned_in, rebound, view
+from medha_core.errors import ArgumentValueError
+from medha_core.guard.evidence import Learned
+from medha_core.guard.forms import alike
+from medha_core.guard.pairing import Pairing, corrections, opposites, pair_up
+from medha_core.guard.signals import Signals, measure
+from medha_core.guard.structure import contradiction, nested, projection, rebound
+from medha_core.guard.verdict import Reason, Verdict, accept, reject
+from medha_core.guard.verifier import Verifier, shipped
+from medha_core.guard.view import HARD, View, mentioned_in, view
 from medha_core.reading.features import Features, extract, read_words
 from medha_core.reading.lexicon import Lexicon, english
+from medha_core.reading.mentions import Mention
 
-__all__ = ["Guard", "Reason", "Verdict"]
+__all__ = ["FAR", "Guard", "Reading"]
 
-
-class Reason(str, Enum):
-    """Why a candidate was accepted or rejected; stable, for statistics."""
-
-    SAME = "same"
-    AGREES = "agrees"
-    LEARNED = "learned"
-    OFF = "off"
-    VALUE = "value"
-    NUMBER = "number"
-    DATE = "date"
-    QUOTED = "quoted"
-    IDENTIFIER = "identifier"
-    OPERATOR = "operator"
-    INTERROGATIVE = "interrogative"
-    STRANGER = "stranger"
-    BINDING = "binding"
-    OPPOSITE = "opposite"
-    PROJECTION = "projection"
-    LANGUAGE = "language"
-    KNOWN_OTHERWISE = "known_otherwise"
-    SCORE = "score"
+FAR = 0.3
+"""Margin where no candidate with another query is near."""
+_HARD_REASONS = {
+    "v": Reason.VALUE,
+    "n": Reason.NUMBER,
+    "d": Reason.DATE,
+    "q": Reason.QUOTED,
+    "i": Reason.IDENTIFIER,
+}
 
 
-class Verdict(NamedTuple):
-    accepted: bool
-    reason: Reason
-    evidence: str
+class Level(NamedTuple):
+    """Probabilities from which a candidate is accepted."""
+
+    agreeing: float
+    """Where every word of the one has its partner in the other, bound alike."""
+    differing: float
 
 
-_NEAR_OPERATORS = {("o:first", "o:earliest"), ("o:last", "o:latest")}
-_HARD = {"n": Reason.NUMBER, "d": Reason.DATE, "q": Reason.QUOTED, "i": Reason.IDENTIFIER, "v": Reason.VALUE}
+LEVELS = {"strict": Level(0.95, 0.97), "balanced": Level(0.7, 0.87)}
 
 
-def _reject(reason: Reason, evidence: str) -> Verdict:
-    return Verdict(False, reason, evidence)
+class Reading(NamedTuple):
+    """Which words of the two questions are values, where values are exchanged."""
+
+    asked: tuple[Mention, ...]
+    stored: tuple[Mention, ...]
+    exchanged: int
 
 
 class Guard:
-    """Decides which of the nearest stored questions may answer."""
+    """Decides whether a stored question may answer. Pure and thread-safe; what it learns lives in `Learned`."""
 
-    def __init__(self, level: str = "balanced", *, lexicon: Lexicon | None = None):
+    def __init__(
+        self,
+        level: str = "balanced",
+        *,
+        lexicon: Lexicon | None = None,
+        verifier: Verifier | None = None,
+        threshold: float | None = None,
+    ):
+        if level != "off" and level not in LEVELS:
+            raise ArgumentValueError("level", "'strict', 'balanced' or 'off'", level)
         self.level = level
-        self.lexicon = lexicon or english()
+        self._limits = Level(threshold, threshold) if threshold is not None else LEVELS.get(level)
+        self._lexicon = lexicon or english()
+        self._verifier = verifier
+
+    def __repr__(self) -> str:
+        return f"Guard({self.level!r})"
 
     def features(self, question: str, query: str = "") -> Features:
-        return extract(question, query, self.lexicon)
+        """Read a question; with `query`, as the stored question of an entry."""
+        features = extract(question, query, self._lexicon)
+        if not query:
+            return features
+        return replace(features, opened=view(features, features.mentions, self._lexicon).opened)
+
+    def alike(self, asked: Features, learned: Learned) -> list[object]:
+        """Entries that say the asked question's words with other values, whatever their vectors."""
+        return alike(asked, learned, self._lexicon)
 
     def judge(
-        self, asked: Features, stored: Features, score: float, learned: Learned | None = None, margin: float = 0.0
+        self,
+        asked: Features,
+        stored: Features,
+        score: float,
+        *,
+        learned: Learned | None = None,
+        margin: float = FAR,
+        reading: Reading | None = None,
     ) -> Verdict:
-        mentions = mentioned_in(asked, stored.mentions)
-        if mentions is None:
-            return _reject(Reason.VALUE, "a value of the stored query is not asked for")
-        return self.judge_values(asked, stored, mentions, stored.mentions, score, learned, margin)
+        """The verdict on one candidate.
 
-    def judge_values(
-        self, asked, stored, mentions, stored_mentions, score, learned=None, margin=0.0, exchanged=0
-    ) -> Verdict:
-        a, b = view(asked, mentions, self.lexicon), view(stored, stored_mentions, self.lexicon)
-        if learned and (extra := _values(learned, a) - _values(learned, b)):
-            return _reject(Reason.VALUE, f"{', '.join(sorted(extra))} is a value, and not of the stored question")
-        self._now = (stored, score, margin, exchanged, mentions)
-        return self.compare(asked, stored, a, b, mentions, stored_mentions, score, learned)
+        `score` is its cosine, `margin` how far that lies above the best candidate with another query.
+        Without `reading` the stored query must fit as it is; with it, its values are to be exchanged.
+        """
+        if self._limits is None:
+            return accept(Reason.OFF, "the guard is off")
+        learned = learned or Learned()
+        if reading is None:
+            mentions = mentioned_in(asked, stored.mentions)
+            if mentions is None:
+                return reject(Reason.VALUE, "the stored query has a value that is not asked for")
+            reading = Reading(mentions, stored.mentions, 0)
+        a, b = view(asked, reading.asked, self._lexicon), view(stored, reading.stored, self._lexicon)
+        verdict = _early(asked, stored, a, b, learned)
+        if verdict:
+            return verdict
+        a, b = self._corrected(asked, stored, a, b, reading)
+        pairing = pair_up(a, b, score, self._lexicon, learned)
+        veto = _veto(a, b, pairing, self._lexicon, learned)
+        if veto:
+            return veto
+        signals = measure(
+            a,
+            b,
+            pairing,
+            stored,
+            self._lexicon,
+            learned,
+            score=score,
+            margin=margin,
+            exchanged=reading.exchanged,
+        )
+        return self._weigh(a, b, pairing, signals, learned)
 
-    def compare(self, asked, stored, a: View, b: View, mentions, stored_mentions, score, learned) -> Verdict:
-        if a.open_words == b.open_words and a.keys == b.keys:
-            return Verdict(True, Reason.SAME, "the same words")
-        if not (asked.is_english and stored.is_english):
-            if a.keys == b.keys:
-                return Verdict(True, Reason.AGREES, "the same words")
-            return _reject(Reason.LANGUAGE, "wording differs in a language not known")
-        a, b = self._repaired(asked, stored, a, b, mentions, stored_mentions)
-        a, b = _once(a), _once(b)
-        diff = difference(a.keys, b.keys)
-        for key in (*diff[0], *diff[1]):
-            if key[0] in _HARD:
-                return _reject(_HARD[key[0]], key[2:])
-        if value := contradiction(a, b):
-            return _reject(Reason.BINDING, f"{value} plays another part")
-        if words := rebound(a.keys, b.keys):
-            return _reject(Reason.BINDING, words)
-        x, y = _projection(a.keys), _projection(b.keys)
-        if x != y and x in b.keys and y in a.keys and not any(diff):
-            return _reject(Reason.PROJECTION, f"{x[2:]} / {y[2:]}")
-        if nested := _nested(a.keys, b.keys, diff):
-            return _reject(Reason.STRANGER, f"{nested} once more")
-        if pair := self._antonyms(diff):
-            return _reject(Reason.OPPOSITE, f"{pair[0]} / {pair[1]}")
-        return self._soft(a, b, diff, score, learned)
-
-    def _antonyms(self, diff: Difference) -> tuple[str, str] | None:
-        words = [[key[2:] for key in side if key[0] == "w"] for side in diff]
-        return next(((x, y) for x in words[0] for y in words[1] if self.lexicon.are_antonyms(x, y)), None)
-
-    def _repaired(self, asked, stored, a, b, mentions, stored_mentions):
-        """Spelling mistakes of the one put right by the words of the other."""
-        fixed = self._corrections(a, b)
+    def _corrected(
+        self, asked: Features, stored: Features, a: View, b: View, reading: Reading
+    ) -> tuple[View, View]:
+        """Slips of the one put right by the words of the other."""
+        fixed = corrections(a, b, self._lexicon)
         if fixed:
-            a = self._rewritten(asked, mentions, fixed)
-        fixed = self._corrections(b, a)
+            a = self._rewritten(asked, reading.asked, fixed)
+        fixed = corrections(b, a, self._lexicon)
         if fixed:
-            b = self._rewritten(stored, stored_mentions, fixed)
+            b = self._rewritten(stored, reading.stored, fixed)
         return a, b
 
-    def _corrections(self, a: View, b: View) -> dict[str, str]:
-        """Words of `a` that are slips for words only `b` says."""
-        only_a, only_b = difference(a.open_words, b.open_words)
-        found = {}
-        for word in set(only_a):
-            near = {w for w in only_b if is_slip(word, w, self.lexicon)}
-            if len(near) == 1:
-                found[word] = near.pop()
-        return found
-
-    def _rewritten(self, features: Features, mentions, fixed: dict[str, str]) -> View:
+    def _rewritten(self, features: Features, mentions: Sequence[Mention], fixed: dict[str, str]) -> View:
         inside = {i for m in mentions for i in range(m.first, m.last)}
         words = [
-            w._replace(text=fixed.get(w.text, w.text)) if i not in inside else w for i, w in enumerate(features.words)
+            w if i in inside else w._replace(text=fixed.get(w.text, w.text))
+            for i, w in enumerate(features.words)
         ]
-        return view(read_words(words, self.lexicon), mentions, self.lexicon)
+        return view(read_words(words, self._lexicon), mentions, self._lexicon)
 
-    def measure(self, a: View, b: View, diff: Difference, learned: Learned):
-        stored, score, margin, exchanged, mentions = self._now
-        left, right, mapped = self._paired(a, b, diff, score, learned)
-        return signals(
-            a, b, diff, (tuple(left), tuple(right)), stored.names, learned, score=score, margin=margin,
-            exchanged=exchanged, shape=stored.shape, keys=a.opened, mapped=mapped,
-            stem=lambda w: self.lexicon.stem(w),
-        )  # fmt: skip
-
-    def _soft(self, a: View, b: View, diff: Difference, score: float, learned: Learned | None) -> Verdict:
-        known = learned.verdict(diff) if learned and any(diff) else 0
-        if known > 0 and not _may_be_learned(diff, a, b, score, learned):
-            known = 0
-        if known < 0:
-            return _reject(Reason.KNOWN_OTHERWISE, f"{diff} changed the query before")
-        keys_a, keys_b = a.keys, b.keys
-        if known == 0:
-            verdict, keys_a = self._pair_up(a, b, diff, score, learned)
-            if verdict:
-                return verdict
-        elif all(diff):
-            keys_a, keys_b = _without(keys_a, diff[0]), _without(keys_b, diff[1])
-        if bindings(keys_a) != bindings(keys_b):
-            return _reject(Reason.BINDING, f"{bindings(keys_a)} / {bindings(keys_b)}")
-        if _projection(keys_a) != _projection(keys_b):
-            return _reject(Reason.PROJECTION, f"{_projection(keys_a)} / {_projection(keys_b)}")
-        if _value_order(keys_a) != _value_order(keys_b):
-            return _reject(Reason.BINDING, "values in another order")
-        return Verdict(True, Reason.LEARNED if known else Reason.AGREES, str(diff))
-
-    def _pair_up(self, a, b, diff, score, learned):
-        left, right = list(diff[0]), list(diff[1])
-        left, right, mapped = self._paired(a, b, diff, score, learned)
-        for key in (*left, *right):
-            if key[0] == "o":
-                return _reject(Reason.OPERATOR, key[2:]), a.keys
-            if key[0] == "a":
-                return _reject(Reason.INTERROGATIVE, key[2:]), a.keys
-        rest = [k for k in (*left, *right) if not (k[0] == "w" and k[2:] in self.lexicon.light)]
-        if rest:
-            return _reject(Reason.STRANGER, ", ".join(rest)), a.keys
-        return None, tuple(mapped.get(k, k) for k in a.keys)
-
-    def _paired(self, a, b, diff, score, learned):
-        """Which leftover words of the one stand for which of the other, and what then is left."""
-        left, right, mapped = list(diff[0]), list(diff[1]), {}
-        for key in diff[0]:
-            match = next((r for r in right if self._equivalent(key, r, a, b, score, learned)), None)
-            if match:
-                mapped[key] = match
-                left.remove(key)
-                right.remove(match)
-        return left, right, mapped
-
-    def _equivalent(self, x: str, y: str, a, b, score, learned) -> bool:
-        if (x, y) in _NEAR_OPERATORS or (y, x) in _NEAR_OPERATORS:
-            return True
-        if x[0] != "w" or y[0] != "w":
-            return False
-        if learned and learned.verdict(((x,), (y,))) > 0:
-            return True
-        p, q = x[2:], y[2:]
-        if self.lexicon.stem(p) == self.lexicon.stem(q) and len(self.lexicon.stem(p)) >= 4:
-            return True
-        return score >= 0.85 and self.lexicon.are_synonyms(p, q)
+    def _weigh(self, a: View, b: View, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
+        """The verifier's estimate against the limits of the level."""
+        verifier = self._verifier or shipped()
+        confidence = verifier(signals)
+        agreeing = not any(pairing.left) and not signals.bindings and not signals.projection
+        limit = self._limits.agreeing if agreeing else self._limits.differing
+        said = _in_words(pairing)
+        if confidence >= limit:
+            known = any(pairing.before) and learned.keeps(pairing.before)
+            return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
+        return reject(_why(signals, pairing), said, confidence)
 
 
-def _nested(a: Sequence[str], b: Sequence[str], diff: Difference) -> str:
-    """Two words that one question says more often than the other: a clause nested once more, or ""."""
-    for side, other in zip(diff, (b, a), strict=True):
-        repeated = sorted({key[2:] for key in side if key[0] == "w" and key in other})
-        if len(repeated) > 1:
-            return " ".join(repeated)
-    return ""
+def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned) -> Verdict | None:
+    """Verdicts that need no comparison of meaning."""
+    extra = _known_values(learned, a) - _known_values(learned, b)
+    if extra:
+        return reject(Reason.VALUE, f"{', '.join(sorted(extra))}: a value the stored question does not name")
+    if asked.relative and stored.fixed_dates:
+        return reject(Reason.STALE, "the stored query holds a date that depends on the day it was asked")
+    if a.keys == b.keys and a.open_words == b.open_words:
+        return accept(Reason.SAME, "the same words")
+    if not (asked.is_english and stored.is_english):
+        if a.open_words == b.open_words:
+            return accept(Reason.SAME, "the same words")
+        return reject(Reason.LANGUAGE, "other words, in a language without lexicon")
+    return None
 
 
-def _once(view: View) -> View:
-    """The view with each value said once: repeating a value asks for nothing new."""
-    kept = [i for i, key in enumerate(view.keys) if key[0] != "v" or key not in view.keys[:i]]
-    return view._replace(
-        keys=tuple(view.keys[i] for i in kept), opened=tuple(view.opened[i] for i in kept)
-    )
-
-
-def _values(learned: Learned, view: View) -> set[str]:
+def _known_values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
 
 
-def _may_be_learned(diff: Difference, a: View, b: View, score: float, learned: Learned) -> bool:
-    kinds = {key[0] for side in diff for key in side}
-    if "o" in kinds and not all(diff):
-        return False
-    if "p" in kinds and _values_of(a) != _values_of(b):
-        return False
-    shapes = len(learned.shapes_of[pattern(diff)])
-    if "o" in kinds and shapes < 2 and score < 0.9:
-        return False
-    return score >= (0.85 if shapes < 2 else 0.75)
+def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned) -> Verdict | None:
+    """What no score can outweigh."""
+    left, right = pairing.left
+    for key in (*left, *right):
+        if key[0] in HARD:
+            return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
+    if value := contradiction(a, b):
+        return reject(Reason.BINDING, f"{value} plays another part")
+    if words := rebound(a.keys, b.keys):
+        return reject(Reason.BINDING, words)
+    if not any(pairing.before) and projection(a.keys) != projection(b.keys):
+        return reject(Reason.PROJECTION, f"{projection(a.keys)[2:]} / {projection(b.keys)[2:]} is asked for")
+    if again := nested(a.keys, b.keys, pairing.left):
+        return reject(Reason.STRANGER, f"{again}: once more")
+    if pair := opposites(pairing.left, lexicon):
+        return reject(Reason.OPPOSITE, pair)
+    operators = [key[2:] for key in (*left, *right) if key[0] == "o"]
+    if operators and not (all(pairing.before) and learned.keeps(pairing.before)):
+        return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
+    return None
 
 
-def _values_of(view: View) -> list[str]:
-    return [key for key in view.keys if key[0] in "vnqid"]
+def _in_words(pairing: Pairing) -> str:
+    sides = [" ".join(key[2:] for key in side) for side in pairing.before]
+    return (
+        f"asked: {sides[0] or '-'}; stored: {sides[1] or '-'}"
+        if any(sides)
+        else "the same words in another order"
+    )
 
 
-def _without(keys: Sequence[str], dropped: Sequence[str]) -> tuple[str, ...]:
-    """The keys less the first of each dropped one."""
-    left = list(dropped)
-    kept = []
-    for key in keys:
-        if key in left:
-            left.remove(key)
-        else:
-            kept.append(key)
-    return tuple(kept)
-
-
-def _projection(keys: Sequence[str]) -> str:
-    return next((k for k in keys if k[0] == "w"), "")
-
-
-def _value_order(keys: Sequence[str]) -> list[str]:
-    """Values that no preposition binds, in order."""
-    return [k for i, k in enumerate(keys) if k[0] in "vnqid" and not (i and keys[i - 1][:2] == "p:")]
+def _why(signals: Signals, pairing: Pairing) -> Reason:
+    """The plainest thing to say against a candidate the verifier does not believe."""
+    if signals.seen_other:
+        return Reason.KNOWN_OTHERWISE
+    if any(key[0] == "w" for side in pairing.left for key in side):
+        return Reason.STRANGER
+    if signals.interrogatives:
+        return Reason.INTERROGATIVE
+    if signals.bindings:
+        return Reason.BINDING
+    return Reason.PROJECTION if signals.projection else Reason.UNSURE

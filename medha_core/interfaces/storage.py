@@ -148,8 +148,13 @@ class VectorStorageBackend(ABC):
         rows = await self.search_filtered(collection_name, vector, limit, score_threshold, filters)
         return [
             Candidate(
-                row.id, row.score, row.original_question, row.normalized_question, row.generated_query,
-                row.metadata, row,
+                row.id,
+                row.score,
+                row.original_question,
+                row.normalized_question,
+                row.generated_query,
+                row.metadata,
+                row,
             )
             for row in rows
             if filters or include_scoped or not row.metadata

@@ -1,21 +1,24 @@
-"""What the guard knows of one question: computed once, stored with the entry, compared many times."""
+"""What is known of one question: computed once, stored with the entry, compared many times."""
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.lexicon import Lexicon, english
 from medha_core.reading.literals import Literal, literals, tokenize
 from medha_core.reading.mentions import Mention, find_mentions
-from medha_core.reading.words import SIGN, WORD, Word, words
+from medha_core.reading.words import IDENTIFIER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
 FORMAT = 1
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
+_DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
+_MARKS = {"@": "o:", ">": "p:", "?": "a:"}
+"""How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
 
 
 class Item(NamedTuple):
@@ -27,62 +30,60 @@ class Item(NamedTuple):
     """Place among the words of the question."""
     last: int
     """One behind its last word."""
-    raw: str
-    """The word as written, case folded."""
-    capital: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """One question, read."""
+    """One question, read; for a stored one also what its query says about it."""
 
     words: tuple[Word, ...]
     items: tuple[Item, ...]
-    english: float
-    """Share of its plain words that are English, 0..1."""
-    function_words: int
-    """English words of the closed classes among them."""
+    is_english: bool
+    """Whether the lexicon may be trusted for this question."""
+    relative: bool
+    """Whether it names a time that moves with the day (`yesterday`, `last week`)."""
     mentions: tuple[Mention, ...] = ()
-    """For a stored question: where the values of its query stand."""
+    """Where the values of the query stand."""
     shape: str = ""
-    """For a stored question: its query with the mentioned values left open."""
+    """The query with the mentioned values left open."""
     names: frozenset[str] = frozenset()
-    """For a stored question: stems of the words in the names its query uses."""
-
-    @property
-    def is_english(self) -> bool:
-        """Whether the lexicon may be trusted for this question."""
-        return self.english >= 0.5 and (self.function_words >= 1 or self.english >= 0.75)
+    """Stems of the words in the names the query uses."""
+    fixed_dates: bool = False
+    """Whether the query holds a date that the question does not name."""
+    opened: tuple[str, ...] = ()
+    """The compared items with the column in place of each value."""
 
     def to_bytes(self) -> bytes:
         """A compact form that `from_bytes` reads back."""
-        return json.dumps(
-            [FORMAT, self.words, self.items, self.english, self.function_words, self.mentions, self.shape,
-             sorted(self.names)],
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode()
+        fields = [sorted(f) if isinstance(f, frozenset) else f for f in astuple(self)]
+        return json.dumps([FORMAT, *fields], ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Features":
         """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, items, share, closed, mentions, shape, names = json.loads(data)
+            version, found, items, is_english, relative, mentions, shape, names, fixed, opened = json.loads(
+                data
+            )
             if version != FORMAT:
-                raise ArgumentValueError("data", f"features of format {FORMAT}", version)
+                raise ValueError(f"format {version}")
             return cls(
-                tuple(Word(*w) for w in found),
-                tuple(Item(*i) for i in items),
-                share,
-                closed,
-                tuple(Mention(text, first, last, tuple(which), col) for text, first, last, which, col in mentions),
+                tuple(Word(*word) for word in found),
+                tuple(Item(*item) for item in items),
+                is_english,
+                relative,
+                tuple(_mention(*mention) for mention in mentions),
                 shape,
                 frozenset(names),
+                fixed,
+                tuple(opened),
             )
         except (ValueError, TypeError) as error:
-            if isinstance(error, ArgumentValueError):
-                raise
-            raise ArgumentValueError("data", "features as to_bytes() wrote them", data) from error
+            raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
+
+
+def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
+    return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))
 
 
 def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> Features:
@@ -92,83 +93,109 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
     if not query:
         return features
     found = literals(query)
-    mentions = find_mentions(features.words, found)
-    return replace(features, mentions=mentions, shape=_shape(query, found, mentions), names=_names(query, lexicon))
+    mentions = find_mentions(features.words, found, lexicon)
+    named = {which for mention in mentions for which in mention.literals}
+    return replace(
+        features,
+        mentions=mentions,
+        shape=_shape(query, found, named),
+        names=_names(query, lexicon),
+        fixed_dates=any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
+    )
 
 
-def read_words(found: list[Word], lexicon: Lexicon) -> Features:
+def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
+    return Features(
+        tuple(found), tuple(_items(found, lexicon)), _is_english(found, lexicon), _is_relative(found, lexicon)
+    )
+
+
+def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
+    """At least half of the words are English, and a closed-class word or three quarters of them say so."""
     plain = [w.text for w in found if w.kind == WORD]
-    known = sum(lexicon.knows(text) for text in plain)
-    closed = sum(text in lexicon.closed for text in plain)
-    share = known / len(plain) if plain else 1.0
-    return Features(tuple(found), tuple(_items(found, lexicon)), share, closed)
+    foreign = sum(w.kind == IDENTIFIER and not w.text.isascii() for w in found)
+    if not plain:
+        return not foreign
+    share = sum(lexicon.knows(text) for text in plain) / (len(plain) + foreign)
+    return share >= 0.75 or (share >= 0.5 and any(text in lexicon.closed for text in plain))
 
 
-def _shape(query: str, found: list[Literal], mentions: tuple[Mention, ...]) -> str:
+def _is_relative(found: Sequence[Word], lexicon: Lexicon) -> bool:
+    texts = [w.text for w in found]
+    if not lexicon.relative_words.isdisjoint(texts):
+        return True
+    heads = (i for i, text in enumerate(texts) if text in lexicon.relative_heads)
+    return any(lexicon.lemma(t) in lexicon.relative_units for i in heads for t in texts[i + 1 : i + 3])
+
+
+def _shape(query: str, found: Sequence[Literal], named: set[int]) -> str:
     """The query with `?column` where a mentioned value stood."""
-    open_slots = {which for mention in mentions for which in mention.literals}
     parts, end = [], 0
     for which, literal in enumerate(found):
-        if which in open_slots:
+        if which in named:
             parts += [query[end : literal.start], f"?{literal.column}"]
             end = literal.end
-    return " ".join("".join([*parts, query[end:]]).casefold().split())
+    return " ".join("".join([*parts, query[end:]]).split())
 
 
 def _names(query: str, lexicon: Lexicon) -> frozenset[str]:
-    """Stems of the words that the tables, columns and labels of a query are named with."""
     parts = (p.casefold() for t in tokenize(query) if t.kind == "name" for p in _NAME_PART.findall(t.text))
-    return frozenset(lexicon.stem(lexicon.lemma(p)) for p in parts if len(p) > 2)
+    return frozenset(lexicon.stem(lexicon.lemma(part)) for part in parts if len(part) > 2)
 
 
-def _items(found: list[Word], lexicon: Lexicon) -> Iterable[Item]:
+def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
     i, asking = 0, True
     while i < len(found):
-        length, keys = _phrase(found, i, lexicon)
+        length, key = _phrase(found, i, lexicon)
         if not length:
-            length, keys = 1, _single(found, i, lexicon, asking)
-        for key in keys:
+            length, key = 1, _single(found, i, lexicon, asking)
+        if key:
             asking = asking and key[0] == "a"
-            yield Item(key, i, i + length, found[i].text, found[i].capital and i > 0)
+            yield Item(key, i, i + length)
         i += length
 
 
-def _phrase(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, list[str]]:
+def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
     for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
         if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
-            return len(phrase), [_meaning(meaning)] if meaning else []
-    return 0, []
+            key = _MARKS.get(meaning[:1], "w:") + meaning.lstrip("@>?") if meaning else ""
+            return len(phrase), key
+    return 0, ""
 
 
-def _meaning(text: str) -> str:
-    return {"@": "o:", ">": "p:", "?": "a:"}.get(text[0], "w:") + text.lstrip("@>?")
-
-
-def _single(found: list[Word], i: int, lexicon: Lexicon, asking: bool) -> list[str]:
-    """The items of one word. Cases: not a word; structure; request; stop; content."""
+def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> str:
+    """The key of one word, "" where it says nothing. Cases: no word; politeness; structure; content."""
     word = found[i]
-    if word.kind == SIGN:
-        return [f"o:{word.text[1:]}"]
-    if word.kind != WORD:
-        return [f"{word.kind}:{word.text}"]
     text = word.text
+    if word.kind == SIGN:
+        return f"o:{text[1:]}"
+    if word.kind != WORD:
+        return f"{word.kind}:{text}"
+    if _is_polite(found, i, lexicon, asking):
+        return ""
     if text in lexicon.ask:
-        return [f"a:{lexicon.ask[text]}"]
-    if text == "to" and i + 1 < len(found) and found[i + 1].text in lexicon.request:
-        return []
-    if text == "like" and i and found[i - 1].text in lexicon.wishes:
-        return []
-    if text in lexicon.request and i and found[i - 1].text in lexicon.wishes | {"to", "you"}:
-        return []
-    if text == "no" and i == 0 and len(found) > 1 and found[1].text in lexicon.stop:
-        return []
+        return f"a:{lexicon.ask[text]}"
     if text in lexicon.operators:
-        return [f"o:{lexicon.operators[text]}"]
+        return f"o:{lexicon.operators[text]}"
     if text in lexicon.prepositions:
-        return [f"p:{lexicon.prepositions[text]}"]
-    if text in lexicon.stop or (asking and text in lexicon.request):
-        return []
+        return f"p:{lexicon.prepositions[text]}"
+    if text in lexicon.stop:
+        return ""
     if text in lexicon.ordinals and i + 1 < len(found):
-        return [f"n:#{lexicon.ordinals[text]}"]
-    return [f"w:{lexicon.lemma(text)}"]
+        return f"n:#{lexicon.ordinals[text]}"
+    return f"w:{lexicon.lemma(text)}"
+
+
+def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> bool:
+    """Words of asking: `show me`, `i would like to see`, a `no` that only opens the sentence."""
+    text = found[i].text
+    before = found[i - 1].text if i else ""
+    after = found[i + 1].text if i + 1 < len(found) else ""
+    if text in lexicon.request:
+        return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "to":
+        return after in lexicon.request
+    if text == "like":
+        return before in lexicon.wishes
+    return text == "no" and not i and after in lexicon.stop

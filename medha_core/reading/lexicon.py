@@ -39,7 +39,11 @@ class Lexicon:
         self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
         self.antonyms = frozenset(_pairs(f"{language}_antonyms.txt.gz"))
         self.closed = frozenset(
-            self.stop | self.operators.keys() | self.prepositions.keys() | self.ask.keys() | self.numbers.keys()
+            self.stop
+            | self.operators.keys()
+            | self.prepositions.keys()
+            | self.ask.keys()
+            | self.numbers.keys()
         )
         self.lemma = lru_cache(maxsize=20_000)(self._lemma)
         self.light = frozenset(self.lemma(word) for word in table["light"].split())
@@ -47,7 +51,12 @@ class Lexicon:
 
     def knows(self, word: str) -> bool:
         """Whether the word is English, in any of its regular forms."""
-        return word in self.words or word in self.closed or word in self.irregular or self.lemma(word) in self.words
+        return (
+            word in self.words
+            or word in self.closed
+            or word in self.irregular
+            or self.lemma(word) in self.words
+        )
 
     def is_common(self, word: str) -> bool:
         """Whether the word is English and met often enough that it is hardly a slip for another one."""

@@ -51,6 +51,8 @@ class Literal(NamedTuple):
     column: str
     """`table.column` as far as it can be seen, a clause such as `limit`, or `""`."""
     is_number: bool
+    is_pattern: bool
+    """Whether it is compared with LIKE."""
     start: int
     end: int
 
@@ -78,7 +80,8 @@ def literals(query: str) -> list[Literal]:
             continue
         is_number = token.kind == "number"
         value = token.text if is_number else _unquote(token.text)
-        found.append(Literal(value, column, is_number, token.start, token.end))
+        is_pattern = i > 0 and tokens[i - 1].text.lower() in ("like", "ilike")
+        found.append(Literal(value, column, is_number, is_pattern, token.start, token.end))
     return found
 
 

@@ -1,13 +1,13 @@
 """Where the values of a query stand in the question it answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from medha_core.reading.lexicon import english
+from medha_core.reading.lexicon import Lexicon, english
 from medha_core.reading.literals import Literal
-from medha_core.reading.words import Word, words
+from medha_core.reading.words import QUOTED, Word, words
 
-__all__ = ["Mention", "find", "find_mentions", "spoken"]
+__all__ = ["Mention", "find_mentions", "places", "spoken"]
 
 
 class Mention(NamedTuple):
@@ -19,50 +19,58 @@ class Mention(NamedTuple):
     """Place among the words of the question."""
     last: int
     """One behind its last word."""
-    literals: tuple[int, ...]
+    literals: tuple[int, ...] = ()
     """Which literals of the query it is."""
     column: str = ""
-    """The column they are compared with."""
+    """The column the first of them is compared with."""
+    spellings: tuple[tuple[str, str], ...] = ()
+    """Column and spelling of each of them."""
 
 
-def spoken(value: str) -> tuple[str, ...]:
+def spoken(value: str, lexicon: Lexicon | None = None) -> tuple[str, ...]:
     """A value as the words a question would name it with; LIKE wildcards are no part of it."""
-    return tuple(word.text for word in words(value.strip("%").replace('"', " "), english()))
+    plain = value.strip("%").replace('"', " ")
+    return tuple(word.text for word in words(plain, lexicon or english()))
 
 
-def find(found: Sequence[Word], value: tuple[str, ...], start: int = 0) -> int:
-    """Where a value begins among words (a quoted string counts as one word or many), or -1."""
+def places(found: Sequence[Word], value: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where a value stands among words, as `(first, last)`; a quoted string holds a whole value."""
     if not value:
-        return -1
+        return
     whole, length = " ".join(value), len(value)
-    for i in range(start, len(found)):
-        word = found[i]
-        if word.text == whole or (word.kind == "q" and _unspaced(word.text) == _unspaced(whole)):
-            return i
-        if length > 1 and word.text == value[0] and tuple(w.text for w in found[i : i + length]) == value:
-            return i
-    return -1
+    bare = _letters(whole)
+    for i, word in enumerate(found):
+        if word.text == whole or (word.kind == QUOTED and bare and _letters(word.text) == bare):
+            yield i, i + 1
+        elif (
+            length > 1
+            and word.text == value[0]
+            and all(w.text == part for w, part in zip(found[i : i + length], value, strict=False))
+            and i + length <= len(found)
+        ):
+            yield i, i + length
 
 
-def _unspaced(text: str) -> str:
-    return "".join(c for c in text if c.isalnum())
-
-
-def find_mentions(found: Sequence[Word], literals: Sequence[Literal]) -> tuple[Mention, ...]:
+def find_mentions(
+    found: Sequence[Word], literals: Sequence[Literal], lexicon: Lexicon
+) -> tuple[Mention, ...]:
     """The mentions of a question, in its order. Longer values come first, so that none hides in another."""
-    by_text: dict[tuple[str, ...], list[int]] = {}
+    by_value: dict[tuple[str, ...], list[int]] = {}
     for which, literal in enumerate(literals):
-        if value := spoken(literal.value):
-            by_text.setdefault(value, []).append(which)
+        if value := spoken(literal.value, lexicon):
+            by_value.setdefault(value, []).append(which)
     taken: set[int] = set()
     mentions = []
-    for value in sorted(by_text, key=len, reverse=True):
-        start = find(found, value)
-        while start >= 0:
-            last = start + (1 if found[start].text != value[0] or len(value) == 1 else len(value))
-            if taken.isdisjoint(range(start, last)):
-                taken.update(range(start, last))
-                which = tuple(by_text[value])
-                mentions.append(Mention(" ".join(value), start, last, which, literals[which[0]].column))
-            start = find(found, value, start + 1)
+    for value, which in sorted(by_value.items(), key=lambda pair: -len(pair[0])):
+        spellings = tuple((literals[i].column, literals[i].value) for i in which)
+        for first, last in places(found, value):
+            if taken.isdisjoint(range(first, last)):
+                taken.update(range(first, last))
+                mentions.append(
+                    Mention(" ".join(value), first, last, tuple(which), spellings[0][0], spellings)
+                )
     return tuple(sorted(mentions, key=lambda mention: mention.first))
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text if c.isalnum())

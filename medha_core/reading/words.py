@@ -24,7 +24,16 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
-_SIGNS = {"<": "@lt", ">": "@gt", "<=": "@le", ">=": "@ge", "!=": "@not", "<>": "@not", "=": "@eq", "%": "@percent"}
+_SIGNS = {
+    "<": "@lt",
+    ">": "@gt",
+    "<=": "@le",
+    ">=": "@ge",
+    "!=": "@not",
+    "<>": "@not",
+    "=": "@eq",
+    "%": "@percent",
+}
 
 
 class Word(NamedTuple):
@@ -141,7 +150,9 @@ def _number_at(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
         if text in lexicon.numbers:
             group += lexicon.numbers[text]
         elif text in lexicon.multipliers and len(text) > 2 and j > i:
-            group, total = (group * 100, total) if text == "hundred" else (0, total + group * lexicon.multipliers[text])
+            group, total = (
+                (group * 100, total) if text == "hundred" else (0, total + group * lexicon.multipliers[text])
+            )
         else:
             break
         j += 1
