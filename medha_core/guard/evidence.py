@@ -46,6 +46,9 @@ class Learned:
         self._containing: Counter[str] = Counter()
         self._questions = 0
 
+    def __len__(self) -> int:
+        return self._questions
+
     def __repr__(self) -> str:
         return f"<Learned {self._questions} questions, {len(self._same)} harmless differences>"
 
