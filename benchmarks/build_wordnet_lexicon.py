@@ -49,6 +49,18 @@ def antonym_pairs(folder: Path):
                 yield from (tuple(sorted((a, b))) for a in here for b in there if a != b)
 
 
+def proper_nouns(folder: Path) -> set[str]:
+    """Nouns whose first sense WordNet writes with a capital."""
+    first = {lemma: offsets[0] for lemma, offsets, _ in index_entries(folder, "noun")}
+    found = set()
+    for line in (folder / "data.noun").read_text().splitlines():
+        fields = line.split()
+        if not line.startswith(" "):
+            words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+            found |= {w.lower() for w in words if w[0].isupper() and first.get(w.lower()) == fields[0]}
+    return found
+
+
 def _synsets(folder: Path, part: str):
     """Each `(offset, (lemmas, antonym pointers))`; a pointer is `(target word, source word, offset)`, from 1."""
     for line in (folder / f"data.{part}").read_text().splitlines():
@@ -84,6 +96,8 @@ def main(source: str, target: str) -> None:
     for part in PARTS:
         for lemma, _, tagged in index_entries(folder, part):
             tags[lemma] += part[0] + ("+" if tagged else "")
+    for word in proper_nouns(folder) & tags.keys():
+        tags[word] += "p"
     write(out / "en_words.txt.gz", (f"{word} {tag}" for word, tag in tags.items()))
     write(out / "en_irregular.txt.gz", (f"{a} {b}" for a, b in irregular_forms(folder)))
     write(out / "en_antonyms.txt.gz", (f"{a} {b}" for a, b in antonym_pairs(folder)))

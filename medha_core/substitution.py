@@ -106,7 +106,7 @@ def proposals(
 
 
 def _spans(asked: Features, stored: Features, available: Sequence[Slot], known: KnownValues) -> list[Mention]:
-    """What in the asked question may be a value: known values of the slots' columns, and whatever looks like one.
+    """What in the asked question may be a value: known ones of the slots' columns, and what looks like one.
 
     What looks like a value but stands in the stored question without being in its query is a constant.
     """

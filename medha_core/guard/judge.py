@@ -185,7 +185,7 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
     for key in (*left, *right):
         if key[0] in HARD:
             return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
-    if value := contradiction(a, b):
+    if value := contradiction(a, b, lexicon):
         return reject(Reason.BINDING, f"{value} plays another part")
     if words := rebound(a.keys, b.keys):
         return reject(Reason.BINDING, words)

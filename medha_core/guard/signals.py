@@ -50,14 +50,26 @@ class Signals(NamedTuple):
 
 
 RISING = frozenset(
-    "score margin seen_same seen_shapes words_same form_same overlap characters order".split()
+    ["score", "margin", "seen_same", "seen_shapes", "words_same", "form_same", "overlap", "characters", "order"]
 )  # fmt: skip
 """Signals of which more can only speak for the candidate; the verifier is trained to keep that."""
 FALLING = frozenset(
-    """
-    asked_named asked_strange stored_named stored_strange asked_glue stored_glue interrogatives bindings
-    projection seen_other words_other form_other exchanged paired
-    """.split()
+    [
+        "asked_named",
+        "asked_strange",
+        "stored_named",
+        "stored_strange",
+        "asked_glue",
+        "stored_glue",
+        "interrogatives",
+        "bindings",
+        "projection",
+        "seen_other",
+        "words_other",
+        "form_other",
+        "exchanged",
+        "paired",
+    ]
 )
 """Signals of which more can only speak against it."""
 

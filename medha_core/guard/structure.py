@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from medha_core.guard.evidence import Difference
 from medha_core.guard.view import HARD, View
+from medha_core.reading.lexicon import Lexicon
 
 __all__ = ["bindings", "contradiction", "nested", "projection", "rebound"]
 
@@ -30,18 +31,18 @@ def projection(keys: Sequence[str]) -> str:
     return next((key for key in keys if key[0] == "w"), "")
 
 
-def contradiction(a: View, b: View) -> str:
+def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
     """Which value plays another part in the two questions, or "".
 
     A value contradicts where both say its part and differ, and where values that could be taken for one
     another stand in another order although no preposition tells them apart.
     """
-    first, second = _roles(a.keys), _roles(b.keys)
+    first, second = _roles(a.keys, lexicon), _roles(b.keys, lexicon)
     for key, role in first.items():
         other = second.get(key, role)
         if role and other and role != other and {role, other} not in _ONE_PART:
             return key[2:]
-    for alike in _of_one_kind(a):
+    for alike in _of_one_kind(a, lexicon):
         order = [k for k in first if k in second and k in alike]
         other_order = [k for k in second if k in order]
         for key, other in zip(order, other_order, strict=True):
@@ -70,20 +71,25 @@ def nested(a: Sequence[str], b: Sequence[str], left: Difference) -> str:
     return ""
 
 
-def _roles(keys: Sequence[str]) -> dict[str, str]:
+def _is_value(key: str, lexicon: Lexicon) -> bool:
+    """Whether a key names data: a value of the query, a number and the like, or a name."""
+    return key[0] in HARD or (key[0] == "w" and lexicon.is_name(key[2:]))
+
+
+def _roles(keys: Sequence[str], lexicon: Lexicon) -> dict[str, str]:
     """Each value with the preposition right before it, or ""; in order."""
     return {
         key: keys[i - 1] if i and keys[i - 1][0] == "p" else ""
         for i, key in enumerate(keys)
-        if key[0] in HARD
+        if _is_value(key, lexicon)
     }
 
 
-def _of_one_kind(view: View) -> list[set[str]]:
+def _of_one_kind(view: View, lexicon: Lexicon) -> list[set[str]]:
     """The values that could be taken for one another: of one column, or of one written form."""
     kinds: dict[str, set[str]] = {}
     for key, opened in zip(view.keys, view.opened, strict=True):
-        if key[0] in HARD:
+        if _is_value(key, lexicon):
             kinds.setdefault(opened if key[0] == "v" else key[0], set()).add(key)
     return list(kinds.values())
 
@@ -91,7 +97,7 @@ def _of_one_kind(view: View) -> list[set[str]]:
 def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for i, key in enumerate(keys):
-        if key[0] == "o" and key not in LOOSE_OPERATORS:
+        if key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
             found.setdefault(key, set()).add(_head(keys, i))
     return found
 

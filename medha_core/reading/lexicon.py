@@ -62,6 +62,10 @@ class Lexicon:
         """Whether the word is English and met often enough that it is hardly a slip for another one."""
         return word in self.closed or word in self.irregular or "+" in self.words.get(self.lemma(word), "")
 
+    def is_name(self, word: str) -> bool:
+        """Whether the word is a proper noun, or none the dictionary has."""
+        return "p" in self.words.get(word, "") or not self.knows(word)
+
     def are_synonyms(self, a: str, b: str) -> bool:
         return ((a, b) if a < b else (b, a)) in self.synonyms
 
@@ -144,7 +148,27 @@ def _candidates(word: str) -> Iterator[tuple[str, str]]:
                 yield base[:-1], "v"
 
 
-_ENDINGS = "ation ment ness ing ion ity est ers ors ies ed er or es ly al s e y".split()
+_ENDINGS = [
+    "ation",
+    "ment",
+    "ness",
+    "ing",
+    "ion",
+    "ity",
+    "est",
+    "ers",
+    "ors",
+    "ies",
+    "ed",
+    "er",
+    "or",
+    "es",
+    "ly",
+    "al",
+    "s",
+    "e",
+    "y",
+]
 
 
 def _stem(word: str) -> str:

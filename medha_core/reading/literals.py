@@ -23,14 +23,89 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_COMPARISONS = frozenset("= == != <> < > <= >= =~ : like ilike contains with rlike regexp in glob is".split())
-_CLAUSES = frozenset("limit offset skip top first last".split())
+_COMPARISONS = frozenset(
+    [
+        "=",
+        "==",
+        "!=",
+        "<>",
+        "<",
+        ">",
+        "<=",
+        ">=",
+        "=~",
+        ":",
+        "like",
+        "ilike",
+        "contains",
+        "with",
+        "rlike",
+        "regexp",
+        "in",
+        "glob",
+        "is",
+    ]
+)
+_CLAUSES = frozenset(["limit", "offset", "skip", "top", "first", "last"])
 _KEYWORDS = frozenset(
-    """
-    select from where and or not in is as on join left right inner outer full cross natural using group by order
-    having union all distinct limit offset between like ilike exists case when then else end asc desc set values
-    with match return optional skip create merge call yield unwind null true false intersect except
-    """.split()
+    [
+        "select",
+        "from",
+        "where",
+        "and",
+        "or",
+        "not",
+        "in",
+        "is",
+        "as",
+        "on",
+        "join",
+        "left",
+        "right",
+        "inner",
+        "outer",
+        "full",
+        "cross",
+        "natural",
+        "using",
+        "group",
+        "by",
+        "order",
+        "having",
+        "union",
+        "all",
+        "distinct",
+        "limit",
+        "offset",
+        "between",
+        "like",
+        "ilike",
+        "exists",
+        "case",
+        "when",
+        "then",
+        "else",
+        "end",
+        "asc",
+        "desc",
+        "set",
+        "values",
+        "with",
+        "match",
+        "return",
+        "optional",
+        "skip",
+        "create",
+        "merge",
+        "call",
+        "yield",
+        "unwind",
+        "null",
+        "true",
+        "false",
+        "intersect",
+        "except",
+    ]
 )
 
 

@@ -77,10 +77,7 @@ class KnownValues:
         return found
 
     def _length_at(self, words: Sequence[str], i: int) -> int:
-        if words[i] in self._columns:
-            one = 1
-        else:
-            one = 0
+        one = 1 if words[i] in self._columns else 0
         for length in range(self._longest.get(words[i], 0), 1, -1):
             if " ".join(words[i : i + length]) in self._columns:
                 return length
