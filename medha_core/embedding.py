@@ -77,6 +77,10 @@ class EmbeddingStep:
         with self._lock:
             self._cache.clear()
 
+    def unread(self, text: str) -> tuple[str, ...]:
+        """The parts of `text` that its vector says nothing of."""
+        return tuple(self._embedder.unread(text))
+
     async def probe(self) -> int:
         """The embedder's dimension; embeds one text if the embedder does not know it before."""
         if self._dimension is None:

@@ -294,7 +294,7 @@ class NativeBackend(VectorStorageBackend):
         if len(entries) <= _INLINE_ENTRIES:
             self._upsert(collection_name, entries)
         else:
-            await asyncio.to_thread(self._upsert, collection_name, entries)
+            await _finished(self._upsert, collection_name, entries)
 
     def _upsert(self, name: str, entries: Iterable[CacheEntry]) -> None:
         collection = self._collection(name)
@@ -406,6 +406,16 @@ class NativeBackend(VectorStorageBackend):
 
     async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
         self.rows.save_stats(self._collection(collection_name).id, stats.model_dump_json())
+
+
+async def _finished(function: Callable[..., None], *arguments: Any) -> None:
+    """Run `function` in a thread to its end: a cancelled caller goes on when rows have stopped changing."""
+    work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def _pairs(found: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, float]]:

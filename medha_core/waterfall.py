@@ -190,7 +190,7 @@ class Waterfall:
 
     async def _from_vector(self, request: Request, vector: np.ndarray) -> CacheHit | None:
         with request.trace.step("index") as step:
-            found = await self._nearest(request.scope, vector)
+            found = self._readable(request, await self._nearest(request.scope, vector), step)
             step.outcome = f"{len(found)} found"
         tiers = Tiers(self._settings, request.question)
         with request.trace.step("guard") as step:
@@ -263,6 +263,18 @@ class Waterfall:
             for candidate in found
         ]
         return sorted(penalised, key=lambda candidate: -candidate.score)
+
+    def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
+        """The candidates that differ from the question in nothing that vectors cannot tell."""
+        asked = self._embedding.unread(request.question)
+        readable = []
+        for candidate in found:
+            stored = self._embedding.unread(candidate.question)
+            if stored == asked:
+                readable.append(candidate)
+            else:
+                step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
+        return readable
 
     async def _taken(
         self, request: Request, candidate: Candidate, strategy: SearchStrategy, confidence: float

@@ -125,9 +125,11 @@ class Writer:
         ]
         replaced = await self._store.with_ids(collection, [entry.id for entry in entries])
         generation = self._l1.advance()
-        await self._store.upsert(collection, entries)
+        try:
+            await self._store.upsert(collection, entries)
+        finally:  # a write that was cancelled or failed may have changed rows before
+            await self._l1.invalidate_entries([entry.id for entry in entries])
         self._knowledge.forget(collection, replaced)
-        await self._l1.invalidate_entries([entry.id for entry in entries])
         for pair, entry in zip(pairs, entries, strict=True):
             await self._learn(collection, entry)
             await self._show(collection, pair, entry, generation + len(entries))

@@ -1,7 +1,9 @@
 """What a user of the facade sees."""
 
 import asyncio
+import signal
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -410,3 +412,82 @@ async def test_a_replaced_query_teaches_no_longer():
         await cache.store("orders from Oslo", "SELECT id FROM customers WHERE city = 'Oslo'")
         await cache.store("orders from Oslo", "SELECT id FROM orders")
         assert not await cache.search("customers in Oslo")
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("How many 🍎 were sold?", "How many 🍌 were sold?"),
+        ("Orders with total > average", "Orders with total < average"),
+        ("Revenue in €", "Revenue in £"),
+    ],
+)
+async def test_signs_that_the_embedder_cannot_read_are_no_paraphrase(cache, stored, asked):
+    await cache.store(stored, "SELECT 1")
+    assert not await cache.search(asked)
+    assert await cache.search(stored.lower())
+
+
+class SlowBackend(NativeBackend):
+    """Writes as slowly as a full disk does."""
+
+    def _upsert(self, name, entries):
+        time.sleep(0.05)
+        super()._upsert(name, entries)
+
+
+async def test_a_batch_cancelled_while_it_is_written_leaves_no_outdated_answer():
+    questions = [f"How many of kind {i}?" for i in range(100)]
+    old, new = ([{"question": q, "generated_query": query} for q in questions] for query in ("old", "new"))
+    async with make(backend=SlowBackend(settings=Settings(_env_file=None))) as cache:
+        await cache.store_many(old)
+        writing = asyncio.create_task(cache.store_many(new))
+        await asyncio.sleep(0.02)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await asyncio.sleep(0.1)
+        ready = await cache.search(questions[7])
+        await cache.clear_caches()
+        assert ready.generated_query == (await cache.search(questions[7])).generated_query
+
+
+@pytest.mark.parametrize("stop", [SystemExit, KeyboardInterrupt])
+def test_an_embedder_that_asks_the_program_to_end_ends_its_caller_only(stop):
+    async def vector(text):
+        if text == "end":
+            raise stop
+        return [1.0, 0.0]
+
+    cache = make(embedder=CallableEmbedder(vector, 2, "ends"))
+    cache.start_sync()
+    with pytest.raises(stop):
+        cache.search_sync("end")
+    assert cache.store_sync("How many users?", COUNT)
+    cache.close_sync()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_an_interrupted_caller_leaves_nothing_running():
+    reached, ended = threading.Event(), threading.Event()
+
+    async def vector(text):
+        reached.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    def interrupt():
+        reached.wait()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    cache = make(embedder=CallableEmbedder(vector, 2, "slow"))
+    cache.start_sync()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        cache.search_sync("How many users?")
+    thread.join()
+    assert ended.wait(10)
+    cache.close_sync()
