@@ -1,7 +1,7 @@
 # Normalised text and the keys made from it. The work is in text.hpp and xxh3.hpp; here Python
 # strings become bytes, and what cannot be a key is refused.
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_Check
 from libc.string cimport memchr
 
@@ -33,6 +33,7 @@ cdef extern from "text.hpp" namespace "medha::text" nogil:
         size_t size
 
     size_t normalize_bytes "medha::text::normalize"(const char* text, size_t size, char* out)
+    size_t append_part "medha::text::append"(char* out, size_t at, const char* part, size_t size)
     Key128 hash_question "medha::text::question_key"(TextBytes, TextBytes, TextBytes) except +
 
 
@@ -50,18 +51,28 @@ cdef inline int utf8_of(object text, TextBytes* out) except -1:
     return 0
 
 
+cdef int valid_utf8_of(object text, TextBytes* out, str argument) except -1:
+    try:
+        utf8_of(text, out)
+    except UnicodeEncodeError:
+        raise ArgumentValueError(argument, "text without lone surrogates", text) from None
+    return 0
+
+
 cdef inline int check_text(object question) except -1:
     if not PyUnicode_Check(question):
         raise ArgumentTypeError("question", "str", question)
     return 0
 
 
-cdef bytes bytes_of_part(object part):
-    if isinstance(part, str):
-        return part.encode()
-    if isinstance(part, bytes):
-        return bytes(part)
-    raise ArgumentTypeError("parts", "str or bytes", part)
+cdef inline int part_of(object part, TextBytes* out) except -1:
+    if PyUnicode_Check(part):
+        return valid_utf8_of(part, out, "parts")
+    if not PyBytes_Check(part):
+        raise ArgumentTypeError("parts", "str or bytes", part)
+    out.data = PyBytes_AS_STRING(part)
+    out.size = PyBytes_GET_SIZE(part)
+    return 0
 
 
 def hash_parts(*parts):
@@ -69,9 +80,20 @@ def hash_parts(*parts):
 
     Equal to `xxhash.xxh3_128_digest` over `len(part).to_bytes(8, "little") + part` of all parts.
     """
-    cdef list encoded = [bytes_of_part(part) for part in parts]
-    cdef bytes joined = b"".join([len(part).to_bytes(8, "little") + part for part in encoded])
-    return digest_of(xxh3_hash(PyBytes_AS_STRING(joined), PyBytes_GET_SIZE(joined)))
+    cdef TextBytes bytes_of
+    cdef size_t size = 0
+    for part in parts:
+        part_of(part, &bytes_of)
+        size += 8 + bytes_of.size
+    scratch = new Scratch(size)
+    try:
+        size = 0
+        for part in parts:
+            part_of(part, &bytes_of)
+            size = append_part(scratch.data(), size, bytes_of.data, bytes_of.size)
+        return digest_of(xxh3_hash(scratch.data(), size))
+    finally:
+        del scratch
 
 
 def normalize(question):
@@ -108,19 +130,11 @@ cdef inline Key128 key_of(bytes scope, object question) except *:
         lowered = source
     else:
         lower_text = question.lower()
-        point_at_valid_utf8(question, &source)
-        point_at_valid_utf8(lower_text, &lowered)
+        valid_utf8_of(question, &source, "question")
+        valid_utf8_of(lower_text, &lowered, "question")
     if memchr(source.data, 0, source.size) != NULL:
         raise ArgumentValueError("question", "text without NUL characters", question)
     return hash_question(scope_bytes, source, lowered)
-
-
-cdef int point_at_valid_utf8(object text, TextBytes* out) except -1:
-    try:
-        utf8_of(text, out)
-    except UnicodeEncodeError:
-        raise ArgumentValueError("question", "text without lone surrogates", text) from None
-    return 0
 
 
 def question_key(bytes scope not None, question):

@@ -46,6 +46,8 @@ def _parsed(text: str, path: str | Path) -> list[Any]:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise MedhaError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+        raise MedhaError(f"{path}: not usable JSON: {error}") from error
 
 
 def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
@@ -55,6 +57,8 @@ def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
                 item = json.loads(line)
             except json.JSONDecodeError as error:
                 raise MedhaError(f"{path}, line {number}: not valid JSON: {error.msg}") from error
+            except (ValueError, RecursionError) as error:
+                raise MedhaError(f"{path}, line {number}: not usable JSON: {error}") from error
             yield _object(item, f"{path}, line {number}")
 
 

@@ -100,21 +100,25 @@ class Medha:
     async def start(self) -> None:
         """Open the store and make the collection. A second call changes nothing.
 
-        Raises `StorageError` if the store cannot be opened, `DimensionMismatchError`
-        if the collection holds vectors of another dimension.
+        Raises `StorageError` if the store cannot be opened or the collection holds
+        vectors of another model, `DimensionMismatchError` if of another dimension.
         """
         if self._state == "closed":
             raise ConfigurationError("this cache was closed; make a new Medha to open it again")
         if self._state == "started":
             return
-        dimension = await self._embedding.probe()
+        await self._embedding.probe()
         await self._backend.connect()
-        await self._backend.initialize(self.collection_name, dimension)
+        await self._initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
         self.set_templates(self._templates)
         self._state = "started"
         logger.info("started %r", self)
+
+    async def _initialize(self, collection: str) -> None:
+        dimension = await self._embedding.probe()
+        await self._backend.initialize(collection, dimension, model=self._embedder.fingerprint)
 
     async def _check_connectivity(self) -> None:
         try:
@@ -361,7 +365,7 @@ class Medha:
         collection = self.collection_name
         if collection_name is not None and collection_name != collection:
             collection = check_text(collection_name, "collection_name")
-            await self._backend.initialize(collection, await self._embedding.probe())
+            await self._initialize(collection)
         return await self._writer.write(collection, pairs, ttl)
 
     # housekeeping

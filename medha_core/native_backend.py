@@ -17,7 +17,7 @@ from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.interfaces.storage import Candidate, VectorStorageBackend
 from medha_core.metadata import metadata_fingerprint, validate_metadata
 from medha_core.native import VectorIndex, as_unit_rows
-from medha_core.rows import CollectionRow, Row, Rows
+from medha_core.rows import CollectionRow, Row, Rows, check_space
 from medha_core.settings import Settings
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
@@ -36,7 +36,8 @@ class _Collection:
     """
 
     def __init__(self, row: CollectionRow, make_index: Callable[[int], VectorIndex]):
-        self.id, self.name, self.dimension = row
+        self.row = row
+        self.id, self.dimension = row.id, row.dimension
         self.unscoped = make_index(self.dimension)
         self.scoped = make_index(self.dimension)
         self.version = 0
@@ -129,16 +130,24 @@ class NativeBackend(VectorStorageBackend):
         return self._rows
 
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
+        """Create the collection if it is not there; `model` is the embedder's fingerprint.
+
+        Raises `DimensionMismatchError`, and `StorageInitializationError` when the
+        collection holds vectors of another model.
+        """
         if dimension < 1:
             raise ArgumentValueError("dimension", "at least 1", dimension)
         await self.connect()
+        model = kwargs.get("model", "")
         known = self._collections.get(collection_name)
-        if known is None or known.dimension != dimension:
-            await asyncio.to_thread(self._open_collection, collection_name, dimension)
+        if known is not None:
+            check_space(known.row, dimension, model)
+        else:
+            await asyncio.to_thread(self._open_collection, collection_name, dimension, model)
 
-    def _open_collection(self, name: str, dimension: int) -> None:
+    def _open_collection(self, name: str, dimension: int, model: str) -> None:
         with self._writing:
-            row = self.rows.create_collection(name, dimension)
+            row = self.rows.create_collection(name, dimension, model)
             if name not in self._collections:
                 self._collections[name] = self._load(row)
 

@@ -27,7 +27,8 @@ _SCHEMA = """
 CREATE TABLE collections(
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    dimension INTEGER NOT NULL
+    dimension INTEGER NOT NULL,
+    model TEXT NOT NULL
 );
 CREATE TABLE entries(
     label INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -120,6 +121,19 @@ class CollectionRow(NamedTuple):
     id: int
     name: str
     dimension: int
+    model: str
+    """Fingerprint of the embedder; "" when it was not given."""
+
+
+def check_space(collection: CollectionRow, dimension: int, model: str) -> None:
+    """Refuse vectors that cannot be compared with those of the collection."""
+    if collection.dimension != dimension:
+        raise DimensionMismatchError(collection.dimension, dimension, f"collection {collection.name!r}")
+    if model and collection.model and collection.model != model:
+        raise StorageInitializationError(
+            f"collection {collection.name!r} holds vectors of {collection.model!r}, and the embedder "
+            f"gives those of {model!r}: they cannot be compared"
+        )
 
 
 def _moment(seconds: float | None) -> datetime | None:
@@ -201,19 +215,25 @@ class Rows:
     def collection(self, name: str) -> CollectionRow | None:
         with self._statements() as db:
             found = db.execute(
-                "SELECT id, name, dimension FROM collections WHERE name = ?", (name,)
+                "SELECT id, name, dimension, model FROM collections WHERE name = ?", (name,)
             ).fetchone()
         return CollectionRow(*found) if found else None
 
-    def create_collection(self, name: str, dimension: int) -> CollectionRow:
-        """The collection, made if it is not there; `DimensionMismatchError` if it has another dimension."""
+    def create_collection(self, name: str, dimension: int, model: str = "") -> CollectionRow:
+        """The collection, made if it is not there.
+
+        Raises `DimensionMismatchError` or `StorageInitializationError` if it holds
+        vectors of another dimension or of another model.
+        """
         with self._transaction() as db:
-            db.execute("INSERT OR IGNORE INTO collections(name, dimension) VALUES (?, ?)", (name, dimension))
+            db.execute(
+                "INSERT OR IGNORE INTO collections(name, dimension, model) VALUES (?, ?, ?)",
+                (name, dimension, model),
+            )
         found = self.collection(name)
         if found is None:
             raise StorageInitializationError(f"collection {name!r} vanished while it was created")
-        if found.dimension != dimension:
-            raise DimensionMismatchError(found.dimension, dimension, f"collection {name!r}")
+        check_space(found, dimension, model)
         return found
 
     def drop_collection(self, collection: int) -> None:

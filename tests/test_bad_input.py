@@ -19,6 +19,7 @@ from medha_core import (
     NativeBackend,
     SearchStrategy,
     Settings,
+    StorageError,
 )
 
 PAIR = {"question": "How many users?", "generated_query": "SELECT 1"}
@@ -274,3 +275,14 @@ def test_settings_out_of_range_are_value_errors(settings):
 def test_a_store_that_is_not_built_in_is_named():
     with pytest.raises(ConfigurationError, match="qdrant"):
         make(backend_type="qdrant")
+
+
+async def test_another_model_is_refused_at_start(tmp_path):
+    path = tmp_path / "cache"
+    async with make(path=path) as cache:
+        await cache.store("How many users?", "SELECT 1")
+    other = CallableEmbedder(lambda text: [1.0] * 384, 384, "another model")
+    with pytest.raises(StorageError, match=r"hashing.*another model"):
+        await make(other, path=path).start()
+    async with make(path=path) as cache:
+        assert await cache.search("How many users?")

@@ -217,6 +217,9 @@ def test_warming_memory_says_that_nothing_is_kept(medha, entries):
         ('{"question": "a", "generated_query": "b"}\n\n[1, 2]\n', "line 3"),
         ('[{"question": "a", "generated_query": "b"},\n {]', "line 2"),
         ('{"question": "a"}\n', "generated_query"),
+        ('\n{"question": "a", "generated_query": ' + "9" * 5000 + "}", "line 2"),
+        ('{"question": ' + "[" * 200_000 + "]" * 200_000 + "}", "line 1"),
+        ("[" * 200_000, "broken.jsonl"),
     ],
 )
 def test_a_malformed_file_is_named_with_its_line(medha, tmp_path, content, named):

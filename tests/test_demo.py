@@ -4,7 +4,8 @@ import sqlite3
 
 import pytest
 
-from medha_core.demo import shop
+from medha_core import CallableEmbedder, HashingEmbedder
+from medha_core.demo import Verdict, run_demo, shop
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,28 @@ def test_references_between_tables_hold(database):
 def test_the_sample_can_be_warmed_from_its_file():
     with shop.pairs_file() as path:
         assert len(path.read_text(encoding="utf-8").splitlines()) == len(shop.pairs())
+
+
+def blind(_text):
+    """The same vector for every text: whatever is answered is answered by chance."""
+    return [1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("embedder", [HashingEmbedder(), CallableEmbedder(blind, 4, "blind")], ids=repr)
+async def test_a_run_that_does_not_understand_the_questions_is_not_as_expected(embedder):
+    report = await run_demo(embedder)
+    assert report.entries == len(shop.pairs())
+    assert sum(report.count(verdict) for verdict in Verdict) == len(report.answers) == 25
+    assert not report.as_expected
+
+
+async def test_every_hit_has_the_first_row_of_its_query(database):
+    for answer in (await run_demo(HashingEmbedder())).answers:
+        expected = database.execute(answer.hit.generated_query).fetchone() if answer.hit else None
+        assert answer.first_row == expected
+
+
+async def test_progress_ends_at_the_number_of_entries():
+    seen = []
+    await run_demo(HashingEmbedder(), on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (len(shop.pairs()), len(shop.pairs()))

@@ -249,6 +249,38 @@ async def test_a_failure_is_not_remembered():
     assert (await step.vectors(["one"])).shape == (1, 16)
 
 
+async def test_under_cancellation_and_failure_from_many_threads_every_answer_is_right():
+    texts = [f"question {i}" for i in range(12)]
+    expected = HashingEmbedder(16).embed_array(texts)
+    embedder = Slow()
+    embedder.bad = {"bad"}
+    step = EmbeddingStep(embedder, cache_size=5)
+    wrong = []
+
+    async def one(rng):
+        rows = rng.integers(0, len(texts), rng.integers(1, 6))
+        asked = [texts[row] for row in rows] + ["bad"] * int(rng.integers(4) == 0)
+        task = asyncio.create_task(step.vectors(asked))
+        if rng.integers(3) == 0:
+            await asyncio.sleep(0)
+            task.cancel()
+        try:
+            if not np.array_equal(await task, expected[rows]):
+                wrong.append(rows)
+        except (asyncio.CancelledError, EmbeddingError) as error:
+            if isinstance(error, EmbeddingError) and "bad" not in asked:
+                wrong.append(error)
+
+    async def many(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(10):
+            await asyncio.gather(*(one(rng) for _ in range(8)))
+
+    await asyncio.gather(*(asyncio.to_thread(asyncio.run, many(seed)) for seed in range(6)))
+    assert wrong == []
+    assert "0 under way" in repr(step)
+
+
 # embedders that fail
 
 

@@ -218,7 +218,9 @@ def test_parts_do_not_run_together(core):
 
 def test_a_part_is_text_or_bytes(core):
     with pytest.raises(ArgumentTypeError, match="parts: expected str or bytes, got int"):
-        core.hash_parts(3)
+        core.hash_parts("a", 3)
+    with pytest.raises(ArgumentValueError, match="parts: expected text without lone surrogates"):
+        core.hash_parts("a", "\ud800")
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,17 @@ def hash_parts(*parts: str | bytes) -> bytes:
 
 def _encoded(part: str | bytes) -> bytes:
     if isinstance(part, str):
-        return part.encode()
+        return _utf8(part, "parts")
     if isinstance(part, bytes):
         return part
     raise ArgumentTypeError("parts", "str or bytes", part)
+
+
+def _utf8(text: str, argument: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentValueError(argument, "text without lone surrogates", text) from None
 
 
 def question_key(scope: bytes, question: str) -> bytes:
@@ -94,21 +101,13 @@ def question_key(scope: bytes, question: str) -> bytes:
     Raises `ArgumentValueError` for NUL characters and lone surrogates.
     """
     normalized = normalize(question)
-    _check_encodable(question)
+    if b"\0" in _utf8(question, "question"):
+        raise ArgumentValueError("question", "text without NUL characters", question)
     return hash_parts(scope, normalized, *_literals(question), *_capital_words(question))
 
 
 def _capital_words(question: str) -> list[str]:
     return _CAPITALS.findall(question) if _SMALL.search(question) else []
-
-
-def _check_encodable(question: str) -> None:
-    try:
-        question.encode()
-    except UnicodeEncodeError:
-        raise ArgumentValueError("question", "text without lone surrogates", question) from None
-    if "\0" in question:
-        raise ArgumentValueError("question", "text without NUL characters", question)
 
 
 def _literals(question: str) -> Iterator[str]:

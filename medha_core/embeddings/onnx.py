@@ -126,7 +126,10 @@ class OnnxEmbedder(BaseEmbedder):
         return _gathered(texts, futures, self.dimension)
 
     def close(self) -> None:
-        """Finish what is under way and stop the threads; closing twice is harmless."""
+        """Stop the threads when what they run is done; what waits for them fails with `EmbeddingError`.
+
+        Closing twice is harmless.
+        """
         with self._lock:
             self._closed = True
             pool, self._pool = self._pool, None
