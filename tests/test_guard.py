@@ -11,7 +11,9 @@ GUARD = Guard()
 CLOSE = 0.95
 
 
-def judged(asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard = GUARD, score: float = CLOSE) -> Verdict:
+def judged(
+    asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard = GUARD, score: float = CLOSE
+) -> Verdict:
     return guard.judge(guard.features(asked), guard.features(stored, query), score)
 
 
@@ -42,7 +44,12 @@ def judged(asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard = G
             "SELECT * FROM t WHERE a = 'Rome' AND b = 'Oslo'",
             Reason.BINDING,
         ),
-        ("largest city in the smallest state", "smallest city in the largest state", "SELECT 1", Reason.BINDING),
+        (
+            "largest city in the smallest state",
+            "smallest city in the largest state",
+            "SELECT 1",
+            Reason.BINDING,
+        ),
         ("flights that arrive today", "flights that leave today", "SELECT 1", Reason.OPPOSITE),
         (
             "shops that supply shops that supply shops in Rome",
@@ -94,7 +101,9 @@ def test_languages_without_a_lexicon_are_read_strictly(asked, stored):
 
 
 def test_a_slip_in_a_value_is_not_put_right():
-    assert not judged("customers called Jonson", "customers called Johnson", "SELECT 1 WHERE name = 'Johnson'").accepted
+    assert not judged(
+        "customers called Jonson", "customers called Johnson", "SELECT 1 WHERE name = 'Johnson'"
+    ).accepted
 
 
 def test_a_value_the_cache_knows_is_never_extra():
@@ -124,7 +133,11 @@ def test_levels():
 
 
 def test_strict_never_accepts_what_balanced_refuses():
-    pairs = [("list open orders now", "open orders"), ("orders shipped", "shipped orders"), ("sale items", "items on sale")]
+    pairs = [
+        ("list open orders now", "open orders"),
+        ("orders shipped", "shipped orders"),
+        ("sale items", "items on sale"),
+    ]
     for asked, stored in pairs:
         assert judged(asked, stored).accepted or not judged(asked, stored, guard=Guard("strict")).accepted
 
