@@ -196,8 +196,13 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
         return reject(Reason.STRANGER, f"{again}: once more")
     if pair := opposites(pairing.left, lexicon):
         return reject(Reason.OPPOSITE, pair)
+    if learned.keeps(pairing.before) and all(pairing.before):
+        return None
+    names = [key[2:] for key in (*left, *right) if key[0] == "w" and lexicon.is_name(key[2:])]
+    if names and not learned.keeps(pairing.before):
+        return reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
     operators = [key[2:] for key in (*left, *right) if key[0] == "o"]
-    if operators and not (all(pairing.before) and learned.keeps(pairing.before)):
+    if operators:
         return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
     return None
 
