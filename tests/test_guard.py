@@ -121,6 +121,11 @@ def test_a_moving_time_does_not_get_a_fixed_date():
     assert judged("orders of yesterday", "orders of yesterday", "SELECT 1 WHERE day = today() - 1").accepted
 
 
+def test_a_name_too_many_is_a_filter_too_many():
+    assert judged("sales in France", "sales", score=0.99).reason is Reason.STRANGER
+    assert judged("sales", "sales in Zanzibar", score=0.99).reason is Reason.STRANGER
+
+
 def test_strangers_are_refused_at_low_scores():
     verdict = judged("red shoes in stock", "blue hats in stock", score=0.75)
     assert not verdict.accepted

@@ -31,14 +31,19 @@ _HARD_REASONS = {
 
 
 class Level(NamedTuple):
-    """Probabilities from which a candidate is accepted."""
+    """Probabilities a candidate must reach. Chosen on sets the verifier had not seen."""
 
-    agreeing: float
-    """Where every word of the one has its partner in the other, bound alike."""
-    differing: float
+    floor: float
+    """Below it nothing is accepted. Enough where several candidates give the same answer, or none another."""
+    alone: float
+    """For an answer that only one candidate gives, with other queries near."""
+    alone_exchanged: float
+    """The same, where values were exchanged."""
+    rival: float
+    """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.95, 0.97), "balanced": Level(0.7, 0.87)}
+LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.3)}
 
 
 class Reading(NamedTuple):
@@ -58,12 +63,11 @@ class Guard:
         *,
         lexicon: Lexicon | None = None,
         verifier: Verifier | None = None,
-        threshold: float | None = None,
     ):
         if level != "off" and level not in LEVELS:
             raise ArgumentValueError("level", "'strict', 'balanced' or 'off'", level)
         self.level = level
-        self._limits = Level(threshold, threshold) if threshold is not None else LEVELS.get(level)
+        self.limits = LEVELS.get(level)
         self._lexicon = lexicon or english()
         self._verifier = verifier
 
@@ -96,7 +100,7 @@ class Guard:
         `score` is its cosine, `margin` how far that lies above the best candidate with another query.
         Without `reading` the stored query must fit as it is; with it, its values are to be exchanged.
         """
-        if self._limits is None:
+        if self.limits is None:
             return accept(Reason.OFF, "the guard is off")
         learned = learned or Learned()
         if reading is None:
@@ -148,12 +152,9 @@ class Guard:
 
     def _weigh(self, a: View, b: View, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
         """The verifier's estimate against the limits of the level."""
-        verifier = self._verifier or shipped()
-        confidence = verifier(signals)
-        agreeing = not any(pairing.left) and not signals.bindings and not signals.projection
-        limit = self._limits.agreeing if agreeing else self._limits.differing
+        confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
-        if confidence >= limit:
+        if confidence >= self.limits.floor:
             known = any(pairing.before) and learned.keeps(pairing.before)
             return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
         return reject(_why(signals, pairing), said, confidence)
@@ -195,8 +196,13 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
         return reject(Reason.STRANGER, f"{again}: once more")
     if pair := opposites(pairing.left, lexicon):
         return reject(Reason.OPPOSITE, pair)
+    if learned.keeps(pairing.before) and all(pairing.before):
+        return None
+    names = [key[2:] for key in (*left, *right) if key[0] == "w" and lexicon.is_name(key[2:])]
+    if names and not learned.keeps(pairing.before):
+        return reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
     operators = [key[2:] for key in (*left, *right) if key[0] == "o"]
-    if operators and not (all(pairing.before) and learned.keeps(pairing.before)):
+    if operators:
         return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
     return None
 

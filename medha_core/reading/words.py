@@ -45,7 +45,8 @@ class Word(NamedTuple):
     """Compared form: case folded, digits as ASCII, quotes off."""
     start: int
     end: int
-    capital: bool = False
+    quoted: str = ""
+    """For a quoted string: what stands between the quotes, as written."""
 
 
 def words(question: str, lexicon: Lexicon) -> list[Word]:
@@ -61,7 +62,7 @@ def words(question: str, lexicon: Lexicon) -> list[Word]:
         elif kind == "n":
             found.extend(_number(text, place))
         elif kind == "q":
-            found.append(Word(QUOTED, _folded(text[1:-1]), *place))
+            found.append(Word(QUOTED, _folded(text[1:-1]), *place, text[1:-1].strip()))
         elif kind == "d":
             found.append(Word(DATE, _iso(text), *place))
         elif kind == "s":
@@ -77,14 +78,13 @@ def _folded(text: str) -> str:
 
 def _word(text: str, place: tuple[int, int], lexicon: Lexicon) -> list[Word]:
     folded = _folded(text).replace("’", "'")
-    capital = text[:1].isupper()
     whole = lexicon.contractions.get(folded)
     if whole is None and folded.endswith("n't"):
         whole = f"{folded[:-3]} not"
     if whole is None and folded.endswith("'s"):
         whole = folded[:-2]
     parts = whole.split() if whole else [folded.replace("'", "")]
-    return [Word(WORD, part, *place, capital) for part in parts]
+    return [Word(WORD, part, *place) for part in parts]
 
 
 def _number(text: str, place: tuple[int, int]) -> list[Word]:
