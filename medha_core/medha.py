@@ -72,6 +72,7 @@ class Medha:
         self._settings = settings or Settings()
         self._embedder = embedder
         self._backend = backend or _backend_from(self._settings)
+        self._made_backend = backend is None
         self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
         self._lookup = self._l1.lookup if isinstance(self._l1, InMemoryL1Cache) else None
         self._embedding = EmbeddingStep(embedder, timeout=self._settings.embedding_timeout)
@@ -113,14 +114,22 @@ class Medha:
         if self._state == "started":
             return
         await self._embedding.probe()
+        try:
+            await self._open_collection()
+        except BaseException:
+            if self._made_backend:  # nobody else can close it
+                await self._backend.close()
+            raise
+        self.set_templates(self._templates)
+        self._state = "started"
+        logger.info("started %r", self)
+
+    async def _open_collection(self) -> None:
         await self._backend.connect()
         await self._initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
-        self.set_templates(self._templates)
         await self._writer.recall(self.collection_name)
-        self._state = "started"
-        logger.info("started %r", self)
 
     async def _initialize(self, collection: str) -> None:
         dimension = await self._embedding.probe()

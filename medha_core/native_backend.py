@@ -8,11 +8,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from medha_core.directory_lock import DirectoryLock
 from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.interfaces.storage import Candidate, VectorStorageBackend
 from medha_core.metadata import metadata_fingerprint, validate_metadata
@@ -85,9 +87,11 @@ class NativeBackend(VectorStorageBackend):
         clock: Callable[[], float] = time.time,
     ):
         self._settings = settings or Settings()
-        self.path = Path(path) if path is not None else None
+        self.path = None if path is None else _directory(path)
         self._clock = clock
         self._rows: Rows | None = None
+        self._opened = ExitStack()
+        """What `close` gives back: the rows, then the directory."""
         self._collections: dict[str, _Collection] = {}
         self._recent: dict[int, Row] = {}
         self._writing = threading.RLock()
@@ -103,25 +107,23 @@ class NativeBackend(VectorStorageBackend):
 
     async def connect(self) -> None:
         with self._writing:
-            if self._rows is None:
-                self._rows = Rows(self._file(), synchronous=self._settings.synchronous)
-
-    def _file(self) -> Path | None:
-        if self.path is None:
-            return None
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"path: cannot make the directory {self.path}: {error.strerror}") from error
-        return self.path / "entries.db"
+            if self._rows is not None:
+                return
+            with ExitStack() as opened:
+                if self.path is not None:
+                    _make_directory(self.path)
+                    opened.callback(DirectoryLock(self.path).release)
+                file = None if self.path is None else self.path / "entries.db"
+                rows = Rows(file, synchronous=self._settings.synchronous)
+                opened.callback(rows.close)
+                self._rows, self._opened = rows, opened.pop_all()
 
     async def close(self) -> None:
         with self._writing:
-            rows, self._rows = self._rows, None
+            self._rows = None
             self._collections.clear()
             self._recent.clear()
-            if rows is not None:
-                rows.close()
+            self._opened.close()
 
     @property
     def rows(self) -> Rows:
@@ -159,7 +161,10 @@ class NativeBackend(VectorStorageBackend):
             labels, vectors, scoped = self.rows.vectors(row.id, row.dimension, after=last)
             if not len(labels):
                 return collection
-            collection.add(labels, vectors, scoped)
+            try:
+                collection.add(labels, vectors, scoped)
+            except ArgumentValueError as error:
+                raise StorageError(f"a stored vector of {self.path} is damaged: {error}") from error
             last = int(labels[-1])
 
     def _make_index(self, dimension: int) -> VectorIndex:
@@ -312,6 +317,8 @@ class NativeBackend(VectorStorageBackend):
             collection.version += 1
             expiries = [entry.expires_at.timestamp() for entry in latest if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])
+            # After a clock was set back, an entry may expire before the time swept up to.
+            collection.swept = min([collection.swept, *expiries])
             self._forget_recent(gone)
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
@@ -406,6 +413,19 @@ class NativeBackend(VectorStorageBackend):
 
     async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
         self.rows.save_stats(self._collection(collection_name).id, stats.model_dump_json())
+
+
+def _directory(path: str | Path) -> Path:
+    if "\0" in str(path):
+        raise ArgumentValueError("path", "text without NUL characters", path)
+    return Path(path).expanduser()
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"path: cannot make the directory {path}: {error.strerror}") from error
 
 
 async def _finished(function: Callable[..., None], *arguments: Any) -> None:

@@ -6,10 +6,11 @@ true for as long as the row is there.
 """
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ from medha_core.errors import DimensionMismatchError, StorageError, StorageIniti
 from medha_core.metadata import dumps_metadata, loads_metadata
 from medha_core.types import CacheEntry, CacheResult, MetadataValue
 
+_FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""The second: what SQLite says of a damaged file may quote it."""
 SCHEMA_VERSION = 1
 _MAX_VARIABLES = 500
 
@@ -71,6 +74,8 @@ _COLUMNS = (
     "label, id, question, normalized, query, query_hash, summary, template, metadata, "
     "usage, correct, incorrect, created, expires"
 )
+_TYPES = (int, str, str, str, str, str, str | None, str | None, str, int, int, int, float, float | None)
+"""Of `_COLUMNS`. SQLite keeps what it is told, and reads what stands in the file."""
 _INSERT = (
     "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
     "metadata, usage, correct, incorrect, created, expires, vector) "
@@ -141,7 +146,15 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _row(record: Sequence[Any]) -> Row:
-    return Row(*record[:8], loads_metadata(record[8]), *record[9:])
+    if all(map(isinstance, record, _TYPES)) and all(_is_moment(seconds) for seconds in record[12:14]):
+        metadata = loads_metadata(record[8])
+        if bool(metadata) == bool(record[8]):  # unreadable metadata must not open a scoped entry to all
+            return Row(*record[:8], metadata, *record[9:])
+    raise StorageError(f"the row {record[0]} is damaged")
+
+
+def _is_moment(seconds: float | None) -> bool:
+    return seconds is None or -62_135_596_800 <= seconds < 253_402_300_800  # the years 1 to 9999
 
 
 def _filter_value(value: MetadataValue) -> str:
@@ -160,13 +173,17 @@ class Rows:
 
     def __init__(self, path: Path | None = None, *, synchronous: str = "NORMAL"):
         self.path = path
+        self._process = os.getpid()
         self._lock = threading.RLock()
         try:
             self._db = sqlite3.connect(
                 path or ":memory:", check_same_thread=False, isolation_level=None, cached_statements=256
             )
-            self._prepare(synchronous)
-        except sqlite3.Error as error:
+            with ExitStack() as unprepared:
+                unprepared.callback(self._db.close)
+                self._prepare(synchronous)
+                unprepared.pop_all()
+        except _FAILURES as error:
             raise StorageInitializationError(
                 f"cannot open the rows at {path or ':memory:'}: {error}"
             ) from error
@@ -192,10 +209,16 @@ class Rows:
 
     @contextmanager
     def _statements(self) -> Iterator[sqlite3.Connection]:
+        if self.path is not None and self._process != os.getpid():
+            # Two processes writing through one connection destroy the file.
+            raise StorageError(
+                f"{self.path} was opened by process {self._process}, which forked: "
+                "close the cache here, and open another one that the first process does not hold"
+            )
         with self._lock:
             try:
                 yield self._db
-            except sqlite3.Error as error:
+            except _FAILURES as error:
                 raise StorageError(f"the rows at {self.path or ':memory:'} failed: {error}") from error
 
     @contextmanager
@@ -384,10 +407,10 @@ class Rows:
         return np.array([label for (label,) in found], dtype=np.uint64)
 
     def expiring(self, collection: int, after: float, until: float) -> tuple[list[int], float]:
-        """Labels with `after < expires <= until`, and when the next one expires (infinity if none)."""
+        """Labels with `after <= expires <= until`, and when the next one expires (infinity if none)."""
         with self._statements() as db:
             gone = db.execute(
-                "SELECT label FROM entries WHERE collection = ? AND expires > ? AND expires <= ?",
+                "SELECT label FROM entries WHERE collection = ? AND expires >= ? AND expires <= ?",
                 (collection, after, until),
             ).fetchall()
             (upcoming,) = db.execute(
@@ -407,11 +430,12 @@ class Rows:
             ).fetchall()
         labels = np.array([record[0] for record in found], dtype=np.uint64)
         scoped = np.array([record[1] for record in found], dtype=bool)
-        joined = b"".join(record[2] for record in found)
-        if len(joined) != len(found) * dimension * 4:
+        size = dimension * 4
+        if not all(isinstance(record[2], bytes) and len(record[2]) == size for record in found):
             raise StorageError(
                 f"a stored vector of {self.path or ':memory:'} does not have {dimension} numbers"
             )
+        joined = b"".join(record[2] for record in found)
         return labels, np.frombuffer(joined, dtype="<f4").reshape(len(found), dimension), scoped
 
     def vector(self, label: int) -> np.ndarray | None:
