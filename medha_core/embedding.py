@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ class EmbeddingStep:
         self._lock = threading.Lock()  # guards the cache
         self._cache: LRUCache[bytes, np.ndarray] = LRUCache(cache_size)
         self._inflight: InFlight[bytes, np.ndarray] = InFlight()
+        # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
+        self._unread = lru_cache(maxsize=cache_size)(lambda text: tuple(embedder.unread(text)))
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -79,7 +82,7 @@ class EmbeddingStep:
 
     def unread(self, text: str) -> tuple[str, ...]:
         """The parts of `text` that its vector says nothing of."""
-        return tuple(self._embedder.unread(text))
+        return self._unread(text)
 
     async def probe(self) -> int:
         """The embedder's dimension; embeds one text if the embedder does not know it before."""

@@ -18,8 +18,8 @@ from medha_core.errors import (
     StorageError,
 )
 from medha_core.files import read_entries
-from medha_core.guard import Guard
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
+from medha_core.knowledge import Knowledge
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.metadata import validate_metadata
 from medha_core.native_backend import InMemoryBackend, NativeBackend
@@ -79,10 +79,15 @@ class Medha:
         self._stats = StatsRecorder(
             enabled=self._settings.collect_stats, max_samples=self._settings.stats_max_latency_samples
         )
-        self._waterfall = Waterfall(
-            self._settings, self._l1, self._backend, self._embedding, Guard(self._settings.guard)
+        knowledge = Knowledge(
+            self._settings.guard,
+            self._settings.substitution,
+            self._settings.query_language,
+            limit=self._settings.learned_entries,
         )
-        self._writer = Writer(self._settings, self._l1, self._backend, self._embedding)
+        parts = (self._settings, self._l1, self._backend, self._embedding, knowledge)
+        self._waterfall = Waterfall(*parts)
+        self._writer = Writer(*parts)
         self._templates = list(templates or [])
         self._scope = make_scope(collection_name)
         self._state = "new"
@@ -124,6 +129,7 @@ class Medha:
         await self._initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
+        await self._writer.recall(self.collection_name)
 
     async def _initialize(self, collection: str) -> None:
         dimension = await self._embedding.probe()

@@ -365,7 +365,11 @@ class NativeBackend(VectorStorageBackend):
         after = int(offset) if offset is not None else 0
         page = self.rows.page(self._collection(collection_name).id, after, limit + 1)
         more = str(page[limit - 1].label) if len(page) > limit else None
-        return [row.result() for row in page[:limit]], more
+        results = [row.result() for row in page[:limit]]
+        if with_vectors:
+            for row, result in zip(page, results, strict=False):
+                result.vector = self.rows.vector(row.label)
+        return results, more
 
     async def count(self, collection_name: str) -> int:
         return self.rows.count(self._collection(collection_name).id)
@@ -390,6 +394,12 @@ class NativeBackend(VectorStorageBackend):
 
     async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
         rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
+        return self._live(rows)
+
+    async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
+        return self._live(self.rows.by_ids(self._collection(collection_name).id, ids))
+
+    def _live(self, rows: Iterable[Row]) -> list[Candidate]:
         now = self._clock()
         return [
             Candidate(row.id, 1.0, row.question, row.normalized, row.query, row.metadata, row)

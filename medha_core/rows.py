@@ -371,6 +371,13 @@ class Rows:
             ]
         return [record[0] for record in found if record]
 
+    def by_ids(self, collection: int, ids: Iterable[str]) -> list[Row]:
+        """The rows of these ids that are there, in the order of `ids`."""
+        rows = []
+        for entry_id in ids:
+            rows += self._select("collection = ? AND id = ?", (collection, entry_id))
+        return rows
+
     def page(self, collection: int, after: int, limit: int) -> list[Row]:
         """Rows in the order they were stored, from the first label above `after`."""
         return self._select("collection = ? AND label > ? ORDER BY label LIMIT ?", (collection, after, limit))

@@ -235,6 +235,7 @@ def test_auto_joins_on_request_from_the_given_size_on(make):
     assert (index.info()["graph"], index.info()["scan"]) == (30, 70)
     for label in (0, 29, 30, 99):
         assert labels_of(index.search(rows[label], 1, min_score=0.9)) == [label]
+    assert sorted(labels_of(index.search(rows[0], 200))) == list(range(100))
     index.remove([0, 30])
     assert (index.info()["graph"], index.info()["scan"], index.info()["tombstones"]) == (29, 69, 1)
     assert index.join() == 69
