@@ -1,11 +1,12 @@
 """Reading question and query pairs from JSON and JSONL files."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medha_core.errors import ArgumentValueError, MedhaError, shown
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, MedhaError, shown
 from medha_core.settings import Settings
 
 
@@ -15,7 +16,12 @@ def checked_path(path: str | Path, settings: Settings) -> Path:
     Raises `ArgumentValueError` for a path outside `allowed_file_dir`,
     `MedhaError` for a file that is missing or over `max_file_size_mb`.
     """
-    resolved = Path(path).resolve()
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentTypeError("path", "str or Path", path)
+    try:
+        resolved = Path(path).resolve()
+    except ValueError as error:
+        raise ArgumentValueError("path", "a path without NUL characters and lone surrogates", path) from error
     if settings.allowed_file_dir is not None:
         allowed = Path(settings.allowed_file_dir).resolve()
         if not resolved.is_relative_to(allowed):
@@ -47,6 +53,8 @@ def _parsed(text: str, path: str | Path) -> list[Any]:
     except json.JSONDecodeError as error:
         raise MedhaError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
+        raise MedhaError(f"{path}: cannot be read as JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
         raise MedhaError(f"{path}: not usable JSON: {error}") from error
 
 
@@ -55,8 +63,9 @@ def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
         if line.strip():
             try:
                 item = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise MedhaError(f"{path}, line {number}: not valid JSON: {error.msg}") from error
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", error)
+                raise MedhaError(f"{path}, line {number}: not valid JSON: {reason}") from error
             except (ValueError, RecursionError) as error:
                 raise MedhaError(f"{path}, line {number}: not usable JSON: {error}") from error
             yield _object(item, f"{path}, line {number}")
