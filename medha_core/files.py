@@ -53,8 +53,6 @@ def _parsed(text: str, path: str | Path) -> list[Any]:
     except json.JSONDecodeError as error:
         raise MedhaError(f"{path}, line {error.lineno}: not valid JSON: {error.msg}") from error
     except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
-        raise MedhaError(f"{path}: cannot be read as JSON: {error}") from error
-    except (ValueError, RecursionError) as error:  # a number too long, brackets too deep
         raise MedhaError(f"{path}: not usable JSON: {error}") from error
 
 
@@ -63,9 +61,8 @@ def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
         if line.strip():
             try:
                 item = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                reason = getattr(error, "msg", error)
-                raise MedhaError(f"{path}, line {number}: not valid JSON: {reason}") from error
+            except json.JSONDecodeError as error:
+                raise MedhaError(f"{path}, line {number}: not valid JSON: {error.msg}") from error
             except (ValueError, RecursionError) as error:
                 raise MedhaError(f"{path}, line {number}: not usable JSON: {error}") from error
             yield _object(item, f"{path}, line {number}")
