@@ -33,7 +33,11 @@ def judged(asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard = G
         ("orders with more than 5 items", "orders with less than 5 items", "SELECT 1", Reason.OPERATOR),
         ("orders before 2020", "orders after 2020", "SELECT 1", Reason.OPERATOR),
         ("how many shops are open", "which shops are open", "SELECT 1", Reason.OPERATOR),
-        ("sales per month", "sales", "SELECT 1", Reason.OPERATOR),
+        ("sales per clerk", "sales of clerks", "SELECT 1", Reason.OPERATOR),
+        ("sales of the last month", "sales of the last week", "SELECT 1", Reason.DATE),
+        ("paid bills", "unpaid bills", "SELECT 1", Reason.OPPOSITE),
+        ("lamps in stock", "lamps out of stock", "SELECT 1", Reason.OPERATOR),
+        ("papers cited by the group", "papers citing the group", "SELECT 1", Reason.BINDING),
         ("top 5 orders", "first 5 orders", "SELECT 1", Reason.OPERATOR),
         ("trains from Oslo to Rome", "trains from Rome to Oslo", "SELECT 1", Reason.BINDING),
         (
