@@ -39,8 +39,8 @@ class Level(NamedTuple):
     """For an answer that only one candidate gives, with other queries near."""
     alone_exchanged: float
     """The same, where values were exchanged."""
-    adding: float
-    """Where the asked question says something more, and leaves nothing out."""
+    one_sided: float
+    """Where the asked question says something more, or leaves out what the stored query is named with."""
     rival: float
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
@@ -156,8 +156,8 @@ class Guard:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
-        more, less = (any(key[0] == "w" for key in side) for side in pairing.left)
-        if confidence >= (self.limits.adding if more and not less else self.limits.floor):
+        limit = self.limits.one_sided if _is_one_sided(pairing, signals) else self.limits.floor
+        if confidence >= limit:
             known = any(pairing.before) and learned.keeps(pairing.before)
             return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
         return reject(_why(signals, pairing), said, confidence)
@@ -213,6 +213,11 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
     if operators:
         return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
     return None
+
+
+def _is_one_sided(pairing: Pairing, signals: Signals) -> bool:
+    asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
+    return asked != stored and (asked or signals.stored_named > 0)
 
 
 def _in_words(pairing: Pairing) -> str:

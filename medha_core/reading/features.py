@@ -134,6 +134,8 @@ def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -
 
 
 def _is_noun(text: str, lexicon: Lexicon) -> bool:
+    if lexicon.is_name(text):
+        return False
     return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
 
 
@@ -210,6 +212,8 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return ""
     if text in lexicon.ordinals and i + 1 < len(found):
         return f"n:#{lexicon.ordinals[text]}"
+    if adjective := lexicon.superlative(text):
+        return f"o:most {adjective}"
     return f"w:{lexicon.lemma(text)}"
 
 
@@ -220,6 +224,8 @@ def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) ->
     after = found[i + 1].text if i + 1 < len(found) else ""
     if text in lexicon.request:
         return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "name":
+        return not i or before == "please"
     if text == "to":
         return after in lexicon.request
     if text == "like":

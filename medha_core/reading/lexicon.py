@@ -70,9 +70,17 @@ class Lexicon:
         """Whether the word is English and met often enough that it is hardly a slip for another one."""
         return word in self.closed or word in self.irregular or "+" in self.words.get(self.lemma(word), "")
 
+    def superlative(self, word: str) -> str | None:
+        """The adjective a word is the superlative of (`busiest`: busy), or None."""
+        if not word.endswith("est") or len(word) < 6 or "+" in self.words.get(word, ""):
+            return None
+        base = word[:-3]
+        bases = (base, base + "e", base[:-1] + "y" if base[-1] == "i" else base, base[:-1])
+        return next((b for b in bases if "a" in self.words.get(b, "")), None)
+
     def is_name(self, word: str) -> bool:
         """Whether the word is a proper noun, or none the dictionary has."""
-        return "p" in self.words.get(word, "") or not self.knows(word)
+        return "p" in self.words.get(word, "") or not (self.knows(word) or self.superlative(word))
 
     def are_synonyms(self, a: str, b: str) -> bool:
         pair = (a, b) if a < b else (b, a)
@@ -91,7 +99,7 @@ class Lexicon:
         word = self.spelling.get(word, word)
         if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
             return word[:-1]
-        if word in self.irregular and self.irregular[word] in self.words:
+        if word in self.irregular and "+" not in self.words.get(word, "") and self.irregular[word] in self.words:
             return self.irregular[word]
         for candidate, part in _candidates(word):
             if part in self.words.get(candidate, ""):
