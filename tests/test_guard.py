@@ -35,6 +35,7 @@ def judged(asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard = G
         ("how many shops are open", "which shops are open", "SELECT 1", Reason.OPERATOR),
         ("sales per clerk", "sales of clerks", "SELECT 1", Reason.OPERATOR),
         ("sales of the last month", "sales of the last week", "SELECT 1", Reason.DATE),
+        ("songs longer than 5 minutes", "songs shorter than 5 minutes", "SELECT 1", Reason.OPERATOR),
         ("the busiest clerk", "the laziest clerk", "SELECT 1", Reason.OPERATOR),
         ("paid bills", "unpaid bills", "SELECT 1", Reason.OPPOSITE),
         ("lamps in stock", "lamps out of stock", "SELECT 1", Reason.OPERATOR),
@@ -119,7 +120,8 @@ def test_a_moving_time_does_not_get_a_fixed_date():
 
 def test_a_name_too_many_is_a_filter_too_many():
     assert judged("sales in France", "sales", score=0.99).reason is Reason.STRANGER
-    assert judged("sales", "sales in Zanzibar", score=0.99).reason is Reason.STRANGER
+    coded = "SELECT * FROM sales WHERE country = 'ZZ'"
+    assert judged("sales", "sales in Zanzibar", coded, score=0.99).reason is Reason.STRANGER
 
 
 @pytest.mark.parametrize(

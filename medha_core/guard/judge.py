@@ -45,7 +45,7 @@ class Level(NamedTuple):
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.9, 0.3)}
+LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.8, 0.3)}
 
 
 class Reading(NamedTuple):
@@ -116,7 +116,7 @@ class Guard:
             return verdict
         a, b = self._corrected(asked, stored, a, b, reading)
         pairing = pair_up(a, b, score, self._lexicon, learned)
-        veto = _veto(a, b, pairing, self._lexicon, learned)
+        veto = _veto(a, b, pairing, stored, self._lexicon, learned)
         if veto:
             return veto
         signals = measure(
@@ -183,7 +183,9 @@ def _known_values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
 
 
-def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned) -> Verdict | None:
+def _veto(
+    a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon, learned: Learned
+) -> Verdict | None:
     """What no score can outweigh."""
     left, right = pairing.left
     for key in (*left, *right):
@@ -206,7 +208,8 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
         return reject(Reason.DATE, f"{', '.join(dates)}: in one question only")
     if ("p:by" in left) != ("p:by" in right) and not learned.keeps(pairing.before):
         return reject(Reason.BINDING, "by: in one question only")
-    names = [key[2:] for key in (*left, *right) if key[0] == "w" and lexicon.is_name(key[2:])]
+    telling = (*left, *right) if stored.unnamed else left
+    names = [key[2:] for key in telling if key[0] == "w" and lexicon.is_name(key[2:])]
     if names and not learned.keeps(pairing.before):
         return reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
     operators = [key[2:] for key in (*left, *right) if key[0] == "o"]
@@ -217,7 +220,7 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
 
 def _is_one_sided(pairing: Pairing, signals: Signals) -> bool:
     asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
-    return asked != stored and (asked or signals.stored_named > 0)
+    return (asked and not stored) or (signals.stored_named > 0 and not signals.asked_named)
 
 
 def _in_words(pairing: Pairing) -> str:
