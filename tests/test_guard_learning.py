@@ -28,7 +28,9 @@ def test_pairs_with_the_same_query_teach_equal_words():
 def test_a_difference_that_changed_a_query_is_not_believed():
     learned = Learned()
     first = stored(learned, 1, "cafe in Rome", LIST.format("Rome"))
-    stored(learned, 2, "cafe terrace in Rome", "SELECT * FROM cafe WHERE terrace = 1 AND city = 'Rome'", [first])
+    stored(
+        learned, 2, "cafe terrace in Rome", "SELECT * FROM cafe WHERE terrace = 1 AND city = 'Rome'", [first]
+    )
     other = GUARD.features("good cafe in Oslo", LIST.format("Oslo"))
     verdict = GUARD.judge(GUARD.features("good cafe terrace in Oslo"), other, 0.9, learned=learned)
     assert not verdict.accepted

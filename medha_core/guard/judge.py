@@ -57,7 +57,7 @@ class Reading(NamedTuple):
 
 
 class Guard:
-    """Decides whether a stored question may answer. Pure and thread-safe; what it learns lives in `Learned`."""
+    """Decides whether a stored question may answer. Pure, safe across threads; it learns through `Learned`."""
 
     def __init__(
         self,

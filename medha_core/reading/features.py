@@ -25,7 +25,8 @@ class Item(NamedTuple):
     """One word that counts, in the form in which it is compared."""
 
     key: str
-    """Kind and canonical form: `w:flight`, `o:most`, `p:from`, `n:10`, `q:...`, `i:...`, `d:...`, `a:where`."""
+    """Kind and form: word `w:flight`, operator `o:most`, preposition `p:from`, interrogative `a:where`,
+    number `n:10`, date `d:...`, quoted string `q:...`, identifier `i:...`."""
     first: int
     """Place among the words of the question."""
     last: int
@@ -66,9 +67,20 @@ class Features:
     def from_bytes(cls, data: bytes) -> "Features":
         """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, items, is_english, relative, asks, mentions, shape, names, fixed, unnamed, opened = json.loads(
-                data
-            )
+            (
+                version,
+                found,
+                items,
+                is_english,
+                relative,
+                asks,
+                mentions,
+                shape,
+                names,
+                fixed,
+                unnamed,
+                opened,
+            ) = json.loads(data)
             if version != FORMAT:
                 raise ValueError(f"format {version}")
             return cls(

@@ -106,7 +106,11 @@ class Lexicon:
         word = self.spelling.get(word, word)
         if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
             return word[:-1]
-        if word in self.irregular and "+" not in self.words.get(word, "") and self.irregular[word] in self.words:
+        if (
+            word in self.irregular
+            and "+" not in self.words.get(word, "")
+            and self.irregular[word] in self.words
+        ):
             return self.irregular[word]
         for candidate, part in _candidates(word):
             if part in self.words.get(candidate, ""):
