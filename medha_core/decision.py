@@ -65,9 +65,15 @@ def decide(
             answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
     winner = _winner(guard, answers, candidates, verdicts)
     if winner is None:
-        verdicts = [v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts]
+        verdicts = [
+            v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts
+        ]
         return Decision(None, None, tuple(verdicts))
     return Decision(winner.place, winner.substituted, tuple(verdicts))
+
+
+def _ambiguous(verdict: Verdict) -> Verdict:
+    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS) if verdict.accepted else verdict
 
 
 def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:
