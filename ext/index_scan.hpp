@@ -32,7 +32,8 @@ class Scan {
     }
 
   private:
-    static constexpr size_t kGroupsPerStep = 256;
+    static constexpr size_t kGroupsPerStep = 512;
+    static constexpr size_t kAhead = 16;  // rows fetched before they are looked at
     static constexpr size_t kCrowd = 32;  // one slot in this many passing the short prefix is a crowd
     const Rows& rows_;
     const Encoded& query_;
@@ -52,8 +53,9 @@ class Scan {
                                                    query_.bits, high ? both_radius : low_radius, space_.near.data());
             // Twice the prefix costs less than looking at all bits of so many.
             if (n > kGroupsPerStep * kGroupSlots / kCrowd) high = rows_.high_prefixes();
+            for (size_t i = 0; i < std::min(n, kAhead); i++) MEDHA_PREFETCH(rows_.bits(space_.near[i]));
             for (size_t i = 0; i < n; i++) {
-                if (i + 8 < n) MEDHA_PREFETCH(rows_.bits(space_.near[i + 8]));
+                if (i + kAhead < n) MEDHA_PREFETCH(rows_.bits(space_.near[i + kAhead]));
                 uint32_t slot = space_.near[i];
                 uint32_t apart = rows_.kernels.hamming(rows_.bits(slot), query_.bits, rows_.hash.words());
                 if (apart <= radius && slot >= first && slot < last && accept(slot))

@@ -4,11 +4,19 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from medha_core.errors import MedhaError
 
 T = TypeVar("T")
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop for ever. What asks a program to end reaches the caller it belongs to, and no other."""
+    while True:
+        with suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()
 
 
 class Bridge:
@@ -30,13 +38,20 @@ class Bridge:
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise MedhaError("a *_sync method was called from a coroutine that a *_sync method is running")
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return future.result()
+        except BaseException:  # also an interrupt of the waiting thread: nobody wants the result any more
+            future.cancel()
+            raise
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None or self._process != os.getpid():
                 self._loop, self._process = asyncio.new_event_loop(), os.getpid()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="medha-sync", daemon=True)
+                self._thread = threading.Thread(
+                    target=_serve, args=(self._loop,), name="medha-sync", daemon=True
+                )
                 self._thread.start()
             return self._loop
 

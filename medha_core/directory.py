@@ -43,8 +43,8 @@ class WriterLock:
             holder = self._holder()
             file.close()
             raise DirectoryLockedError(
-                f"{self.path.parent} is open for writing by {holder}; one cache at a time may write, "
-                "others can read with Medha.open(directory, mode='r')"
+                f"{self.path.parent} is in use by {holder}; one cache at a time may write there, "
+                "others can read it with Medha.open(directory, mode='r')"
             ) from None
         self._file = file
         watch(self)
@@ -63,7 +63,9 @@ class WriterLock:
     def _holder(self) -> str:
         try:
             holder = json.loads(self.path.read_bytes())
-            return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+            ours = (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
+            who = "another cache of this process," if ours else "process"
+            return f"{who} {holder['pid']} on {holder['host']} since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process that has not said which"
 

@@ -20,8 +20,8 @@ from medha_core.errors import (
 )
 from medha_core.files import read_entries
 from medha_core.forking import unwatch, watch
-from medha_core.guard import Guard
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
+from medha_core.knowledge import Knowledge
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.metadata import validate_metadata
 from medha_core.native_backend import InMemoryBackend, NativeBackend
@@ -92,16 +92,22 @@ class Medha:
         self._settings = settings or Settings()
         self._embedder = embedder
         self._backend = backend or _backend_from(self._settings)
+        self._made_backend = backend is None
         self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
         self._lookup = self._l1.lookup if isinstance(self._l1, InMemoryL1Cache) else None
         self._embedding = EmbeddingStep(embedder, timeout=self._settings.embedding_timeout)
         self._stats = StatsRecorder(
             enabled=self._settings.collect_stats, max_samples=self._settings.stats_max_latency_samples
         )
-        self._waterfall = Waterfall(
-            self._settings, self._l1, self._backend, self._embedding, Guard(self._settings.guard)
+        knowledge = Knowledge(
+            self._settings.guard,
+            self._settings.substitution,
+            self._settings.query_language,
+            limit=self._settings.learned_entries,
         )
-        self._writer = Writer(self._settings, self._l1, self._backend, self._embedding)
+        parts = (self._settings, self._l1, self._backend, self._embedding, knowledge)
+        self._waterfall = Waterfall(*parts)
+        self._writer = Writer(*parts)
         self._templates = list(templates or [])
         self._scope = make_scope(collection_name)
         self._state = "new"
@@ -135,7 +141,9 @@ class Medha:
         backend = NativeBackend(directory, mode=mode, settings=settings)
         if collection_name is None:
             collection_name = only_collection(Path(directory))
-        return cls(collection_name, embedder, backend, settings)
+        cache = cls(collection_name, embedder, backend, settings)
+        cache._made_backend = True
+        return cache
 
     @property
     def collection_name(self) -> str:
@@ -155,20 +163,22 @@ class Medha:
             return
         await self._embedding.probe()
         try:
-            await self._open_store()
+            await self._open_collection()
         except BaseException:
-            await self._backend.close()
+            if self._made_backend:  # nobody else can close it
+                await self._backend.close()
             raise
         self.set_templates(self._templates)
         watch(self)
         self._state = "started"
         logger.info("started %r", self)
 
-    async def _open_store(self) -> None:
+    async def _open_collection(self) -> None:
         await self._backend.connect()
         await self._initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
+        await self._writer.recall(self.collection_name)
         if self._backend.read_only:
             self._look_at = monotonic()
 
@@ -289,6 +299,8 @@ class Medha:
         """
         if isinstance(questions, str) or not isinstance(questions, Sequence):
             raise ArgumentTypeError("questions", "a list of questions", questions)
+        if filters is not None and not isinstance(filters, (Mapping, Sequence)):
+            raise ArgumentTypeError("filters", "a mapping, or a list with one for each question", filters)
         each = (
             [filters] * len(questions) if filters is None or isinstance(filters, Mapping) else list(filters)
         )
@@ -425,6 +437,8 @@ class Medha:
         if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
             raise ArgumentTypeError("entries", "a list of mappings", entries)
         size = self._settings.batch_size if batch_size is None else batch_size
+        if not isinstance(size, int):
+            raise ArgumentTypeError("batch_size", "int", batch_size)
         if size < 1:
             raise ArgumentValueError("batch_size", "at least 1", batch_size)
         pairs = [check_pair(entry, self._settings, f"entries[{i}]") for i, entry in enumerate(entries)]

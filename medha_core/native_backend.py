@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from medha_core.uses import PendingUses
 __all__ = ["InMemoryBackend", "NativeBackend"]
 
 logger = logging.getLogger("medha_core")
+
+T = TypeVar("T")
 
 _INLINE_ENTRIES = 16
 """Up to this many entries are written on the caller's thread: it takes less than a millisecond."""
@@ -64,7 +66,7 @@ class NativeBackend(VectorStorageBackend):
         clock: Callable[[], float] = time.time,
     ):
         self._settings = settings or Settings()
-        self.path = Path(path) if path is not None else None
+        self.path = None if path is None else _directory(path)
         if mode not in get_args(Mode):
             raise ArgumentValueError("mode", "'r', 'r+' or 'c'", mode)
         self.mode = mode
@@ -338,7 +340,7 @@ class NativeBackend(VectorStorageBackend):
     ) -> list[str]:
         if len(entries) <= _INLINE_ENTRIES:
             return self._write(name, entries, on_conflict)
-        return await asyncio.to_thread(self._write, name, entries, on_conflict)
+        return await _finished(self._write, name, entries, on_conflict)
 
     def _write(self, name: str, entries: list[CacheEntry], on_conflict: OnConflict | None) -> list[str]:
         """Rows, then index. Ids of entries that no longer answer: replaced, evicted or outdated."""
@@ -443,7 +445,11 @@ class NativeBackend(VectorStorageBackend):
         after = int(offset) if offset is not None else 0
         page = self.rows.page(self._collection(collection_name).id, after, limit + 1)
         more = str(page[limit - 1].label) if len(page) > limit else None
-        return [row.result() for row in page[:limit]], more
+        results = [row.result() for row in page[:limit]]
+        if with_vectors:
+            for row, result in zip(page, results, strict=False):
+                result.vector = self.rows.vector(row.label)
+        return results, more
 
     async def count(self, collection_name: str) -> int:
         return self.rows.count(self._collection(collection_name).id)
@@ -468,6 +474,12 @@ class NativeBackend(VectorStorageBackend):
 
     async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
         rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
+        return self._live(rows)
+
+    async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
+        return self._live(self.rows.by_ids(self._collection(collection_name).id, ids))
+
+    def _live(self, rows: Iterable[Row]) -> list[Candidate]:
         now = self._clock()
         return _latest(_candidate(row, 1.0) for row in rows if row.expires is None or row.expires > now)
 
@@ -492,6 +504,22 @@ def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
         if held is None or held.label.label < one.label.label:
             newest[key] = one
     return list(newest.values())
+
+
+def _directory(path: str | Path) -> Path:
+    if "\0" in str(path):
+        raise ArgumentValueError("path", "text without NUL characters", path)
+    return Path(path).expanduser()
+
+
+async def _finished(function: Callable[..., T], *arguments: Any) -> T:
+    """Run `function` in a thread to its end: a cancelled caller goes on when rows have stopped changing."""
+    work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
 
 
 def _pairs(found: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, float]]:

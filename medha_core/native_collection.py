@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.native import VectorIndex
 from medha_core.rows import CollectionRow, Rows
 
@@ -97,6 +98,9 @@ class NativeCollection:
             page, last = rows.vectors(self.id, self.dimension, after=self.last_label)
             if not last:
                 return added
-            self.add(*page)
+            try:
+                self.add(*page)
+            except ArgumentValueError as error:
+                raise StorageError(f"a vector of {rows.database.name} is damaged: {error}") from error
             self.last_label = last
             added += len(page.labels)

@@ -42,6 +42,10 @@ class _Search(BaseSettings):
     fuzzy_prefilter_top_k: int = Field(50, ge=1, le=1000)
     guard: Literal["strict", "balanced", "off"] = "balanced"
     """How sure the guard must be that two questions ask for the same thing; `off` trusts scores alone."""
+    substitution: Literal["seen", "any", "off"] = "seen"
+    """Whether a stored query may answer with other values: those seen in that column, any, or never."""
+    learned_entries: int = Field(20_000, ge=0)
+    """Entries of a scope that the guard learns values and wording from; they are read again at start."""
     metadata_filter_mode: Literal["strict", "soft"] = "strict"
     metadata_filter_soft_penalty: float = Field(0.5, ge=0.0, le=1.0)
     metadata_filter_overfetch: int = Field(10, ge=1, le=100)

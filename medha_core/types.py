@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
 
 __all__ = [
+    "Bound",
     "CacheEntry",
     "CacheHit",
     "CacheResult",
@@ -30,6 +31,7 @@ class SearchStrategy(str, Enum):
     EXACT_MATCH = "exact_match"
     SEMANTIC_MATCH = "semantic_match"
     FUZZY_MATCH = "fuzzy_match"
+    PARAMETRIC_MATCH = "parametric_match"
     NO_MATCH = "no_match"
     ERROR = "error"
 
@@ -51,6 +53,13 @@ class FrozenDict(dict[str, Any]):
     clear = pop = popitem = setdefault = update = __ior__ = _refuse  # type: ignore[assignment]
 
 
+class Bound(NamedTuple):
+    """A query with `?` where values were exchanged, and those values, for drivers that bind them."""
+
+    query: str
+    values: tuple[str | int | float, ...]
+
+
 class CacheHit(BaseModel):
     """What a search returns. False when there is no answer (a miss or an error)."""
 
@@ -67,6 +76,10 @@ class CacheHit(BaseModel):
     entry_id: str | None = None
     similarity: float | None = None
     """Cosine of question and stored question, 0..1; None where no vectors were compared."""
+    parameters: dict[str, str] = FrozenDict()
+    """For a parametric match: the values put into the stored query, by column."""
+    bound: Bound | None = None
+    """For a parametric match: the same for drivers that bind values."""
     error: str | None = None
     """Why the strategy is `ERROR`."""
     explanation: Any = None
@@ -116,6 +129,8 @@ class CacheResult(BaseModel):
     created_at: datetime | None = None
     expires_at: datetime | None = None
     metadata: dict[str, MetadataValue] = Field(default_factory=dict)
+    vector: Annotated[list[float] | None, SkipValidation] = None
+    """Where it was asked for, as float32 array or list."""
 
 
 class QueryTemplate(BaseModel):

@@ -1,8 +1,9 @@
 """The waterfall: the tiers in order, the first accepted answer wins.
 
-    L1 -> templates -> exact text -> embedding -> one vector search -> exact, semantic, fuzzy
+    L1 -> templates -> exact text -> embedding -> one vector search -> guard -> tier
 
-No tier after the first sees a candidate's query unless the guard accepted it.
+One search proposes for all the vector's tiers; the guard decides which candidate
+may answer, and the thresholds say which tier that is.
 """
 
 import logging
@@ -11,26 +12,27 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
-from rapidfuzz import fuzz
 
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import MedhaError
-from medha_core.guard import Guard, Verdict
 from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
-from medha_core.metadata import metadata_matches
+from medha_core.knowledge import Knowledge
+from medha_core.metadata import dumps_metadata, metadata_matches
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question
 from medha_core.scope import Scope
 from medha_core.settings import Settings
+from medha_core.substitution import Substituted
 from medha_core.templates import Templates
+from medha_core.tiers import Tiers
 from medha_core.trace import Explanation, NoTrace, Step
-from medha_core.types import CacheHit, CacheResult, SearchStrategy
+from medha_core.types import Bound, CacheHit, CacheResult, SearchStrategy
 
 logger = logging.getLogger("medha_core")
 
 MISS = CacheHit()
 _JUDGED = 8
-"""Candidates a tier hands to the guard at most; the right one is rarely further down."""
+"""Candidates the guard weighs at most; the right one is rarely further down."""
 
 
 class Request(NamedTuple):
@@ -82,13 +84,13 @@ class Waterfall:
         l1: L1CacheBackend,
         store: VectorStorageBackend,
         embedding: EmbeddingStep,
-        guard: Guard,
+        knowledge: Knowledge,
     ):
         self._settings = settings
         self._l1 = l1
         self._store = store
         self._embedding = embedding
-        self._guard = guard
+        self._knowledge = knowledge
         self.templates: Templates | None = None
 
     async def answer(self, requests: Sequence[Request]) -> list[CacheHit]:
@@ -155,16 +157,16 @@ class Waterfall:
 
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
-        scope = request.scope
-        same = [
-            candidate
-            for candidate in await self._store.with_text(
-                scope.collection, normalize_question(request.question)
-            )
-            if (scope.filters or scope.include_scoped or not candidate.metadata)
-            and metadata_matches(candidate.metadata, scope.filters)
-        ]
-        return await self._first_accepted(request, step, same, [1.0] * len(same), SearchStrategy.EXACT_MATCH)
+        scope, question = request.scope, request.question
+        for candidate in await self._store.with_text(scope.collection, normalize_question(question)):
+            if _is_visible(candidate, scope) and question_key(b"", candidate.question) == question_key(
+                b"", question
+            ):
+                step.saw(candidate, 1.0, "same", "word for word")
+                row = await self._store.fetch(scope.collection, candidate)
+                if row is not None:
+                    return hit_from(row, SearchStrategy.EXACT_MATCH, 1.0, 1.0)
+        return None
 
     # after the embedding: one search feeds three tiers
 
@@ -180,7 +182,7 @@ class Waterfall:
 
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
-        with steps[0]:
+        with steps[0], _named():
             vectors = await self._embedding.vectors([request.question for request in requests])
         for step in steps:
             step.outcome = "done"
@@ -188,15 +190,58 @@ class Waterfall:
 
     async def _from_vector(self, request: Request, vector: np.ndarray) -> CacheHit | None:
         with request.trace.step("index") as step:
-            found = await self._nearest(request.scope, vector)
+            found = self._readable(request, await self._nearest(request.scope, vector), step)
             step.outcome = f"{len(found)} found"
-        for name, tier in (("exact", self._exact), ("semantic", self._semantic), ("fuzzy", self._fuzzy)):
-            with request.trace.step(name) as step:
-                hit = await tier(request, found, step)
-                if hit is not None:
-                    step.outcome = "hit"
-                    return hit
+        tiers = Tiers(self._settings, request.question)
+        with request.trace.step("guard") as step:
+            if self._knowledge.is_off:
+                return await self._unguarded(request, found, tiers, step)
+            return await self._guarded(request, found + await self._alike(request, found), tiers, step)
+
+    async def _unguarded(
+        self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
+    ) -> CacheHit | None:
+        """The first candidate that a threshold lets pass."""
+        for candidate in tiers.sorted(found):
+            strategy, confidence = tiers.of(candidate)
+            step.saw(candidate, confidence, strategy.value)
+            hit = await self._taken(request, candidate, strategy, confidence)
+            if hit is not None:
+                step.outcome = strategy.value
+                return hit
         return None
+
+    async def _guarded(
+        self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
+    ) -> CacheHit | None:
+        """The candidate the guard chooses, if a threshold lets it pass or its values were exchanged."""
+        if not found:
+            return None
+        decided = self._knowledge.decide(request.scope.collection, request.question, found)
+        for candidate, verdict in zip(found, decided.verdicts, strict=True):
+            step.saw(candidate, candidate.score, verdict.reason.value, verdict.evidence)
+        if decided.winner is None:
+            return None
+        candidate = found[decided.winner]
+        if decided.substituted is not None:
+            strategy, confidence = SearchStrategy.PARAMETRIC_MATCH, decided.confidence
+        else:
+            strategy, confidence = tiers.of(candidate)
+        if strategy is SearchStrategy.NO_MATCH:
+            return None
+        step.outcome = strategy.value
+        hit = await self._taken(request, candidate, strategy, confidence)
+        return hit if hit is None or decided.substituted is None else _exchanged(hit, decided.substituted)
+
+    async def _alike(self, request: Request, found: Sequence[Candidate]) -> list[Candidate]:
+        """Entries that say the same words with other values and are too far for the vector to find."""
+        scope, known = request.scope, {candidate.id for candidate in found}
+        ids = self._knowledge.alike(scope.collection, dumps_metadata(scope.filters), request.question)
+        missing = [entry_id for entry_id in ids if entry_id not in known]
+        if not missing:
+            return []
+        entries = await self._store.with_ids(scope.collection, missing)
+        return [entry._replace(score=0.0) for entry in entries if _is_visible(entry, scope)]
 
     async def _nearest(self, scope: Scope, vector: np.ndarray) -> list[Candidate]:
         settings = self._settings
@@ -204,7 +249,7 @@ class Waterfall:
         found = await self._store.candidates(
             scope.collection,
             vector,
-            max(settings.fuzzy_prefilter_top_k, _JUDGED),
+            settings.fuzzy_prefilter_top_k if self._knowledge.is_off else _JUDGED,
             min(settings.score_threshold_fuzzy_prefilter, settings.score_threshold_semantic),
             None if soft else scope.filters,
             include_scoped=soft or scope.include_scoped,
@@ -219,66 +264,38 @@ class Waterfall:
         ]
         return sorted(penalised, key=lambda candidate: -candidate.score)
 
-    async def _exact(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> CacheHit | None:
-        same = [c for c in found if c.score >= self._settings.score_threshold_exact]
-        scores = [candidate.score for candidate in same]
-        return await self._first_accepted(request, step, same, scores, SearchStrategy.EXACT_MATCH)
-
-    async def _semantic(
-        self, request: Request, found: list[Candidate], step: Step | NoTrace
-    ) -> CacheHit | None:
-        settings = self._settings
-        near = [
-            c for c in found if settings.score_threshold_semantic <= c.score < settings.score_threshold_exact
-        ]
-        scores = [candidate.score * 0.9 for candidate in near]
-        return await self._first_accepted(request, step, near, scores, SearchStrategy.SEMANTIC_MATCH)
-
-    async def _fuzzy(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> CacheHit | None:
-        settings = self._settings
-        text = normalize_question(request.question)
-        alike = [
-            (ratio / 100.0, candidate)
-            for candidate in found
-            if settings.score_threshold_fuzzy_prefilter <= candidate.score < settings.score_threshold_semantic
-            and (
-                ratio := fuzz.ratio(
-                    text, candidate.normalized_question, score_cutoff=settings.score_threshold_fuzzy
-                )
-            )
-        ]
-        alike.sort(key=lambda pair: -pair[0])
-        return await self._first_accepted(
-            request, step, [c for _, c in alike], [ratio for ratio, _ in alike], SearchStrategy.FUZZY_MATCH
-        )
-
-    async def _first_accepted(
-        self,
-        request: Request,
-        step: Step | NoTrace,
-        candidates: Sequence[Candidate],
-        confidences: Sequence[float],
-        strategy: SearchStrategy,
-    ) -> CacheHit | None:
-        """The best candidate the guard accepts and that is still there."""
-        candidates = candidates[:_JUDGED]
-        verdicts = self._guard.choose(request.question, candidates) if candidates else []
-        for candidate, verdict, confidence in zip(candidates, verdicts, confidences, strict=False):
-            hit = await self._taken(request, candidate, verdict, confidence, strategy)
-            step.saw(candidate, confidence, verdict.reason, verdict.evidence)
-            if hit is not None:
-                return hit
-        return None
+    def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
+        """The candidates that differ from the question in nothing that vectors cannot tell."""
+        asked = self._embedding.unread(request.question)
+        readable = []
+        for candidate in found:
+            stored = self._embedding.unread(candidate.question)
+            if stored == asked:
+                readable.append(candidate)
+            else:
+                step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
+        return readable
 
     async def _taken(
-        self,
-        request: Request,
-        candidate: Candidate,
-        verdict: Verdict,
-        confidence: float,
-        strategy: SearchStrategy,
+        self, request: Request, candidate: Candidate, strategy: SearchStrategy, confidence: float
     ) -> CacheHit | None:
-        if not verdict.accepted:
-            return None
+        """The hit for a candidate, or None when it is gone by now."""
         row = await self._store.fetch(request.scope.collection, candidate)
         return None if row is None else hit_from(row, strategy, min(1.0, confidence), candidate.score)
+
+
+def _is_visible(candidate: Candidate, scope: Scope) -> bool:
+    """Whether a caller with this scope may see an entry."""
+    allowed = bool(scope.filters) or scope.include_scoped or not candidate.metadata
+    return allowed and metadata_matches(candidate.metadata, scope.filters)
+
+
+def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:
+    return hit.model_copy(
+        update={
+            "generated_query": made.query,
+            "response_summary": None,
+            "parameters": made.parameters,
+            "bound": Bound(made.bound_query, made.bind_values),
+        }
+    )

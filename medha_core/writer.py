@@ -1,6 +1,7 @@
 """Storing: pairs are checked, embedded, written, and visible in L1 last."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -8,13 +9,19 @@ import numpy as np
 
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
-from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
+from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
+from medha_core.knowledge import Knowledge
 from medha_core.metadata import validate_metadata
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question, query_hash
 from medha_core.scope import entry_id, make_scope
 from medha_core.settings import Settings
-from medha_core.types import CacheEntry, CacheHit, MetadataValue, SearchStrategy
+from medha_core.types import CacheEntry, CacheHit, CacheResult, MetadataValue, SearchStrategy
+
+_PAGE = 50
+_NEIGHBOURS = 8
+_NEIGHBOUR_SCORE = 0.70
+"""Entries at least this near (cosine) show which differences of wording change the query."""
 
 Progress = Callable[[int, int], None]
 OnConflict = Literal["replace", "keep_both", "error"]
@@ -98,11 +105,13 @@ class Writer:
         l1: L1CacheBackend,
         store: VectorStorageBackend,
         embedding: EmbeddingStep,
+        knowledge: Knowledge,
     ):
         self._settings = settings
         self._l1 = l1
         self._store = store
         self._embedding = embedding
+        self._knowledge = knowledge
 
     async def write(
         self, collection: str, pairs: Sequence[Pair], ttl: int | None, on_conflict: OnConflict | None = None
@@ -121,13 +130,19 @@ class Writer:
             self._entry(collection, pair, vector, expires, keep_both=on_conflict == "keep_both")
             for pair, vector in zip(pairs, vectors, strict=True)
         ]
+        replaced = await self._store.with_ids(collection, [entry.id for entry in entries])
         generation = self._l1.advance()
-        outdated = await self._store.put(collection, entries, on_conflict)
-        forgotten = list(dict.fromkeys([*outdated, *(entry.id for entry in entries)]))
-        await self._l1.invalidate_entries(forgotten)
+        outdated: list[str] = []
+        try:
+            outdated = await self._store.put(collection, entries, on_conflict)
+        finally:  # a write that was cancelled or failed may have changed rows before
+            forgotten = list(dict.fromkeys([*outdated, *(entry.id for entry in entries)]))
+            await self._l1.invalidate_entries(forgotten)
+        self._knowledge.forget(collection, replaced)
         # Of a batch larger than the cache, only the end was kept.
         kept = slice(-(self._settings.max_entries or len(pairs)), None)
         for pair, entry in zip(pairs[kept], entries[kept], strict=True):
+            await self._learn(collection, entry)
             await self._show(collection, pair, entry, generation + len(forgotten))
         return len(entries)
 
@@ -158,6 +173,33 @@ class Writer:
             metadata=pair.metadata,
         )
 
+    async def recall(self, collection: str) -> None:
+        """Teach the guard what a collection held before this object was made."""
+        if self._knowledge.is_off or not self._store.local:
+            return
+        offset: str | None = None
+        recalled: set[str] = set()
+        while len(recalled) < self._settings.learned_entries:
+            page, offset = await self._store.scroll(collection, _PAGE, offset, with_vectors=True)
+            for row in page:
+                await self._learn(collection, row, recalled)
+                recalled.add(row.id)
+            await asyncio.sleep(0)  # other tasks of the loop go on between pages
+            if offset is None:
+                return
+
+    async def _learn(
+        self, collection: str, entry: CacheEntry | CacheResult, among: Container[str] | None = None
+    ) -> None:
+        """Teach the guard an entry, beside those that a search finds next to it (and that are `among`)."""
+        if self._knowledge.is_off or entry.vector is None:
+            return
+        near = await self._store.candidates(
+            collection, entry.vector, _NEIGHBOURS + 1, _NEIGHBOUR_SCORE, entry.metadata
+        )
+        others = [one for one in near if one.id != entry.id and (among is None or one.id in among)]
+        self._knowledge.learn(collection, candidate_of(entry), others[:_NEIGHBOURS])
+
     async def _show(self, collection: str, pair: Pair, entry: CacheEntry, generation: int) -> None:
         """Put the new entry in L1 under its own scope, unless another writer came between.
 
@@ -177,3 +219,15 @@ class Writer:
         )
         key = question_key(make_scope(collection, pair.metadata).key, pair.question)
         await self._l1.refill(key.hex(), hit, generation)
+
+
+def candidate_of(entry: CacheEntry | CacheResult) -> Candidate:
+    """An entry as a search would propose it."""
+    return Candidate(
+        entry.id,
+        1.0,
+        entry.original_question,
+        entry.normalized_question,
+        entry.generated_query,
+        entry.metadata,
+    )

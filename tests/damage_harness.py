@@ -90,7 +90,11 @@ TARGETS = ("live/entries.db", "live/entries.db", "live/entries.db", "kept/entrie
 async def ask(folder: Path, mode: str) -> str:
     """Gives "answered" or what is wrong; raises `MedhaError` where the cache refuses."""
     found = 0
-    async with Medha.open(folder, mode=mode, collection_name="c", embedder=EMBEDDER) as cache:
+    # A query with exchanged values would be right too, and hide that the stored one was lost.
+    settings = Settings(_env_file=None, substitution="off")
+    async with Medha.open(
+        folder, mode=mode, collection_name="c", embedder=EMBEDDER, settings=settings
+    ) as cache:
         for number in range(0, ENTRIES, 3):
             for asked in (number, number + 1):
                 hit = await cache.search(question(asked), filters=filters(asked))

@@ -44,7 +44,7 @@ def query(number: int, revision: int) -> str:
 
 
 def cache_in(folder: Path) -> Medha:
-    settings = Settings(_env_file=None, path=folder / "live")
+    settings = Settings(_env_file=None, path=folder / "live", substitution="off")
     return Medha(NAME, HashingEmbedder(16), settings=settings)
 
 

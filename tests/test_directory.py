@@ -81,7 +81,7 @@ async def test_the_lock_dies_with_its_holder(tmp_path, holder):
 
 async def test_a_second_cache_of_this_process_is_refused_too(tmp_path):
     async with writer(tmp_path) as first:
-        with pytest.raises(DirectoryLockedError, match=f"process {os.getpid()}"):
+        with pytest.raises(DirectoryLockedError, match=f"this process, {os.getpid()}"):
             await writer(tmp_path).start()
         assert await first.store("Still writing?", "SELECT 1")
     async with writer(tmp_path) as cache:

@@ -21,7 +21,7 @@ class IndexMachine(RuleBasedStateMachine):
     make = native.VectorIndex
 
     @initialize(
-        tier=st.sampled_from(["scan", "graph", "auto"]),
+        tier=st.sampled_from(["scan", "graph", "auto", "auto"]),
         quantization=st.sampled_from(QUANTIZATIONS),
         capacity=st.integers(1, 40),
     )
@@ -101,7 +101,7 @@ class TwinMachine(IndexMachine):
 
 
 SOME = settings(
-    max_examples=400, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=400, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 IndexMachine.TestCase.settings = SOME
 TwinMachine.TestCase.settings = settings(SOME, max_examples=100)

@@ -1,7 +1,9 @@
 """What a user of the facade sees."""
 
 import asyncio
+import signal
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -85,7 +87,7 @@ async def test_exact_text_is_found_after_l1_is_cleared_and_runs_no_model():
 )
 async def test_the_score_decides_the_tier(cosine, strategy, confidence):
     meaning = Meaning(total_users=[1.0, 0.0, 0.0], everybody_counted=[cosine, (1 - cosine**2) ** 0.5, 0.0])
-    async with make(embedder=meaning.embedder()) as cache:
+    async with make(embedder=meaning.embedder(), guard="off") as cache:
         await cache.store("total users", COUNT)
         hit = await cache.search("everybody counted")
     assert hit.strategy is strategy
@@ -106,7 +108,7 @@ async def test_a_typo_is_found_by_the_fuzzy_tier():
 
 async def test_a_semantic_hit_is_ready_in_l1_the_next_time():
     meaning = Meaning(total_users=[1.0, 0.0, 0.0], count_of_people=[0.9, 0.43589, 0.0])
-    async with make(embedder=meaning.embedder()) as cache:
+    async with make(embedder=meaning.embedder(), guard="off") as cache:
         await cache.store("total users", COUNT)
         first = await cache.search("count of people")
         again = await cache.search("count of people")
@@ -139,7 +141,7 @@ async def test_a_corrected_query_replaces_the_old_one(cache):
 
 async def test_a_paraphrase_in_l1_follows_the_replaced_query():
     meaning = Meaning(total_users=[1.0, 0.0, 0.0], count_of_people=[0.9, 0.43589, 0.0])
-    async with make(embedder=meaning.embedder()) as cache:
+    async with make(embedder=meaning.embedder(), guard="off") as cache:
         await cache.store("total users", "SELECT 1")
         await cache.search("count of people")
         await cache.store("total users", COUNT)
@@ -195,7 +197,10 @@ async def test_many_tenants_with_the_same_question_get_their_own_row(cache):
 async def test_soft_filters_lower_the_score_of_what_does_not_match():
     meaning = Meaning(total_users=[1.0, 0.0, 0.0], everybody=[0.999, 0.0447, 0.0])
     async with make(
-        embedder=meaning.embedder(), metadata_filter_mode="soft", metadata_filter_soft_penalty=0.9
+        embedder=meaning.embedder(),
+        metadata_filter_mode="soft",
+        metadata_filter_soft_penalty=0.9,
+        guard="off",
     ) as cache:
         await cache.store("total users", COUNT, metadata={"region": "north"})
         hit = await cache.search("everybody", filters={"region": "south"})
@@ -223,32 +228,69 @@ async def test_expiry_holds_in_l1_and_in_the_store(many):
         assert await cache.search("How many orders?")
 
 
-async def test_the_guard_refuses_other_values_at_any_score():
+TOP = "SELECT name FROM customers WHERE year = 2023 ORDER BY total DESC LIMIT 5"
+
+
+async def test_the_guard_refuses_what_asks_for_something_else_at_any_score():
     stored = "top 5 customers in 2023"
-    asked = ["top 10 customers in 2023", "top 5 customers in 2024", "top five customers not in 2023"]
+    asked = ["top 5 customers not in 2023", "bottom 5 customers in 2023", "top 5 suppliers in 2023"]
     meaning = Meaning(**{text.replace(" ", "_"): [1.0, 0.0, 0.0] for text in [stored, *asked]})
     async with make(embedder=meaning.embedder()) as cache:
-        await cache.store(stored, "SELECT 5")
+        await cache.store(stored, TOP)
         for question in asked:
             assert not await cache.search(question), question
     async with make(embedder=meaning.embedder(), guard="off") as cache:
-        await cache.store(stored, "SELECT 5")
-        assert await cache.search(asked[0])
+        await cache.store(stored, TOP)
+        assert (await cache.search(asked[0])).generated_query == TOP
 
 
-async def test_explain_shows_every_tier_and_the_verdicts():
-    meaning = Meaning(top_5_customers=[1.0, 0.0, 0.0], top_10_customers=[0.95, 0.31225, 0.0])
+@pytest.mark.parametrize("question", ["top 10 customers in 2023", "top 5 customers in 2024"])
+async def test_other_values_get_the_query_with_those_values(question):
+    stored = "top 5 customers in 2023"
+    meaning = Meaning(**{text.replace(" ", "_"): [1.0, 0.0, 0.0] for text in [stored, question]})
     async with make(embedder=meaning.embedder()) as cache:
-        await cache.store("top 5 customers", "SELECT 5")
-        miss = await cache.search("top 10 customers", explain=True)
-        hit = await cache.search("top 5 customers", explain=True)
+        await cache.store(stored, TOP, "the five best")
+        hit = await cache.search(question)
+        again = await cache.search(question)
+    year, limit = question[-4:], question.split()[1]
+    assert hit.strategy is SearchStrategy.PARAMETRIC_MATCH
+    assert hit.generated_query == TOP.replace("2023", year).replace("LIMIT 5", f"LIMIT {limit}")
+    assert hit.response_summary is None
+    assert {"2023", "5"} - {year, limit} != set()
+    assert set(hit.parameters.values()) == {year, limit}
+    assert hit.bound.query.count("?") == len(hit.bound.values) == 1
+    assert again.strategy is SearchStrategy.L1_CACHE
+    assert again.generated_query == hit.generated_query
+    async with make(embedder=meaning.embedder(), substitution="off") as cache:
+        await cache.store(stored, TOP)
+        assert not await cache.search(question)
+
+
+async def test_one_tenants_values_are_not_known_to_another():
+    same = [1.0, 0.0, 0.0]
+    meaning = Meaning(customers_in_Rome=same, customers_in_Oslo=same)
+    async with make(embedder=meaning.embedder()) as cache:
+        for tenant, city in (("a", "Rome"), ("b", "Oslo")):
+            query = f"SELECT name FROM customers WHERE city = '{city}'"
+            await cache.store(f"customers in {city}", query, metadata={"tenant": tenant})
+        assert await cache.search("customers in Rome", filters={"tenant": "a"})
+        assert not await cache.search("customers in Oslo", filters={"tenant": "a"})
+
+
+async def test_explain_shows_every_step_and_the_verdicts():
+    meaning = Meaning(largest_customers=[1.0, 0.0, 0.0], smallest_customers=[0.95, 0.31225, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("largest customers", "SELECT 5")
+        miss = await cache.search("smallest customers", explain=True)
+        hit = await cache.search("largest customers", explain=True)
     names = [step.name for step in miss.explanation.steps]
-    assert names == ["l1", "template", "text", "embedding", "index", "exact", "semantic", "fuzzy"]
+    assert names == ["l1", "template", "text", "embedding", "index", "guard"]
     assert all(step.microseconds > 0 for step in miss.explanation.steps)
-    semantic = miss.explanation.steps[6]
-    assert [seen.question for seen in semantic.candidates] == ["top 5 customers"]
-    assert semantic.candidates[0].verdict != "accepted"
-    assert "top 5 customers" in str(miss.explanation)
+    (seen,) = miss.explanation.steps[-1].candidates
+    assert (seen.question, seen.verdict) == ("largest customers", "operator")
+    assert seen.score == pytest.approx(0.95)
+    assert "smallest" in seen.evidence
+    assert "largest customers" in str(miss.explanation)
     assert hit.strategy is SearchStrategy.L1_CACHE
     assert [step.outcome for step in hit.explanation.steps] == ["hit"]
     assert hit.explanation.as_dict()["steps"][0]["name"] == "l1"
@@ -348,3 +390,104 @@ async def test_rows_on_disk_outlive_the_object(tmp_path):
         assert (await cache.search("How many orders are there?")).generated_query == "SELECT 2"
         scoped = await cache.search("How many users are there", filters={"tenant": "a"})
         assert scoped.generated_query == COUNT
+
+
+async def test_what_was_learnt_is_known_again_after_reopening(tmp_path):
+    same = [1.0, 0.0, 0.0]
+    meaning = Meaning(customers_in_Rome=same, customers_in_Oslo=same, orders_from_Oslo=[0.0, 1.0, 0.0])
+    async with make(embedder=meaning.embedder(), path=tmp_path) as cache:
+        await cache.store("customers in Rome", "SELECT name FROM customers WHERE city = 'Rome'")
+        await cache.store("orders from Oslo", "SELECT id FROM customers WHERE city = 'Oslo'")
+        first = await cache.search("customers in Oslo")
+    async with make(embedder=meaning.embedder(), path=tmp_path) as cache:
+        again = await cache.search("customers in Oslo")
+    assert first.generated_query == again.generated_query == "SELECT name FROM customers WHERE city = 'Oslo'"
+
+
+async def test_a_replaced_query_teaches_no_longer():
+    same = [1.0, 0.0, 0.0]
+    meaning = Meaning(customers_in_Rome=same, customers_in_Oslo=same, orders_from_Oslo=[0.0, 1.0, 0.0])
+    async with make(embedder=meaning.embedder()) as cache:
+        await cache.store("customers in Rome", "SELECT name FROM customers WHERE city = 'Rome'")
+        await cache.store("orders from Oslo", "SELECT id FROM customers WHERE city = 'Oslo'")
+        await cache.store("orders from Oslo", "SELECT id FROM orders")
+        assert not await cache.search("customers in Oslo")
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("How many 🍎 were sold?", "How many 🍌 were sold?"),
+        ("Orders with total > average", "Orders with total < average"),
+        ("Revenue in €", "Revenue in £"),
+    ],
+)
+async def test_signs_that_the_embedder_cannot_read_are_no_paraphrase(cache, stored, asked):
+    await cache.store(stored, "SELECT 1")
+    assert not await cache.search(asked)
+    assert await cache.search(stored.lower())
+
+
+class SlowBackend(NativeBackend):
+    """Writes as slowly as a full disk does."""
+
+    def _write(self, name, entries, on_conflict):
+        time.sleep(0.05)
+        return super()._write(name, entries, on_conflict)
+
+
+async def test_a_batch_cancelled_while_it_is_written_leaves_no_outdated_answer():
+    questions = [f"How many of kind {i}?" for i in range(100)]
+    old, new = ([{"question": q, "generated_query": query} for q in questions] for query in ("old", "new"))
+    async with make(backend=SlowBackend(settings=Settings(_env_file=None))) as cache:
+        await cache.store_many(old)
+        writing = asyncio.create_task(cache.store_many(new))
+        await asyncio.sleep(0.02)
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        await asyncio.sleep(0.1)
+        ready = await cache.search(questions[7])
+        await cache.clear_caches()
+        assert ready.generated_query == (await cache.search(questions[7])).generated_query
+
+
+@pytest.mark.parametrize("stop", [SystemExit, KeyboardInterrupt])
+def test_an_embedder_that_asks_the_program_to_end_ends_its_caller_only(stop):
+    async def vector(text):
+        if text == "end":
+            raise stop
+        return [1.0, 0.0]
+
+    cache = make(embedder=CallableEmbedder(vector, 2, "ends"))
+    cache.start_sync()
+    with pytest.raises(stop):
+        cache.search_sync("end")
+    assert cache.store_sync("How many users?", COUNT)
+    cache.close_sync()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+def test_an_interrupted_caller_leaves_nothing_running():
+    reached, ended = threading.Event(), threading.Event()
+
+    async def vector(text):
+        reached.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    def interrupt():
+        reached.wait()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    cache = make(embedder=CallableEmbedder(vector, 2, "slow"))
+    cache.start_sync()
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        cache.search_sync("How many users?")
+    thread.join()
+    assert ended.wait(10)
+    cache.close_sync()

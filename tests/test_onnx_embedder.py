@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medha_core import Medha, Settings
 from medha_core.embeddings import OnnxEmbedder, models
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, EmbeddingError
 
@@ -289,3 +290,28 @@ def test_a_missing_package_names_the_extra(int8):
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "medha-core[onnx]" in seen.stdout
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("🚀", "🍕"),
+        ("How many 🍎 were sold?", "How many 🍌 were sold?"),
+        ("ስንት ደንበኞች አሉን", "የትኛው ምርት ተሸጠ"),
+        ("\u200b", "\u200c"),
+        ("We sell shoes. " * 120 + "List all customers", "We sell shoes. " * 120 + "Delete every invoice"),
+    ],
+    ids=["pictures", "a picture", "script", "invisible", "cut end"],
+)
+async def test_what_the_model_cannot_read_is_no_paraphrase(embedder, stored, asked):
+    async with Medha("c", embedder, settings=Settings(_env_file=None)) as cache:
+        await cache.store(stored, "SELECT 1")
+        assert not await cache.search(asked)
+        await cache.clear_caches()
+        assert (await cache.search(stored)).generated_query == "SELECT 1"
+
+
+def test_unread_parts_are_unknown_words_and_the_cut_end(embedder):
+    assert embedder.unread("How many customers are there?") == ()
+    assert embedder.unread("How many 🍎 and ስንት?") == ("🍎", "ስንት")
+    assert embedder.unread("shoe " * 300 + "the end")[-1].endswith("shoe the end")

@@ -48,7 +48,7 @@ def test_damage_is_refused_or_left_out_and_never_answered():
 
 
 async def test_a_row_that_changed_on_disk_is_left_out_and_the_others_stay(tmp_path, caplog):
-    settings = Settings(_env_file=None, path=tmp_path / "live")
+    settings = Settings(_env_file=None, path=tmp_path / "live", substitution="off")
     async with Medha("c", HashingEmbedder(32), settings=settings) as cache:
         await cache.store("What did we earn in 2023?", "SELECT 2023")
         await cache.store("What did we earn in 2024?", "SELECT 2024")
@@ -127,6 +127,7 @@ AS_NOBODY = """
 import asyncio, os, sys
 from pathlib import Path
 from medha_core import *
+asyncio.run(Medha("c", HashingEmbedder(32)).start())  # loads what lies where nobody may read
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 folder = Path(sys.argv[1])

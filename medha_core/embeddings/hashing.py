@@ -13,6 +13,7 @@ from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.interfaces.embedder import BaseEmbedder, check_texts
 
 _WORD = re.compile(r"\w+")
+_SIGN = re.compile(r"[^\w\s.,;:!?'\"()-]")
 _LETTERS = range(3, 6)
 _WORD_WEIGHT = 2.0  # a shared word says more than a shared run of letters
 _RECIPE = 1  # part of the fingerprint: raise it when vectors change
@@ -47,6 +48,10 @@ class HashingEmbedder(BaseEmbedder):
     @property
     def model_name(self) -> str:
         return f"hashing-v{_RECIPE}-{self._dimension}"
+
+    def unread(self, text: str) -> Sequence[str]:
+        """Signs that are neither in words nor between them: "<" and ">", currencies, pictures."""
+        return _SIGN.findall(text)
 
     def __repr__(self) -> str:
         return f"<HashingEmbedder, {self._dimension} dimensions>"

@@ -18,6 +18,7 @@ from medha_core.inflight import InFlight, done
 from medha_core.interfaces.embedder import BaseEmbedder, check_texts
 
 _MAX_DEFAULT_THREADS = 4
+_UNKNOWN = frozenset(["[UNK]", "<unk>"])
 
 
 class OnnxEmbedder(BaseEmbedder):
@@ -92,6 +93,23 @@ class OnnxEmbedder(BaseEmbedder):
     def fingerprint(self) -> str:
         """Name, variant, recipe, weights' sha256, dimension, pooling and normalisation."""
         return self._model.fingerprint
+
+    def unread(self, text: str) -> Sequence[str]:
+        """Words outside the model's vocabulary, and the end that `max_tokens` cuts off."""
+        encoding = self._model.tokenizer.encode(text)
+        read = [
+            span
+            for span, mark in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+            if not mark
+        ]
+        if not read:
+            return (text,)
+        words = (
+            text[start:end]
+            for token, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True)
+            if token in _UNKNOWN
+        )
+        return (*words, text[read[-1][1] :]) if encoding.overflowing else tuple(words)
 
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""

@@ -37,6 +37,13 @@ class BaseEmbedder(ABC):
         """Identifies the vector space: equal fingerprints give comparable vectors."""
         return f"{self.model_name}:{self.dimension}"
 
+    def unread(self, text: str) -> Sequence[str]:
+        """The parts of `text` that its vector says nothing of: words the model does not know, a cut end.
+
+        Close vectors mean nothing for two texts that differ here, so one never answers the other.
+        """
+        return ()
+
     @abstractmethod
     async def aembed(self, text: str) -> list[float]:
         """Embed one non-empty text; `len(result) == dimension`. Raises `EmbeddingError`."""

@@ -204,6 +204,10 @@ class VectorStorageBackend(ABC):
         """
         return []
 
+    async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
+        """The live entries among `ids`. Like `with_text`, only local stores answer."""
+        return []
+
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         """The whole row of a candidate, or None when it is gone or expired by now."""
         return candidate.label if isinstance(candidate.label, CacheResult) else None

@@ -75,6 +75,7 @@ class Row(NamedTuple):
 
 
 _SEALED = slice(1, 14)
+_COUNTERS = slice(14, 17)
 _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])
 
@@ -82,7 +83,7 @@ COLUMNS = ", ".join([*Row._fields, "seal"])
 def read_row(record: Sequence[Any]) -> Row | None:
     """The row in a record of `COLUMNS`; None, with a warning, when it is not what was written."""
     *fields, seal = record
-    if seal_row(*fields[_SEALED]) != seal:
+    if seal_row(*fields[_SEALED]) != seal or not all(isinstance(count, int) for count in fields[_COUNTERS]):
         logger.warning("entry %s is damaged on disk and is left out", fields[0])
         return None
     fields[_METADATA] = loads_metadata(fields[_METADATA])

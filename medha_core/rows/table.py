@@ -218,6 +218,15 @@ class Rows:
             ]
         return [record[0] for record in found if record]
 
+    def by_ids(self, collection: int, ids: Iterable[str]) -> list[Row]:
+        """The rows of these ids that are there, in the order of `ids`."""
+        return [
+            row
+            for entry_id in ids
+            for row in self._select("collection = ? AND id = ?", (collection, entry_id))
+            if row.id == entry_id
+        ]
+
     def page(self, collection: int, after: int, limit: int) -> list[Row]:
         """Rows in the order they were stored, from the first label above `after`."""
         return self._select("collection = ? AND label > ? ORDER BY label LIMIT ?", (collection, after, limit))
@@ -268,6 +277,12 @@ class Rows:
         """The vectors of these entries, those that are there."""
         found = [record for label in labels for record in self._vectors("label = ?", (collection, label))]
         return self._sound(found, dimension)
+
+    def vector(self, label: int) -> np.ndarray | None:
+        """The vector of one entry, None when it is not there."""
+        with self._statements() as db:
+            found = db.execute("SELECT vector FROM entries WHERE label = ?", (label,)).fetchone()
+        return np.frombuffer(found[0], dtype="<f4") if found else None
 
     def _vectors(self, condition: str, values: Sequence[int]) -> list[Any]:
         with self._statements() as db:

@@ -1,0 +1,134 @@
+"""From the candidates of one search to one answer: as it is stored, or with its values exchanged."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from medha_core.guard import FAR, Guard, Learned, Reading, Reason, Verdict
+from medha_core.reading.features import Features
+from medha_core.substitution import Substituted, proposals, substitute
+
+__all__ = ["Candidate", "Decision", "decide"]
+
+
+class Candidate(NamedTuple):
+    """A stored entry that a search proposes."""
+
+    features: Features
+    query: str
+    score: float
+    """Cosine similarity of the two questions."""
+
+
+class Decision(NamedTuple):
+    """What was decided about the candidates of one search."""
+
+    winner: int | None
+    """Place of the candidate that answers, or None."""
+    substituted: Substituted | None
+    """Its query with the asked values, where they differ from the stored ones."""
+    verdicts: tuple[Verdict, ...]
+    """One for each candidate."""
+
+    @property
+    def confidence(self) -> float:
+        return self.verdicts[self.winner].confidence if self.winner is not None else 0.0
+
+
+class _Answer(NamedTuple):
+    place: int
+    query: str
+    verdict: Verdict
+    substituted: Substituted | None
+
+
+def decide(
+    guard: Guard,
+    learned: Learned,
+    asked: Features,
+    candidates: Sequence[Candidate],
+    *,
+    substitution: str = "seen",
+    backslash_escapes: bool | None = None,
+) -> Decision:
+    """Judge every candidate; the best accepted one answers, unless accepted ones disagree."""
+    verdicts: list[Verdict] = []
+    answers: list[_Answer] = []
+    for place, candidate in enumerate(candidates):
+        margin = _margin(candidate, candidates)
+        verdict = guard.judge(asked, candidate.features, candidate.score, learned=learned, margin=margin)
+        made = None
+        if not verdict.accepted and substitution != "off":
+            found = _exchange(guard, learned, asked, candidate, margin, substitution, backslash_escapes)
+            verdict, made = found or (verdict, None)
+        verdicts.append(verdict)
+        if verdict.accepted:
+            answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
+    winner = _winner(guard, answers, candidates, verdicts)
+    if winner is None:
+        verdicts = [
+            v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts
+        ]
+        return Decision(None, None, tuple(verdicts))
+    return Decision(winner.place, winner.substituted, tuple(verdicts))
+
+
+def _ambiguous(verdict: Verdict) -> Verdict:
+    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS) if verdict.accepted else verdict
+
+
+def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:
+    """How far a candidate lies above the best one with another query shape."""
+    others = [c.score for c in candidates if c.features.shape != candidate.features.shape]
+    return candidate.score - max(others) if others else FAR
+
+
+def _exchange(
+    guard: Guard,
+    learned: Learned,
+    asked: Features,
+    candidate: Candidate,
+    margin: float,
+    mode: str,
+    backslash_escapes: bool | None,
+) -> tuple[Verdict, Substituted] | None:
+    """The one accepted way to put the asked values into the candidate's query."""
+    accepted = []
+    for proposal in proposals(asked, candidate.features, candidate.query, learned.values, mode):
+        reading = Reading(proposal.asked, proposal.stored, proposal.exchanged)
+        verdict = guard.judge(
+            asked, candidate.features, candidate.score, learned=learned, margin=margin, reading=reading
+        )
+        if verdict.accepted:
+            accepted.append((verdict, proposal))
+    if len(accepted) != 1:
+        return None
+    verdict, proposal = accepted[0]
+    made = substitute(candidate.query, candidate.features, proposal, backslash_escapes=backslash_escapes)
+    return (verdict, made) if made else None
+
+
+def _winner(
+    guard: Guard, answers: Sequence[_Answer], candidates: Sequence[Candidate], verdicts: Sequence[Verdict]
+) -> _Answer | None:
+    """The answer to give. Cases: the same words; none; answers that disagree; one answer, and its support."""
+    same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.substituted), None)
+    if same or not answers or guard.limits is None:
+        return same or next(iter(answers), None)
+    if len({answer.query for answer in answers}) > 1:
+        return None
+    best = next((a for a in answers if not a.substituted), answers[0])
+    rest = [
+        verdict
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+        if candidate.features.shape != candidates[best.place].features.shape
+    ]
+    if max((v.confidence for v in rest), default=0.0) >= guard.limits.rival:
+        return None
+    return best if len(answers) > 1 or _stands_alone(guard, best, unrivalled=not rest) else None
+
+
+def _stands_alone(guard: Guard, answer: _Answer, *, unrivalled: bool) -> bool:
+    """Whether one candidate's word is enough."""
+    if answer.substituted:
+        return answer.verdict.confidence >= guard.limits.alone_exchanged
+    return unrivalled or answer.verdict.confidence >= guard.limits.alone

@@ -1,0 +1,7 @@
+"""The guard: the vector proposes, the guard decides."""
+
+from medha_core.guard.evidence import Learned
+from medha_core.guard.judge import FAR, Guard, Reading
+from medha_core.guard.verdict import Reason, Verdict
+
+__all__ = ["FAR", "Guard", "Learned", "Reading", "Reason", "Verdict"]

@@ -1,0 +1,109 @@
+"""How the words of a question hang together: what an operator or a preposition belongs to."""
+
+from collections.abc import Sequence
+
+from medha_core.guard.evidence import Difference
+from medha_core.guard.view import HARD, View
+from medha_core.reading.lexicon import Lexicon
+
+__all__ = ["bindings", "contradiction", "nested", "projection", "rebound"]
+
+LOOSE_OPERATORS = frozenset(["o:count", "o:each", "o:distinct", "o:order", "o:ascending", "o:descending"])
+"""Operators that belong to the whole question."""
+_ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
+"""Prepositions that may stand for each other."""
+
+
+def bindings(keys: Sequence[str]) -> set[str]:
+    """Each operator, number and preposition with the word it stands before.
+
+    At the end of a question it is bound to what precedes it.
+    """
+    return {
+        f"{key}>{_head(keys, i)}"
+        for i, key in enumerate(keys)
+        if key[0] in "pn" or (key[0] == "o" and key not in LOOSE_OPERATORS)
+    }
+
+
+def projection(view: View) -> str:
+    """What is asked for: the head of the first noun phrase, else the first word that is no value."""
+    if view.asks in view.keys:
+        return view.asks
+    return next((key for key in view.keys if key[0] == "w"), "")
+
+
+def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
+    """Which value plays another part in the two questions, or "".
+
+    A value contradicts where both say its part and differ, and where values that could be taken for one
+    another stand in another order although no preposition tells them apart.
+    """
+    first, second = _roles(a.keys, lexicon), _roles(b.keys, lexicon)
+    for key, role in first.items():
+        other = second.get(key, role)
+        if role and other and role != other and {role, other} not in _ONE_PART:
+            return key[2:]
+    for alike in _of_one_kind(a, lexicon):
+        order = [k for k in first if k in second and k in alike]
+        other_order = [k for k in second if k in order]
+        for key, other in zip(order, other_order, strict=True):
+            if key != other and (first[key] in ("", "p:between") or first[key] != second[key]):
+                return key[2:]
+    return ""
+
+
+def rebound(a: Sequence[str], b: Sequence[str]) -> str:
+    """An operator that stands before another word although both questions say both words, or ""."""
+    first, second = _heads(a), _heads(b)
+    for operator, heads in first.items():
+        others = second.get(operator, heads)
+        for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
+            if x in b and y in a:
+                return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
+    return ""
+
+
+def nested(a: Sequence[str], b: Sequence[str], left: Difference) -> str:
+    """Two words that one question says more often than the other: a clause nested once more, or ""."""
+    for side, other in zip(left, (b, a), strict=True):
+        repeated = sorted({key[2:] for key in side if key[0] == "w" and key in other})
+        if len(repeated) > 1:
+            return " ".join(repeated)
+    return ""
+
+
+def _is_value(key: str, lexicon: Lexicon) -> bool:
+    """Whether a key names data: a value of the query, a number and the like, or a name."""
+    return key[0] in HARD or (key[0] == "w" and lexicon.is_name(key[2:]))
+
+
+def _roles(keys: Sequence[str], lexicon: Lexicon) -> dict[str, str]:
+    """Each value with the preposition right before it, or ""; in order."""
+    return {
+        key: keys[i - 1] if i and keys[i - 1][0] == "p" else ""
+        for i, key in enumerate(keys)
+        if _is_value(key, lexicon)
+    }
+
+
+def _of_one_kind(view: View, lexicon: Lexicon) -> list[set[str]]:
+    """The values that could be taken for one another: of one column, or of one written form."""
+    kinds: dict[str, set[str]] = {}
+    for key, opened in zip(view.keys, view.opened, strict=True):
+        if _is_value(key, lexicon):
+            kinds.setdefault(opened if key[0] == "v" else key[0], set()).add(key)
+    return list(kinds.values())
+
+
+def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for i, key in enumerate(keys):
+        if key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
+            found.setdefault(key, set()).add(_head(keys, i))
+    return found
+
+
+def _head(keys: Sequence[str], i: int) -> str:
+    after = next((key for key in keys[i + 1 :] if key[0] not in "opa"), "")
+    return after or next((key for key in reversed(keys[:i]) if key[0] not in "opa"), "")

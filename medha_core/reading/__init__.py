@@ -1,0 +1,1 @@
+"""Reading questions and queries: words, values, lexicons. It decides nothing."""

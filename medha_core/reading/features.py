@@ -1,0 +1,251 @@
+"""What is known of one question: computed once, stored with the entry, compared many times."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import NamedTuple
+
+from medha_core.errors import ArgumentValueError
+from medha_core.reading.lexicon import Lexicon, english
+from medha_core.reading.literals import Literal, literals, tokenize
+from medha_core.reading.mentions import Mention, find_mentions
+from medha_core.reading.words import IDENTIFIER, SIGN, WORD, Word, words
+
+__all__ = ["Features", "Item", "extract", "read_words"]
+
+FORMAT = 1
+_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
+_DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
+_MARKS = {"@": "o:", ">": "p:", "?": "a:"}
+"""How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
+
+
+class Item(NamedTuple):
+    """One word that counts, in the form in which it is compared."""
+
+    key: str
+    """Kind and form: word `w:flight`, operator `o:most`, preposition `p:from`, interrogative `a:where`,
+    number `n:10`, date `d:...`, quoted string `q:...`, identifier `i:...`."""
+    first: int
+    """Place among the words of the question."""
+    last: int
+    """One behind its last word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One question, read; for a stored one also what its query says about it."""
+
+    words: tuple[Word, ...]
+    items: tuple[Item, ...]
+    is_english: bool
+    """Whether the lexicon may be trusted for this question."""
+    relative: bool
+    """Whether it names a time that moves with the day (`yesterday`, `last week`)."""
+    asks: str = ""
+    """The item that says what is asked for: the head of the first noun phrase."""
+    mentions: tuple[Mention, ...] = ()
+    """Where the values of the query stand."""
+    shape: str = ""
+    """The query with the mentioned values left open."""
+    names: frozenset[str] = frozenset()
+    """Stems of the words in the names the query uses."""
+    fixed_dates: bool = False
+    """Whether the query holds a date that the question does not name."""
+    unnamed: bool = False
+    """Whether the query holds a value, of whatever spelling, that the question does not name as it stands."""
+    opened: tuple[str, ...] = ()
+    """The compared items with the column in place of each value."""
+
+    def to_bytes(self) -> bytes:
+        """A compact form that `from_bytes` reads back."""
+        fields = [sorted(f) if isinstance(f, frozenset) else f for f in astuple(self)]
+        return json.dumps([FORMAT, *fields], ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Features":
+        """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
+        try:
+            (
+                version,
+                found,
+                items,
+                is_english,
+                relative,
+                asks,
+                mentions,
+                shape,
+                names,
+                fixed,
+                unnamed,
+                opened,
+            ) = json.loads(data)
+            if version != FORMAT:
+                raise ValueError(f"format {version}")
+            return cls(
+                tuple(Word(*word) for word in found),
+                tuple(Item(*item) for item in items),
+                is_english,
+                relative,
+                asks,
+                tuple(_mention(*mention) for mention in mentions),
+                shape,
+                frozenset(names),
+                fixed,
+                unnamed,
+                tuple(opened),
+            )
+        except (ValueError, TypeError) as error:
+            raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
+
+
+def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
+    return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))
+
+
+def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> Features:
+    """Read a question, and where it is to be stored the query with it. Any text is accepted."""
+    lexicon = lexicon or english()
+    features = read_words(words(question, lexicon), lexicon)
+    if not query:
+        return features
+    found = literals(query)
+    mentions = find_mentions(features.words, found, lexicon)
+    named = {which for mention in mentions for which in mention.literals}
+    return replace(
+        features,
+        mentions=mentions,
+        shape=_shape(query, found, named),
+        names=_names(query, lexicon),
+        unnamed=any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
+        fixed_dates=any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
+    )
+
+
+def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
+    """The features of words already read."""
+    items = tuple(_items(found, lexicon))
+    return Features(
+        tuple(found),
+        items,
+        _is_english(found, lexicon),
+        _is_relative(found, lexicon),
+        _asked_for(found, items, lexicon),
+    )
+
+
+def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -> str:
+    """The last noun of the first unbroken row of content words: `names` in `employee names of ...`."""
+    head, end = "", -1
+    for item in items:
+        if item.key[0] != "w":
+            if head:
+                break
+            continue
+        if head and (item.first != end or not _is_noun(found[item.first].text, lexicon)):
+            break
+        head, end = item.key, item.last
+    return head
+
+
+def _is_noun(text: str, lexicon: Lexicon) -> bool:
+    if lexicon.is_name(text):
+        return False
+    return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
+
+
+def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
+    """At least half of the words are English, and a closed-class word or three quarters of them say so."""
+    plain = [w.text for w in found if w.kind == WORD]
+    foreign = sum(w.kind == IDENTIFIER and not w.text.isascii() for w in found)
+    if not plain:
+        return not foreign
+    share = sum(lexicon.knows(text) for text in plain) / (len(plain) + foreign)
+    return share >= 0.75 or (share >= 0.5 and any(text in lexicon.closed for text in plain))
+
+
+def _is_relative(found: Sequence[Word], lexicon: Lexicon) -> bool:
+    texts = [w.text for w in found]
+    if not lexicon.relative_words.isdisjoint(texts):
+        return True
+    heads = (i for i, text in enumerate(texts) if text in lexicon.relative_heads)
+    return any(lexicon.lemma(t) in lexicon.relative_units for i in heads for t in texts[i + 1 : i + 3])
+
+
+def _shape(query: str, found: Sequence[Literal], named: set[int]) -> str:
+    """The query with `?column` where a mentioned value stood."""
+    parts, end = [], 0
+    for which, literal in enumerate(found):
+        if which in named:
+            parts += [query[end : literal.start], f"?{literal.column}"]
+            end = literal.end
+    return " ".join("".join([*parts, query[end:]]).split())
+
+
+def _names(query: str, lexicon: Lexicon) -> frozenset[str]:
+    parts = (p.casefold() for t in tokenize(query) if t.kind == "name" for p in _NAME_PART.findall(t.text))
+    return frozenset(lexicon.stem(lexicon.lemma(part)) for part in parts if len(part) > 2)
+
+
+def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
+    i, asking = 0, True
+    while i < len(found):
+        length, key = _phrase(found, i, lexicon)
+        if not length:
+            length, key = 1, _single(found, i, lexicon, asking)
+        if key:
+            asking = asking and key[0] == "a"
+            yield Item(key, i, i + length)
+        i += length
+
+
+def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
+    for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
+        if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
+            key = _MARKS.get(meaning[:1], "w:") + meaning.lstrip("@>?") if meaning else ""
+            return len(phrase), key
+    return 0, ""
+
+
+def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> str:
+    """The key of one word, "" where it says nothing. Cases: no word; politeness; structure; content."""
+    word = found[i]
+    text = word.text
+    if word.kind == SIGN:
+        return f"o:{text[1:]}"
+    if word.kind != WORD:
+        return f"{word.kind}:{text}"
+    if _is_polite(found, i, lexicon, asking):
+        return ""
+    if text in lexicon.ask:
+        return f"a:{lexicon.ask[text]}"
+    if text in lexicon.operators:
+        return f"o:{lexicon.operators[text]}"
+    if text in lexicon.prepositions:
+        return f"p:{lexicon.prepositions[text]}"
+    if text in lexicon.stop:
+        return ""
+    if text in lexicon.ordinals and i + 1 < len(found):
+        return f"n:#{lexicon.ordinals[text]}"
+    if adjective := lexicon.superlative(text):
+        return f"o:most {adjective}"
+    if i + 1 < len(found) and found[i + 1].text == "than" and (adjective := lexicon.comparative(text)):
+        return f"o:more {adjective}"
+    return f"w:{lexicon.lemma(text)}"
+
+
+def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> bool:
+    """Words of asking: `show me`, `i would like to see`, a `no` that only opens the sentence."""
+    text = found[i].text
+    before = found[i - 1].text if i else ""
+    after = found[i + 1].text if i + 1 < len(found) else ""
+    if text in lexicon.request:
+        return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "name":
+        return not i or before == "please"
+    if text == "to":
+        return after in lexicon.request
+    if text == "like":
+        return before in lexicon.wishes
+    return text == "no" and not i and after in lexicon.stop

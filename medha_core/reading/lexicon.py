@@ -1,0 +1,213 @@
+"""What single words do: read once from the data files beside this module."""
+
+import gzip
+import tomllib
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from importlib.resources import files
+
+__all__ = ["Lexicon", "english"]
+
+NEGATING = ("un", "in", "non", "dis", "im", "ir", "il", "de")
+"""Prefixes that turn an English word into its opposite."""
+
+
+class Lexicon:
+    """One language: closed-class words from a hand-written file, open-class words from a word list."""
+
+    def __init__(self, language: str):
+        table = tomllib.loads(_file(f"{language}.toml").read_text(encoding="utf-8"))
+        self.stop = frozenset(table["stop"].split())
+        self.request = frozenset(table["request"].split())
+        self.wishes = frozenset(table["wishes"].split())
+        self.ask = {word: kind for kind, words in table["ask"].items() for word in words.split()}
+        self.operators = {w: op for op, words in table["operators"].items() for w in words.split()}
+        self.prepositions = {w: p for p, words in table["prepositions"].items() for w in words.split()}
+        self.numbers: dict[str, int] = table["numbers"]
+        self.multipliers: dict[str, int] = table["multipliers"]
+        self.ordinals: dict[str, int] = table["ordinals"]
+        self.months: dict[str, int] = table["months"]
+        self.spelling: dict[str, str] = table["spelling"]
+        self.contractions: dict[str, str] = table["contractions"]
+        self.phrases = _phrases(table["phrases"])
+        magnitude = table["magnitude"]
+        self.quantities = frozenset(magnitude["nouns"].split())
+        self.magnitude = {op: way for way in ("max", "min") for op in magnitude[way].split()}
+        relative = table["relative"]
+        self.relative_words = frozenset(relative["words"].split())
+        self.relative_heads = frozenset(relative["heads"].split())
+        self.relative_units = frozenset(relative["units"].split())
+        self.words = dict(_pairs(f"{language}_words.txt.gz"))
+        self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
+        self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
+        self.distinct = frozenset(tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", "))
+        self.calendar = frozenset(table["calendar"]["words"].split()) | self.months.keys()
+        opposite = table["opposite"]["pairs"].split(",")
+        self.antonyms = frozenset(_pairs(f"{language}_antonyms.txt.gz")) | {
+            tuple(sorted(pair.split())) for pair in opposite
+        }
+        self.closed = frozenset(
+            self.stop
+            | self.operators.keys()
+            | self.prepositions.keys()
+            | self.ask.keys()
+            | self.numbers.keys()
+        )
+        self.lemma = lru_cache(maxsize=20_000)(self._lemma)
+        self.light = frozenset(self.lemma(word) for word in table["light"].split())
+        self.stem = lru_cache(maxsize=20_000)(_stem)
+
+    def knows(self, word: str) -> bool:
+        """Whether the word is English, in any of its regular forms."""
+        return (
+            word in self.words
+            or word in self.closed
+            or word in self.irregular
+            or self.lemma(word) in self.words
+        )
+
+    def is_common(self, word: str) -> bool:
+        """Whether the word is English and met often enough that it is hardly a slip for another one."""
+        return word in self.closed or word in self.irregular or "+" in self.words.get(self.lemma(word), "")
+
+    def superlative(self, word: str) -> str | None:
+        """The adjective a word is the superlative of (`busiest`: busy), or None."""
+        return self._adjective(word, "est") if len(word) > 5 and "+" not in self.words.get(word, "") else None
+
+    def comparative(self, word: str) -> str | None:
+        """The adjective a word is the comparative of (`longer`: long), or None."""
+        return self._adjective(word, "er") if len(word) > 4 else None
+
+    def _adjective(self, word: str, ending: str) -> str | None:
+        if not word.endswith(ending):
+            return None
+        base = word.removesuffix(ending)
+        bases = (base, base + "e", base.removesuffix("i") + "y", base[:-1])
+        return next((b for b in bases if "a" in self.words.get(b, "")), None)
+
+    def is_name(self, word: str) -> bool:
+        """Whether the word is a proper noun, or none the dictionary has."""
+        return "p" in self.words.get(word, "") or not (self.knows(word) or self.superlative(word))
+
+    def are_synonyms(self, a: str, b: str) -> bool:
+        pair = (a, b) if a < b else (b, a)
+        return pair in self.synonyms and pair not in self.distinct
+
+    def are_antonyms(self, a: str, b: str) -> bool:
+        """Whether one is the opposite of the other, by the dictionary or by a prefix (`paid`, `unpaid`)."""
+        short, long = sorted((a, b), key=len)
+        for prefix in NEGATING:
+            if long.startswith(prefix) and short in (long[len(prefix) :], self.lemma(long[len(prefix) :])):
+                return True
+        return ((a, b) if a < b else (b, a)) in self.antonyms
+
+    def _lemma(self, word: str) -> str:
+        """The dictionary form. Unknown words lose only a plural s, so that they stay themselves."""
+        word = self.spelling.get(word, word)
+        if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
+            return word[:-1]
+        if (
+            word in self.irregular
+            and "+" not in self.words.get(word, "")
+            and self.irregular[word] in self.words
+        ):
+            return self.irregular[word]
+        for candidate, part in _candidates(word):
+            if part in self.words.get(candidate, ""):
+                return candidate
+        if word not in self.words and len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+            return word[:-1]
+        return word
+
+
+@cache
+def english() -> Lexicon:
+    """The English lexicon, read on first use."""
+    return Lexicon("en")
+
+
+def _file(name: str):
+    return files(__package__) / "lexicons" / name
+
+
+def _pairs(name: str) -> Iterator[tuple[str, str]]:
+    text = gzip.decompress(_file(name).read_bytes()).decode()
+    for line in text.splitlines():
+        first, _, second = line.partition(" ")
+        yield first, second
+
+
+def _phrases(table: dict[str, str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:
+    """First word -> the phrases it begins, longest first."""
+    found: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for phrase, meaning in table.items():
+        words = tuple(phrase.split())
+        found.setdefault(words[0], []).append((words, meaning))
+    for phrases in found.values():
+        phrases.sort(key=lambda pair: -len(pair[0]))
+    return found
+
+
+def _candidates(word: str) -> Iterator[tuple[str, str]]:
+    """Base forms a regular ending may come from, with the part of speech they must have.
+
+    The rules are those of English spelling: plural -s, -es, -ies; past -ed; present participle -ing.
+    A form that is a noun of its own (`building`, `rating`) stays.
+    """
+    if word.endswith("ss") or len(word) < 4:
+        return
+    if word.endswith("ies"):
+        yield word[:-3] + "y", "n"
+        yield word[:-3] + "y", "v"
+    if word.endswith("es"):
+        yield word[:-1], "n"
+        yield word[:-2], "n"
+        yield word[:-1], "v"
+        yield word[:-2], "v"
+    elif word.endswith("s"):
+        yield word[:-1], "n"
+        yield word[:-1], "v"
+    for ending in ("ied", "ed", "ing"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            base = word[: -len(ending)]
+            if ending == "ied":
+                yield base + "y", "v"
+                continue
+            if len(base) > 2 and base[-1] == base[-2] and base[-1] not in "ls":
+                yield base[:-1], "v"
+            yield base, "v"
+            yield base + "e", "v"
+            if len(base) > 2 and base[-1] == base[-2]:
+                yield base[:-1], "v"
+
+
+_ENDINGS = [
+    "ation",
+    "ment",
+    "ness",
+    "ing",
+    "ion",
+    "ity",
+    "est",
+    "ers",
+    "ors",
+    "ies",
+    "ed",
+    "er",
+    "or",
+    "es",
+    "ly",
+    "al",
+    "s",
+    "e",
+    "y",
+]
+
+
+def _stem(word: str) -> str:
+    """A rough stem for telling forms of one word (`fly`, `flying`); never for looking words up."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            break
+    return word[:-1] if len(word) > 4 and word[-1] == word[-2] else word
