@@ -57,7 +57,7 @@ class Reading(NamedTuple):
 
 
 class Guard:
-    """Decides whether a stored question may answer. Pure, safe across threads; it learns through `Learned`."""
+    """Decides whether a stored question may answer. Pure and safe across threads."""
 
     def __init__(
         self,
