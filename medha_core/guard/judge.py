@@ -36,16 +36,16 @@ class Level(NamedTuple):
     floor: float
     """Below it nothing is accepted. Enough where several candidates give the same answer, or none another."""
     alone: float
-    """For an answer that only one candidate gives, with other queries near."""
+    """For an answer that only one candidate gives, with other queries near, or to another noun."""
     alone_exchanged: float
     """The same, where values were exchanged."""
     one_sided: float
-    """Where one question says something more that the query depends on, or another thing is asked for."""
+    """Where one question says something more that the query may depend on."""
     rival: float
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.8, 0.3)}
+LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.77, 0.3)}
 
 
 class Reading(NamedTuple):
@@ -156,7 +156,11 @@ class Guard:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
-        limit = self.limits.one_sided if _is_one_sided(pairing, signals, unnamed) else self.limits.floor
+        limit = self.limits.floor
+        if signals.projection:
+            limit = self.limits.alone
+        elif _is_one_sided(pairing, signals, unnamed):
+            limit = self.limits.one_sided
         if confidence >= limit:
             known = any(pairing.before) and learned.keeps(pairing.before)
             return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
@@ -223,7 +227,7 @@ def _veto(
 
 def _is_one_sided(pairing: Pairing, signals: Signals, unnamed: bool) -> bool:
     asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
-    if signals.projection or (asked and not stored):
+    if asked and not stored:
         return True
     return stored and not signals.asked_named and (signals.stored_named > 0 or (unnamed and not asked))
 
