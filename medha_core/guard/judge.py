@@ -36,16 +36,21 @@ class Level(NamedTuple):
     floor: float
     """Below it nothing is accepted. Enough where several candidates give the same answer, or none another."""
     alone: float
-    """For an answer that only one candidate gives, with other queries near, or to another noun."""
+    """For an answer that only one candidate gives, with other queries near"""
     alone_exchanged: float
     """The same, where values were exchanged."""
     one_sided: float
     """Where one question says something more that the query may depend on."""
+    other_noun: float
+    """Where another noun is asked for."""
     rival: float
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.77, 0.3)}
+LEVELS = {
+    "strict": Level(0.9, 0.97, 0.99, 0.97, 0.97, 0.2),
+    "balanced": Level(0.7, 0.9, 0.95, 0.77, 0.82, 0.3),
+}
 
 
 class Reading(NamedTuple):
@@ -158,7 +163,7 @@ class Guard:
         said = _in_words(pairing)
         limit = self.limits.floor
         if signals.projection:
-            limit = self.limits.alone
+            limit = self.limits.other_noun
         elif _is_one_sided(pairing, signals, unnamed):
             limit = self.limits.one_sided
         if confidence >= limit:
