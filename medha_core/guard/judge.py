@@ -36,7 +36,7 @@ class Level(NamedTuple):
     floor: float
     """Below it nothing is accepted. Enough where several candidates give the same answer, or none another."""
     alone: float
-    """For an answer that only one candidate gives, with other queries near"""
+    """For an answer that only one candidate gives, with other queries near."""
     alone_exchanged: float
     """The same, where values were exchanged."""
     one_sided: float
