@@ -39,11 +39,13 @@ class Level(NamedTuple):
     """For an answer that only one candidate gives, with other queries near."""
     alone_exchanged: float
     """The same, where values were exchanged."""
+    one_sided: float
+    """Where the asked question says something more, or leaves out what the stored query is named with."""
     rival: float
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.3)}
+LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.9, 0.3)}
 
 
 class Reading(NamedTuple):
@@ -154,7 +156,8 @@ class Guard:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
-        if confidence >= self.limits.floor:
+        limit = self.limits.one_sided if _is_one_sided(pairing, signals) else self.limits.floor
+        if confidence >= limit:
             known = any(pairing.before) and learned.keeps(pairing.before)
             return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
         return reject(_why(signals, pairing), said, confidence)
@@ -190,14 +193,19 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
         return reject(Reason.BINDING, f"{value} plays another part")
     if words := rebound(a.keys, b.keys):
         return reject(Reason.BINDING, words)
-    if not any(pairing.before) and projection(a.keys) != projection(b.keys):
-        return reject(Reason.PROJECTION, f"{projection(a.keys)[2:]} / {projection(b.keys)[2:]} is asked for")
+    if not any(pairing.before) and projection(a) != projection(b):
+        return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
     if again := nested(a.keys, b.keys, pairing.left):
         return reject(Reason.STRANGER, f"{again}: once more")
     if pair := opposites(pairing.left, lexicon):
         return reject(Reason.OPPOSITE, pair)
     if learned.keeps(pairing.before) and all(pairing.before):
         return None
+    dates = [key[2:] for key in (*left, *right) if key[0] == "w" and key[2:] in lexicon.calendar]
+    if dates and not learned.keeps(pairing.before):
+        return reject(Reason.DATE, f"{', '.join(dates)}: in one question only")
+    if ("p:by" in left) != ("p:by" in right) and not learned.keeps(pairing.before):
+        return reject(Reason.BINDING, "by: in one question only")
     names = [key[2:] for key in (*left, *right) if key[0] == "w" and lexicon.is_name(key[2:])]
     if names and not learned.keeps(pairing.before):
         return reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
@@ -205,6 +213,11 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
     if operators:
         return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
     return None
+
+
+def _is_one_sided(pairing: Pairing, signals: Signals) -> bool:
+    asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
+    return asked != stored and (asked or signals.stored_named > 0)
 
 
 def _in_words(pairing: Pairing) -> str:

@@ -106,7 +106,7 @@ def measure(
         stored_glue=sum(key[0] == "p" for key in leftover),
         interrogatives=sum(key[0] == "a" for side in pairing.left for key in side),
         bindings=len(bindings(now) ^ bindings(b.keys)),
-        projection=float(projection(now) != projection(b.keys)),
+        projection=float(pairing.mapped.get(projection(a), projection(a)) != projection(b)),
         seen_same=log1p(same),
         seen_other=log1p(other),
         seen_shapes=min(shapes, 4),

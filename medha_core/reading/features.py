@@ -42,6 +42,8 @@ class Features:
     """Whether the lexicon may be trusted for this question."""
     relative: bool
     """Whether it names a time that moves with the day (`yesterday`, `last week`)."""
+    asks: str = ""
+    """The item that says what is asked for: the head of the first noun phrase."""
     mentions: tuple[Mention, ...] = ()
     """Where the values of the query stand."""
     shape: str = ""
@@ -62,7 +64,7 @@ class Features:
     def from_bytes(cls, data: bytes) -> "Features":
         """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, items, is_english, relative, mentions, shape, names, fixed, opened = json.loads(
+            version, found, items, is_english, relative, asks, mentions, shape, names, fixed, opened = json.loads(
                 data
             )
             if version != FORMAT:
@@ -72,6 +74,7 @@ class Features:
                 tuple(Item(*item) for item in items),
                 is_english,
                 relative,
+                asks,
                 tuple(_mention(*mention) for mention in mentions),
                 shape,
                 frozenset(names),
@@ -106,9 +109,34 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
 
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
+    items = tuple(_items(found, lexicon))
     return Features(
-        tuple(found), tuple(_items(found, lexicon)), _is_english(found, lexicon), _is_relative(found, lexicon)
+        tuple(found),
+        items,
+        _is_english(found, lexicon),
+        _is_relative(found, lexicon),
+        _asked_for(found, items, lexicon),
     )
+
+
+def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -> str:
+    """The last noun of the first unbroken row of content words: `names` in `employee names of ...`."""
+    head, end = "", -1
+    for item in items:
+        if item.key[0] != "w":
+            if head:
+                break
+            continue
+        if head and (item.first != end or not _is_noun(found[item.first].text, lexicon)):
+            break
+        head, end = item.key, item.last
+    return head
+
+
+def _is_noun(text: str, lexicon: Lexicon) -> bool:
+    if lexicon.is_name(text):
+        return False
+    return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
 
 
 def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
@@ -184,6 +212,8 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return ""
     if text in lexicon.ordinals and i + 1 < len(found):
         return f"n:#{lexicon.ordinals[text]}"
+    if adjective := lexicon.superlative(text):
+        return f"o:most {adjective}"
     return f"w:{lexicon.lemma(text)}"
 
 
@@ -194,6 +224,8 @@ def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) ->
     after = found[i + 1].text if i + 1 < len(found) else ""
     if text in lexicon.request:
         return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "name":
+        return not i or before == "please"
     if text == "to":
         return after in lexicon.request
     if text == "like":
