@@ -86,7 +86,7 @@ class Medha:
             limit=self._settings.learned_entries,
         )
         parts = (self._settings, self._l1, self._backend, self._embedding, knowledge)
-        self._waterfall = Waterfall(*parts)
+        self._waterfall = Waterfall(*parts, self._stats)
         self._writer = Writer(*parts)
         self._templates = list(templates or [])
         self._scope = make_scope(collection_name)

@@ -1,11 +1,11 @@
 """Counts and latencies of one cache in this process."""
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from medha_core.types import CacheStats, SearchStrategy, StrategyStats
+from medha_core.types import CacheStats, GuardStats, SearchStrategy, StrategyStats
 
 _PENDING = 1024
 _NOT_HITS = (SearchStrategy.NO_MATCH, SearchStrategy.ERROR)
@@ -29,9 +29,11 @@ class StatsRecorder:
         self.enabled = enabled
         self._now = now
         self._lock = threading.Lock()
-        """Held while `_pending` is summed up; appending and popping a deque need none."""
+        """Held while sums change; appending to `_pending` and popping from it need none."""
         self._pending: deque[tuple[SearchStrategy, float]] = deque()
         self._samples: deque[float] = deque(maxlen=max_samples)
+        self._guard_seconds: deque[float] = deque(maxlen=max_samples)
+        self._near_scores: deque[float] = deque(maxlen=max_samples)
         self.reset()
 
     def record(self, strategy: SearchStrategy, seconds: float) -> None:
@@ -39,6 +41,17 @@ class StatsRecorder:
             self._pending.append((strategy, seconds))
             if len(self._pending) >= _PENDING:
                 self._sum_up()
+
+    def record_guard(
+        self, seconds: float, near_misses: Iterable[str], best_refused: float | None = None
+    ) -> None:
+        """One decision: its time, why candidates were refused, and the best of them where none answered."""
+        if self.enabled:
+            with self._lock:
+                self._guard_seconds.append(seconds)
+                self._near_misses.update(near_misses)
+                if best_refused is not None:
+                    self._near_scores.append(best_refused)
 
     def _sum_up(self) -> None:
         with self._lock:
@@ -51,7 +64,9 @@ class StatsRecorder:
     def reset(self) -> None:
         with self._lock:
             self._pending.clear()
-            self._samples.clear()
+            for samples in (self._samples, self._guard_seconds, self._near_scores):
+                samples.clear()
+            self._near_misses: Counter[str] = Counter()
             self._sums: dict[SearchStrategy, tuple[int, float]] = {}
             self._since = self._now()
 
@@ -59,6 +74,7 @@ class StatsRecorder:
         self._sum_up()
         with self._lock:
             sums, samples, since = dict(self._sums), sorted(self._samples), self._since
+            guard = self._guard()
         misses, errors = (sums.get(strategy, (0, 0.0))[0] for strategy in _NOT_HITS)
         total = sum(count for count, _ in sums.values())
         return CacheStats(
@@ -74,9 +90,21 @@ class StatsRecorder:
             p50_latency_ms=percentile(samples, 0.50) * 1e3,
             p95_latency_ms=percentile(samples, 0.95) * 1e3,
             p99_latency_ms=percentile(samples, 0.99) * 1e3,
+            guard=guard,
             backend_count=backend_count,
             since=since,
             until=self._now(),
+        )
+
+
+    def _guard(self) -> GuardStats:
+        seconds, scores = sorted(self._guard_seconds), sorted(self._near_scores)
+        return GuardStats(
+            near_misses=dict(self._near_misses),
+            p50_near_miss_score=percentile(scores, 0.50),
+            p95_near_miss_score=percentile(scores, 0.95),
+            p50_guard_us=percentile(seconds, 0.50) * 1e6,
+            p95_guard_us=percentile(seconds, 0.95) * 1e6,
         )
 
 

@@ -9,10 +9,12 @@ may answer, and the thresholds say which tier that is.
 import logging
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
+from medha_core.decision import Decision
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import MedhaError
 from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
@@ -22,6 +24,7 @@ from medha_core.native import question_key
 from medha_core.normalise import normalize_question
 from medha_core.scope import Scope
 from medha_core.settings import Settings
+from medha_core.stats import StatsRecorder
 from medha_core.substitution import Substituted
 from medha_core.templates import Templates
 from medha_core.tiers import Tiers
@@ -85,12 +88,14 @@ class Waterfall:
         store: VectorStorageBackend,
         embedding: EmbeddingStep,
         knowledge: Knowledge,
+        stats: StatsRecorder,
     ):
         self._settings = settings
         self._l1 = l1
         self._store = store
         self._embedding = embedding
         self._knowledge = knowledge
+        self._stats = stats
         self.templates: Templates | None = None
 
     async def answer(self, requests: Sequence[Request]) -> list[CacheHit]:
@@ -217,7 +222,9 @@ class Waterfall:
         """The candidate the guard chooses, if a threshold lets it pass or its values were exchanged."""
         if not found:
             return None
+        started = perf_counter()
         decided = self._knowledge.decide(request.scope.collection, request.question, found)
+        self._count(perf_counter() - started, found, decided, tiers)
         for candidate, verdict in zip(found, decided.verdicts, strict=True):
             step.saw(candidate, candidate.score, verdict.reason.value, verdict.evidence)
         if decided.winner is None:
@@ -232,6 +239,20 @@ class Waterfall:
         step.outcome = strategy.value
         hit = await self._taken(request, candidate, strategy, confidence)
         return hit if hit is None or decided.substituted is None else _exchanged(hit, decided.substituted)
+
+    def _count(self, seconds: float, found: Sequence[Candidate], decided: Decision, tiers: Tiers) -> None:
+        """Add a decision, with the refused candidates that had reached a tier, to the statistics."""
+        if not self._stats.enabled:
+            return
+        refused = [
+            (verdict.reason.value, candidate.score)
+            for candidate, verdict in zip(found, decided.verdicts, strict=True)
+            if not verdict.accepted and tiers.of(candidate)[0] is not SearchStrategy.NO_MATCH
+        ]
+        best = max((score for _, score in refused), default=None)
+        self._stats.record_guard(
+            seconds, [reason for reason, _ in refused], best if decided.winner is None else None
+        )
 
     async def _alike(self, request: Request, found: Sequence[Candidate]) -> list[Candidate]:
         """Entries that say the same words with other values and are too far for the vector to find."""
