@@ -21,12 +21,19 @@ class StatsRecorder:
     Args:
         enabled: False records nothing.
         max_samples: latencies kept for percentiles, the newest win.
+        promised: the error rate that was promised, to be reported beside the one seen.
     """
 
     def __init__(
-        self, *, enabled: bool = True, max_samples: int = 10_000, now: Callable[[], datetime] = _now
+        self,
+        *,
+        enabled: bool = True,
+        max_samples: int = 10_000,
+        promised: float | None = None,
+        now: Callable[[], datetime] = _now,
     ):
         self.enabled = enabled
+        self._promised = promised
         self._now = now
         self._lock = threading.Lock()
         """Held while sums change; appending to `_pending` and popping from it need none."""
@@ -53,6 +60,11 @@ class StatsRecorder:
                 if best_refused is not None:
                     self._near_scores.append(best_refused)
 
+    def record_feedback(self, correct: bool) -> None:
+        if self.enabled:
+            with self._lock:
+                self._feedback[correct] += 1
+
     def _sum_up(self) -> None:
         with self._lock:
             for _ in range(len(self._pending)):
@@ -67,6 +79,7 @@ class StatsRecorder:
             for samples in (self._samples, self._guard_seconds, self._near_scores):
                 samples.clear()
             self._near_misses: Counter[str] = Counter()
+            self._feedback: Counter[bool] = Counter()
             self._sums: dict[SearchStrategy, tuple[int, float]] = {}
             self._since = self._now()
 
@@ -74,7 +87,7 @@ class StatsRecorder:
         self._sum_up()
         with self._lock:
             sums, samples, since = dict(self._sums), sorted(self._samples), self._since
-            guard = self._guard()
+            guard, correct, incorrect = self._guard(), self._feedback[True], self._feedback[False]
         misses, errors = (sums.get(strategy, (0, 0.0))[0] for strategy in _NOT_HITS)
         total = sum(count for count, _ in sums.values())
         return CacheStats(
@@ -91,11 +104,13 @@ class StatsRecorder:
             p95_latency_ms=percentile(samples, 0.95) * 1e3,
             p99_latency_ms=percentile(samples, 0.99) * 1e3,
             guard=guard,
+            feedback_correct=correct,
+            feedback_incorrect=incorrect,
+            error_rate_promised=self._promised,
             backend_count=backend_count,
             since=since,
             until=self._now(),
         )
-
 
     def _guard(self) -> GuardStats:
         seconds, scores = sorted(self._guard_seconds), sorted(self._near_scores)

@@ -192,6 +192,10 @@ class CacheStats(_Rates):
     p95_latency_ms: float = 0.0
     p99_latency_ms: float = 0.0
     guard: GuardStats = Field(default_factory=GuardStats)
+    feedback_correct: int = 0
+    feedback_incorrect: int = 0
+    error_rate_promised: float | None = None
+    """`Settings.max_error_rate`."""
     backend_count: int = 0
     since: datetime
     until: datetime
@@ -204,6 +208,12 @@ class CacheStats(_Rates):
     def near_misses(self) -> dict[str, int]:
         """Refused candidates that had reached a tier's threshold, by reason."""
         return self.guard.near_misses
+
+    @property
+    def error_rate_seen(self) -> float | None:
+        """Share of the answers judged by feedback that were wrong, 0..1; None without feedback."""
+        judged = self.feedback_correct + self.feedback_incorrect
+        return self.feedback_incorrect / judged if judged else None
 
     def __str__(self) -> str:
         head = (
@@ -218,7 +228,16 @@ class CacheStats(_Rates):
             f"  {name}: {stats.count}, mean {stats.avg_latency_ms:.3f} ms"
             for name, stats in sorted(self.by_strategy.items())
         ]
-        return "\n".join([head, latency, *tiers, *_guard_lines(self.guard)])
+        return "\n".join([head, latency, *tiers, *_guard_lines(self.guard), *_error_lines(self)])
+
+
+def _error_lines(stats: CacheStats) -> list[str]:
+    seen, promised = stats.error_rate_seen, stats.error_rate_promised
+    if seen is None and promised is None:
+        return []
+    judged = stats.feedback_correct + stats.feedback_incorrect
+    said = "no feedback yet" if seen is None else f"{seen:.2%} of {judged} judged answers"
+    return [f"wrong answers: {said}" + ("" if promised is None else f", promised at most {promised:.2%}")]
 
 
 def _guard_lines(guard: GuardStats) -> list[str]:
