@@ -182,6 +182,42 @@ def test_a_miss_as_json(medha, entries):
     assert result.json["strategy"] == "no_match"
 
 
+def test_explain_says_why_a_question_is_answered(medha, entries):
+    told = medha("explain", "how many customers do we have", "--warm", entries, "--model", "hashing")
+    assert told.code == 0
+    assert told.out.splitlines()[:2] == [
+        "Asked: how many customers do we have",
+        "Answered: SELECT COUNT(*) FROM customers",
+    ]
+    assert "It says the same words." in told.out
+
+
+def test_explain_says_why_a_question_is_not_answered(medha, entries):
+    asked = ("explain", "How many customers do we not have?", "--warm", entries, "--model", "hashing")
+    told = medha(*asked)
+    assert told.code == 1
+    lines = told.out.splitlines()
+    assert lines[1] == "Not answered."
+    assert lines[2].endswith(": How many customers do we have?")
+    assert lines[3] == "Refused. Only one of the two has a word that changes what is computed (not)."
+    as_json = medha(*asked, "--json").json
+    assert as_json["answered"] is False
+    assert as_json["sentences"] == lines[1:]
+    assert as_json["candidates"][0]["verdict"] == "operator"
+
+
+def test_explain_says_when_nothing_is_near_or_stored(medha, entries, tmp_path):
+    told = medha("explain", "zzz xxx", "--warm", entries, "--model", "hashing")
+    assert told.out.splitlines()[1:] == [
+        "Not answered.",
+        "No stored question lies near enough to be compared.",
+    ]
+    assert "The cache is empty." in medha("explain", "zzz", "--model", "hashing").out
+    lost = medha("explain", "zzz", "--model", "hashing", "--path", tmp_path / "nowhere")
+    assert lost.code == 2
+    assert "no cache in" in lost.error_line
+
+
 def test_explain_shows_the_steps_and_the_refused_neighbour(medha, entries):
     asked = ("search", "What did order 42 not cost?", "--warm", entries, "--model", "hashing", "--explain")
     text = medha(*asked)

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, models, search, warm
+from medha_core.cli import demo, doctor, explain, models, search, warm
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -105,6 +105,19 @@ def search_command(
     raise typer.Exit(
         search.command(question, collection, path, model, warm_from=warm_from, explain=explain, as_json=json)
     )
+
+
+@app.command("explain")
+def explain_command(
+    question: str,
+    collection: Collection = None,
+    path: Directory = None,
+    model: Model = None,
+    warm_from: Annotated[Path | None, typer.Option("--warm", help="Store this file's entries first.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Say in words why QUESTION is answered or not; exit code 1 when it is not."""
+    raise typer.Exit(explain.command(question, collection, path, model, warm_from=warm_from, as_json=json))
 
 
 @app.command("doctor")
