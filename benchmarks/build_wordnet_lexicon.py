@@ -66,7 +66,7 @@ def proper_nouns(folder: Path) -> set[str]:
 
 
 def _synsets(folder: Path, part: str):
-    """Each `(offset, (lemmas, antonym pointers))`; a pointer is `(target word, source word, offset)`, from 1."""
+    """Each `(offset, (lemmas, antonym pointers))`; a pointer is `(target, source, offset)`, words from 1."""
     for line in (folder / f"data.{part}").read_text().splitlines():
         if line.startswith(" "):
             continue

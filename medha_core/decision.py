@@ -10,6 +10,12 @@ from medha_core.substitution import Substituted, proposals, substitute
 __all__ = ["Candidate", "Decision", "decide"]
 
 
+EXCHANGEABLE = frozenset(
+    [Reason.VALUE, Reason.NUMBER, Reason.DATE, Reason.QUOTED, Reason.IDENTIFIER, Reason.BINDING]
+)
+"""Objections that other values in the query may answer."""
+
+
 class Candidate(NamedTuple):
     """A stored entry that a search proposes."""
 
@@ -57,7 +63,7 @@ def decide(
         margin = _margin(candidate, candidates)
         verdict = guard.judge(asked, candidate.features, candidate.score, learned=learned, margin=margin)
         made = None
-        if not verdict.accepted and substitution != "off":
+        if verdict.reason in EXCHANGEABLE and substitution != "off":
             found = _exchange(guard, learned, asked, candidate, margin, substitution, backslash_escapes)
             verdict, made = found or (verdict, None)
         verdicts.append(verdict)
@@ -65,9 +71,15 @@ def decide(
             answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
     winner = _winner(guard, answers, candidates, verdicts)
     if winner is None:
-        verdicts = [v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts]
+        verdicts = [
+            v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts
+        ]
         return Decision(None, None, tuple(verdicts))
     return Decision(winner.place, winner.substituted, tuple(verdicts))
+
+
+def _ambiguous(verdict: Verdict) -> Verdict:
+    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS) if verdict.accepted else verdict
 
 
 def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:

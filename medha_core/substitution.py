@@ -21,7 +21,7 @@ __all__ = ["MODES", "Proposal", "Slot", "Substituted", "proposals", "slots", "su
 
 MODES = ("seen", "any", "off")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:]+)?")
-_SQL_STARTS = frozenset("select with insert update delete values explain (".split())
+_SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
 MAX_SLOTS = 6
 MAX_ORDERS = 24
 """Assignments of values to slots that are tried for one entry."""

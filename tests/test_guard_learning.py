@@ -19,8 +19,10 @@ def test_pairs_with_the_same_query_teach_equal_words():
     stored(learned, 2, "where is a place in Oslo", LIST.format("Oslo"))
     other = GUARD.features("the best place in Lima", "SELECT * FROM cafe WHERE city = 'Lima' ORDER BY stars")
     asked = GUARD.features("the best cafe in Lima")
-    assert not GUARD.judge(asked, other, 0.8).accepted
-    assert GUARD.judge(asked, other, 0.8, learned=learned).reason is Reason.LEARNED
+    alone = GUARD.judge(asked, other, 0.8)
+    taught = GUARD.judge(asked, other, 0.8, learned=learned)
+    assert taught.reason is Reason.LEARNED
+    assert taught.confidence > alone.confidence
 
 
 def test_a_difference_that_changed_a_query_is_not_believed():

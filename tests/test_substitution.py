@@ -105,7 +105,10 @@ def test_modes():
     asked, stored = 'shops in "Oslo"', 'shops in "Rome"'
     assert substituted(asked, stored, query, values) is None
     assert substituted(asked, stored, query, values, "off") is None
-    assert substituted(asked, stored, query, values, "any").query == "SELECT * FROM shop WHERE shop.city = 'Oslo'"
+    assert (
+        substituted(asked, stored, query, values, "any").query
+        == "SELECT * FROM shop WHERE shop.city = 'Oslo'"
+    )
     with pytest.raises(ArgumentValueError, match="mode"):
         substituted(asked, stored, query, values, "often")
 
@@ -127,12 +130,17 @@ def test_what_is_ambiguous_or_of_another_type_is_refused(asked, stored, query):
 
 def test_a_value_of_another_column_does_not_fit():
     values = known(("shop.city", "Rome"), ("clerk.name", "Ann"))
-    assert substituted("shops in Ann", "shops in Rome", "SELECT 1 FROM shop WHERE shop.city = 'Rome'", values) is None
+    assert (
+        substituted("shops in Ann", "shops in Rome", "SELECT 1 FROM shop WHERE shop.city = 'Rome'", values)
+        is None
+    )
 
 
 def test_columns_of_one_name_that_share_a_value_are_one():
     values = known(("shop.city", "Rome"), ("clerk.city", "Rome"), ("clerk.city", "Oslo"))
-    made = substituted("shops in Oslo", "shops in Rome", "SELECT 1 FROM shop WHERE shop.city = 'Rome'", values)
+    made = substituted(
+        "shops in Oslo", "shops in Rome", "SELECT 1 FROM shop WHERE shop.city = 'Rome'", values
+    )
     assert made.query == "SELECT 1 FROM shop WHERE shop.city = 'Oslo'"
 
 
@@ -173,7 +181,11 @@ def tree(query: str, dialect: str):
     """The parse tree with every string literal emptied."""
     found = sqlglot.parse(query, read=dialect)
     return [
-        t.transform(lambda n: sqlglot.exp.Literal.string("") if isinstance(n, sqlglot.exp.Literal) and n.is_string else n)
+        t.transform(
+            lambda n: (
+                sqlglot.exp.Literal.string("") if isinstance(n, sqlglot.exp.Literal) and n.is_string else n
+            )
+        )
         for t in found
     ]
 
@@ -194,7 +206,9 @@ def test_no_value_changes_the_structure_of_a_query(query, value):
         return
     for dialect in QUERIES[query]:
         assert tree(made.query, dialect) == tree(query, dialect)
-        said = [n.this for t in sqlglot.parse(made.query, read=dialect) for n in t.find_all(sqlglot.exp.Literal)]
+        said = [
+            n.this for t in sqlglot.parse(made.query, read=dialect) for n in t.find_all(sqlglot.exp.Literal)
+        ]
         assert value in [s.strip("%") if "LIKE" in query else s for s in said] or value.strip("%") in said
 
 

@@ -31,7 +31,7 @@ def opened_value(text: str, column: str) -> str:
 
 
 def mentioned_in(asked: Features, mentions: Sequence[Mention]) -> tuple[Mention, ...] | None:
-    """Where the same values stand in another question, each as often as it is said; None where one is missing."""
+    """Where the same values stand in another question, however often; None where one is missing."""
     found: list[Mention] = []
     taken: set[int] = set()
     for mention in sorted(mentions, key=lambda m: m.first - m.last):

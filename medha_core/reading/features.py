@@ -25,7 +25,8 @@ class Item(NamedTuple):
     """One word that counts, in the form in which it is compared."""
 
     key: str
-    """Kind and canonical form: `w:flight`, `o:most`, `p:from`, `n:10`, `q:...`, `i:...`, `d:...`, `a:where`."""
+    """Kind and form: word `w:flight`, operator `o:most`, preposition `p:from`, interrogative `a:where`,
+    number `n:10`, date `d:...`, quoted string `q:...`, identifier `i:...`."""
     first: int
     """Place among the words of the question."""
     last: int
@@ -52,6 +53,8 @@ class Features:
     """Stems of the words in the names the query uses."""
     fixed_dates: bool = False
     """Whether the query holds a date that the question does not name."""
+    unnamed: bool = False
+    """Whether the query holds a value, of whatever spelling, that the question does not name as it stands."""
     opened: tuple[str, ...] = ()
     """The compared items with the column in place of each value."""
 
@@ -64,9 +67,20 @@ class Features:
     def from_bytes(cls, data: bytes) -> "Features":
         """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, items, is_english, relative, asks, mentions, shape, names, fixed, opened = json.loads(
-                data
-            )
+            (
+                version,
+                found,
+                items,
+                is_english,
+                relative,
+                asks,
+                mentions,
+                shape,
+                names,
+                fixed,
+                unnamed,
+                opened,
+            ) = json.loads(data)
             if version != FORMAT:
                 raise ValueError(f"format {version}")
             return cls(
@@ -79,6 +93,7 @@ class Features:
                 shape,
                 frozenset(names),
                 fixed,
+                unnamed,
                 tuple(opened),
             )
         except (ValueError, TypeError) as error:
@@ -103,6 +118,7 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
         mentions=mentions,
         shape=_shape(query, found, named),
         names=_names(query, lexicon),
+        unnamed=any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
         fixed_dates=any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
     )
 
@@ -214,6 +230,8 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return f"n:#{lexicon.ordinals[text]}"
     if adjective := lexicon.superlative(text):
         return f"o:most {adjective}"
+    if i + 1 < len(found) and found[i + 1].text == "than" and (adjective := lexicon.comparative(text)):
+        return f"o:more {adjective}"
     return f"w:{lexicon.lemma(text)}"
 
 
@@ -224,6 +242,8 @@ def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) ->
     after = found[i + 1].text if i + 1 < len(found) else ""
     if text in lexicon.request:
         return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "am":
+        return before == "i"
     if text == "name":
         return not i or before == "please"
     if text == "to":

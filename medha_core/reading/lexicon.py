@@ -72,10 +72,17 @@ class Lexicon:
 
     def superlative(self, word: str) -> str | None:
         """The adjective a word is the superlative of (`busiest`: busy), or None."""
-        if not word.endswith("est") or len(word) < 6 or "+" in self.words.get(word, ""):
+        return self._adjective(word, "est") if len(word) > 5 and "+" not in self.words.get(word, "") else None
+
+    def comparative(self, word: str) -> str | None:
+        """The adjective a word is the comparative of (`longer`: long), or None."""
+        return self._adjective(word, "er") if len(word) > 4 else None
+
+    def _adjective(self, word: str, ending: str) -> str | None:
+        if not word.endswith(ending):
             return None
-        base = word[:-3]
-        bases = (base, base + "e", base[:-1] + "y" if base[-1] == "i" else base, base[:-1])
+        base = word.removesuffix(ending)
+        bases = (base, base + "e", base.removesuffix("i") + "y", base[:-1])
         return next((b for b in bases if "a" in self.words.get(b, "")), None)
 
     def is_name(self, word: str) -> bool:
@@ -99,7 +106,11 @@ class Lexicon:
         word = self.spelling.get(word, word)
         if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
             return word[:-1]
-        if word in self.irregular and "+" not in self.words.get(word, "") and self.irregular[word] in self.words:
+        if (
+            word in self.irregular
+            and "+" not in self.words.get(word, "")
+            and self.irregular[word] in self.words
+        ):
             return self.irregular[word]
         for candidate, part in _candidates(word):
             if part in self.words.get(candidate, ""):
