@@ -161,8 +161,9 @@ cdef class VectorIndex:
     cdef readonly str quantization
     cdef readonly str tier
 
-    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
-                 graph_from=100_000):
+    # Not __init__: no method may ever meet an object without an index.
+    def __cinit__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
+                  graph_from=100_000):
         cdef size_t d = door.as_whole("dimension", dimension, 1, 65535)
         cdef size_t slots = door.as_whole("capacity", capacity, 1)
         cdef size_t links = door.as_whole("M", M, 2, 1024)
@@ -170,8 +171,6 @@ cdef class VectorIndex:
         cdef size_t many = door.as_whole("graph_from", graph_from, 0)
         cdef int kind = door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         cdef int where = door.check_choice("tier", tier, door.TIERS)
-        if self.index:
-            raise ArgumentValueError("self", "an index that is not yet set up", self)
         self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where, many))
         self.dimension = d
         self.quantization = quantization

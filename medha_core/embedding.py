@@ -19,6 +19,7 @@ from medha_core.errors import (
     DimensionMismatchError,
     EmbeddingError,
     MedhaError,
+    shown,
 )
 from medha_core.inflight import InFlight, done
 from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts
@@ -167,7 +168,9 @@ class EmbeddingStep:
         except MedhaError:
             raise
         except Exception as error:  # an embedder may raise anything
-            raise EmbeddingError(f"the embedder {self._embedder.model_name} raised {error!r}") from error
+            raise EmbeddingError(
+                f"the embedder {self._embedder.model_name} raised {shown(error, 500)}"
+            ) from error
         return _checked(vectors, len(texts), self._dimension)
 
 

@@ -258,6 +258,8 @@ class Medha:
         """
         if isinstance(questions, str) or not isinstance(questions, Sequence):
             raise ArgumentTypeError("questions", "a list of questions", questions)
+        if filters is not None and not isinstance(filters, (Mapping, Sequence)):
+            raise ArgumentTypeError("filters", "a mapping, or a list with one for each question", filters)
         each = (
             [filters] * len(questions) if filters is None or isinstance(filters, Mapping) else list(filters)
         )
@@ -364,6 +366,8 @@ class Medha:
         if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
             raise ArgumentTypeError("entries", "a list of mappings", entries)
         size = self._settings.batch_size if batch_size is None else batch_size
+        if not isinstance(size, int):
+            raise ArgumentTypeError("batch_size", "int", batch_size)
         if size < 1:
             raise ArgumentValueError("batch_size", "at least 1", batch_size)
         pairs = [check_pair(entry, self._settings, f"entries[{i}]") for i, entry in enumerate(entries)]

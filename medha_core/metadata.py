@@ -64,6 +64,8 @@ def _check_value(value: Any, label: str) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise ArgumentValueError(label, "text without lone surrogates", value) from None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ArgumentValueError(label, "an integer of 64 bits", f"one of {value.bit_length()}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ArgumentValueError(label, "a finite number", value)
 

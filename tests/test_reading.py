@@ -111,3 +111,10 @@ def test_values_of_the_query_are_found_in_the_question():
     assert (
         features.shape == "SELECT * FROM o WHERE city = ?city AND who = ?who AND year > ?year AND kind = 'x'"
     )
+
+
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "1" * 5000 + "k", "$" + "7" * 5000, "1.2.3k", "1.2.3 million", "...", "1..k"]
+)
+def test_what_looks_like_a_number_and_is_none_is_read_all_the_same(number):
+    assert keys(f"orders of part {number}") != keys(f"orders of part {number[:-2]}8")

@@ -50,9 +50,7 @@ class Signals(NamedTuple):
     stored_class: float
 
 
-RISING = frozenset(
-    "score margin seen_same seen_shapes words_same form_same overlap characters order".split()  # noqa: SIM905
-)
+RISING = frozenset("score margin seen_same seen_shapes words_same form_same overlap characters order".split())
 """Signals of which more can only speak for the candidate; the verifier is trained to keep that."""
 FALLING = frozenset(
     [

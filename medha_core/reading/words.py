@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from medha_core.reading.lexicon import Lexicon
 
+_LONGEST_NUMBER = 40
+"""Characters; longer runs of digits name something, and Python refuses to read very long ones."""
+
 __all__ = ["Word", "spoken_numbers", "words"]
 
 WORD, NUMBER, QUOTED, IDENTIFIER, DATE, SIGN = "wnqids"
@@ -92,7 +95,7 @@ def _number(text: str, place: tuple[int, int]) -> list[Word]:
     currency = folded[0] in "$€£¥"
     percent = folded.endswith("%")
     match = re.match(r"[$€£¥]?\s?([\d.]+)\s?(k|bn|a\.?m|p\.?m)?", folded)
-    if match is None:
+    if match is None or len(folded) > _LONGEST_NUMBER or match[1].count(".") > 1:
         return [Word(IDENTIFIER, folded, *place)]
     value, suffix = match.groups()
     if suffix and suffix[0] in "ap":
