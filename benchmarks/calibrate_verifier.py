@@ -93,19 +93,35 @@ def main() -> None:
     vector = remembered(getattr(importlib.import_module(module), function))
     paths = streams(arguments.folder)
     data = signals_of(paths, vector)
-    outcomes: list[Outcome | None] = []
     measured = [name for name in paths if name not in arguments.without.split(",")]
+    found: dict[str, list[Outcome | None]] = {}
     for name in measured:
         verifier = trained_without(name, *data)
-        found = [o for path in paths[name] for o in played(path, verifier, vector)]
-        show(name, found)
-        outcomes += found
-    table = show("all", outcomes, f"{', '.join(measured)}, each with a verifier trained on the other sets")
+        found[name] = [o for path in paths[name] for o in played(path, verifier, vector)]
+        show(name, found[name])
+    check(found)
+    every = [outcome for name in measured for outcome in found[name]]
+    table = show("all", every, f"{', '.join(measured)}, each with a verifier trained on the other sets")
     arguments.out.write_text(json.dumps(table.as_dict(), indent=0) + "\n", encoding="utf-8")
 
 
+def check(found: dict[str, list[Outcome | None]]) -> None:
+    """What a promise made from the other sets comes to on each set."""
+    for name, outcomes in found.items():
+        others = [o for other, them in found.items() if other != name for o in them]
+        table, here = table_of(others), table_of(outcomes)
+        for rate in RATES[2:4]:
+            rows = [row for row in here.table if row.confidence == table.confidence_for(rate)]
+            seen = ", ".join(f"{row.wrong} of {row.weighed} wrong" for row in rows) or "no weighed answer"
+            print(f"{name}: promised {rate} from the other sets, seen {seen}")
+
+
+def table_of(outcomes: list[Outcome | None], source: str = "") -> Calibration:
+    return Calibration.of(len(outcomes), [o for o in outcomes if o is not None], source)
+
+
 def show(name: str, found: list[Outcome | None], source: str = "") -> Calibration:
-    table = Calibration.of(len(found), [o for o in found if o is not None], source)
+    table = table_of(found, source)
     floor = table.table[0]
     print(
         f"{name}: {len(found)} look-ups, hit {floor.hits / len(found):.3f}, precision {floor.precision:.4f}"
