@@ -21,8 +21,9 @@ LAYERS = {
     "words": "errors types metadata arrays index_arguments bridge inflight directory_lock",
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading",
-    "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers",
-    "flow": "waterfall snapshot writer native_backend knowledge decision",
+    "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
+    "calibration judge rulings",
+    "flow": "waterfall snapshot writer native_backend knowledge decision assurance feedback tuning",
     "facade": "medha",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo __init__ __main__",
