@@ -23,6 +23,8 @@
 namespace medha {
 
 constexpr double kMissProbability = 1e-6;
+// Bits in a file are those of this rotation.
+constexpr uint64_t kRotationSeed = 0x6d65646861ull;
 
 // The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss.
 inline uint32_t hamming_radius(double cosine, uint32_t bits, double miss) {
@@ -69,7 +71,7 @@ class SignBits {
         padded_ = bits_;
         while (padded_ < dimension) padded_ *= 2;
         signs_.resize(kRounds * padded_);
-        uint64_t state = 0x6d65646861ull;
+        uint64_t state = kRotationSeed;
         for (float& sign : signs_) sign = next(state) >> 63 ? -1.0f : 1.0f;
     }
 
