@@ -336,9 +336,8 @@ class Index {
         space_->encode(query.vector.data(), query.bits, code.data());
         ef = std::max(ef, k);
         graph_.search(code.data(), ef, [&](uint32_t slot) { return allowed(rows_.label(slot)); }, nearest);
-        const size_t wanted = std::min(k, live);
-        if (nearest.size() < std::min(wanted, permitted)) {
-            // The walk did not reach enough of them (or they are not in the graph): look at every one.
+        if (nearest.size() < std::min({ef, live, permitted})) {
+            // The walk ended before it had enough: tombstones cut some off, or they are not in the graph.
             scan(query, 0, graph_.size(), allowed, space, best);
             return;
         }

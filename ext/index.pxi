@@ -246,23 +246,17 @@ cdef class VectorIndex:
         (cannot be read, not an index file, of a newer version, damaged), `ArgumentValueError` for the mode.
         """
         door.check_choice("mode", mode, door.MODES)
-        file = index_file.open_file(path)
-        try:
+        with index_file.open_file(path) as file:
             header = index_file.read_header(file, path)
             if verify:
                 index_file.verify(file, header, path)
             return opened(cls, file, header, mode == "r", path)
-        finally:
-            index_file.close(file)
 
     @staticmethod
     def verify(path):
         """Compare every checksum of the file at `path`. Raises `SnapshotError` naming the section that differs."""
-        file = index_file.open_file(path)
-        try:
+        with index_file.open_file(path) as file:
             index_file.verify(file, index_file.read_header(file, path), path)
-        finally:
-            index_file.close(file)
 
     def save(self, path):
         """Write the index to a file of its own beside `path`, make it durable, and rename it to `path`.

@@ -19,8 +19,8 @@ import mmap
 import os
 import struct
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,6 @@ __all__ = [
     "Header",
     "Section",
     "Stretch",
-    "close",
     "open_file",
     "read_header",
     "verify",
@@ -148,7 +147,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def read_header(file: int, path: str | Path) -> Header:
-    """The header of the open file, every number of it checked. Raises `SnapshotError` naming what disagrees."""
+    """The header of the open file, every number checked. Raises `SnapshotError` naming what disagrees."""
     size = os.fstat(file).st_size
     os.lseek(file, 0, os.SEEK_SET)
     data = _read(file, HEADER_BYTES)
@@ -158,7 +157,7 @@ def read_header(file: int, path: str | Path) -> Header:
     version, flags = struct.unpack_from("<2I", data, 8)
     check.that(
         version <= VERSION,
-        f"written by a newer medha_core: this one reads formats to {VERSION}, not",
+        f"of a newer medha_core: this one reads formats up to {VERSION}, not",
         version,
     )
     check.that(version == VERSION, "no such format: versions start at 1, this says", version)
@@ -324,8 +323,8 @@ def _write(file: int, data: bytes) -> None:
 def write_whole(path: str | Path, write: Callable[[int], Header]) -> None:
     """Let `write` fill a file beside `path` and put it there once it is whole and on the disk.
 
-    `write` gets the descriptor, lays the sections, and returns the header. Whoever has the old file open or mapped
-    keeps it as it was. Raises `SnapshotError` when the system refuses; then what was at `path` is still there.
+    `write` gets the descriptor, lays the sections, and returns the header. Whoever has the old file open or
+    mapped keeps it as it was. Raises `SnapshotError` when the system refuses; what was there stays.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
@@ -365,14 +364,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def open_file(path: str | Path) -> int:
-    """A descriptor for reading. Raises `SnapshotError` when there is no such file or it cannot be read."""
+@contextmanager
+def open_file(path: str | Path) -> Iterator[int]:
+    """A descriptor for reading; a mapping of it lives on. What the system refuses becomes `SnapshotError`."""
     try:
-        return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        try:
+            yield file
+        finally:
+            os.close(file)
     except OSError as error:
-        raise SnapshotError(f"{os.fspath(path)}: cannot be opened: {error.strerror}") from error
-
-
-def close(file: int) -> None:
-    """Close what `open_file` gave; a mapping outlives it."""
-    os.close(file)
+        raise SnapshotError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from error

@@ -55,14 +55,11 @@ class VectorIndex:
     def open(cls, path: str | Path, *, mode: str = "r", verify: bool = False) -> Self:
         """The index that was saved to `path`, read into memory; `mode="r"` refuses changes."""
         door.check_choice("mode", mode, door.MODES)
-        file = index_file.open_file(path)
-        try:
+        with index_file.open_file(path) as file:
             header = index_file.read_header(file, path)
             if verify:
                 index_file.verify(file, header, path)
             labels, vectors, buried = read_sections(file, header)
-        finally:
-            index_file.close(file)
         opened = cls(
             header.dimension,
             capacity=max(header.entries, 1),
@@ -80,12 +77,9 @@ class VectorIndex:
 
     @staticmethod
     def verify(path: str | Path) -> None:
-        """Compare every checksum of the file at `path`. Raises `SnapshotError` naming the section that differs."""
-        file = index_file.open_file(path)
-        try:
+        """Compare every checksum of the file at `path`. Raises `SnapshotError` naming the damaged section."""
+        with index_file.open_file(path) as file:
             index_file.verify(file, index_file.read_header(file, path), path)
-        finally:
-            index_file.close(file)
 
     def save(self, path: str | Path) -> None:
         """Write the index to a file of its own beside `path`, make it durable, and rename it to `path`."""

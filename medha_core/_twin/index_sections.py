@@ -29,7 +29,8 @@ def read_sections(
             return data[where.offset : where.offset + where.length]
 
         labels = np.frombuffer(stretch(Section.LABELS), "<u8")
-        vectors = np.frombuffer(stretch(Section.VECTORS), "<f4").reshape(len(labels), -1)
+        vectors = np.frombuffer(stretch(Section.VECTORS), "<f4")
+        vectors = vectors.reshape(len(labels), -(-header.dimension // 16) * 16)
         buried = np.zeros(len(labels), bool)
         if header.joined:
             blocks = np.frombuffer(stretch(Section.BLOCKS), np.uint8).reshape(header.joined, -1)
@@ -39,8 +40,8 @@ def read_sections(
 
 
 def lay_out(labels: NDArray[np.uint64], vectors: NDArray[np.float32]) -> list[bytes]:
-    """The sections, in the order of `Section`, of an index that holds `vectors` (unit, [n, d]) under `labels`."""
-    n, dimension = vectors.shape
+    """The sections, in the order of `Section`, of an index of `vectors` (unit, [n, d]) under `labels`."""
+    dimension = vectors.shape[1]
     bits = _sign_bits(vectors)
     words = bits.shape[1]
     return [
@@ -94,7 +95,11 @@ def _sign_bits(vectors: NDArray[np.float32]) -> NDArray[np.uint64]:
     values = np.pad(vectors, ((0, 0), (0, padded - dimension)))
     for signs in _signs(padded):
         values = _hadamard(values * signs)
-    return np.packbits(np.signbit(values[:, :bits]), axis=1, bitorder="little").view("<u8").reshape(n, -1)
+    return (
+        np.packbits(np.signbit(values[:, :bits]), axis=1, bitorder="little")
+        .view("<u8")
+        .reshape(n, bits // 64)
+    )
 
 
 @cache
@@ -108,7 +113,7 @@ def _hadamard(values: NDArray[np.float32]) -> NDArray[np.float32]:
     n, width = values.shape
     step = 1
     while step < width:
-        pairs = values.reshape(n, -1, 2, step)
+        pairs = values.reshape(n, width // (2 * step), 2, step)
         values = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
         step *= 2
     return values.reshape(n, width)
