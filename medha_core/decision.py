@@ -10,6 +10,12 @@ from medha_core.substitution import Substituted, proposals, substitute
 __all__ = ["Candidate", "Decision", "decide"]
 
 
+EXCHANGEABLE = frozenset(
+    [Reason.VALUE, Reason.NUMBER, Reason.DATE, Reason.QUOTED, Reason.IDENTIFIER, Reason.BINDING]
+)
+"""Objections that other values in the query may answer."""
+
+
 class Candidate(NamedTuple):
     """A stored entry that a search proposes."""
 
@@ -57,7 +63,7 @@ def decide(
         margin = _margin(candidate, candidates)
         verdict = guard.judge(asked, candidate.features, candidate.score, learned=learned, margin=margin)
         made = None
-        if not verdict.accepted and substitution != "off":
+        if verdict.reason in EXCHANGEABLE and substitution != "off":
             found = _exchange(guard, learned, asked, candidate, margin, substitution, backslash_escapes)
             verdict, made = found or (verdict, None)
         verdicts.append(verdict)

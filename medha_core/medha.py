@@ -8,6 +8,7 @@ from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Self
 
+from medha_core.assurance import Assurance
 from medha_core.bridge import bridge
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import (
@@ -18,9 +19,11 @@ from medha_core.errors import (
     MedhaError,
     StorageError,
 )
+from medha_core.feedback import Feedback
 from medha_core.files import read_entries
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
+from medha_core.judge import Judge, JudgeFunction
 from medha_core.knowledge import Knowledge
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.metadata import validate_metadata
@@ -71,6 +74,10 @@ class Medha:
         settings: None reads the environment, see `Settings`.
         templates: query templates for the template tier.
         l1_backend: the first-level cache; None builds an in-memory one.
+        judge: asked, as `judge(question, stored_question, stored_query)`, whether that query answers
+            the question, where the guard's confidence lies from `Settings.judge_from` to below
+            `judge_to`. Async or sync (then run in a thread). Anything but True within
+            `judge_timeout` seconds refuses the candidate. Answers are remembered in this process.
 
     Use it as `async with Medha(...) as cache`, or call `start()` and `close()`.
     Every `*_sync` method is safe from any thread, inside a running event loop too.
@@ -84,6 +91,8 @@ class Medha:
         settings: Settings | None = None,
         templates: list[QueryTemplate] | None = None,
         l1_backend: L1CacheBackend | None = None,
+        *,
+        judge: JudgeFunction | None = None,
     ):
         if not check_text(collection_name, "collection_name"):
             raise ArgumentValueError("collection_name", "text that is not empty", collection_name)
@@ -97,7 +106,9 @@ class Medha:
         self._lookup = self._l1.lookup if isinstance(self._l1, InMemoryL1Cache) else None
         self._embedding = EmbeddingStep(embedder, timeout=self._settings.embedding_timeout)
         self._stats = StatsRecorder(
-            enabled=self._settings.collect_stats, max_samples=self._settings.stats_max_latency_samples
+            enabled=self._settings.collect_stats,
+            max_samples=self._settings.stats_max_latency_samples,
+            promised=self._settings.max_error_rate,
         )
         knowledge = Knowledge(
             self._settings.guard,
@@ -106,7 +117,14 @@ class Medha:
             limit=self._settings.learned_entries,
         )
         parts = (self._settings, self._l1, self._backend, self._embedding, knowledge)
-        self._waterfall = Waterfall(*parts)
+        limits = knowledge.guard.limits
+        assurance = Assurance(
+            self._settings,
+            limits.floor if limits else None,
+            Judge(judge, self._settings.judge_timeout) if judge is not None else None,
+        )
+        self._waterfall = Waterfall(*parts, assurance, self._stats)
+        self._feedback = Feedback(self._settings, self._l1, self._backend, knowledge, assurance, self._stats)
         self._writer = Writer(*parts)
         self._templates = list(templates or [])
         self._scope = make_scope(collection_name)
@@ -495,6 +513,41 @@ class Medha:
                 "the cache is open read-only (mode 'r'): nothing can be stored or deleted"
             )
 
+    # feedback
+
+    async def feedback(
+        self,
+        question: str,
+        correct: bool,
+        *,
+        entry_id: str | None = None,
+        collection_name: str | None = None,
+    ) -> bool:
+        """Say whether an answer was right; whether there was an entry to count that with.
+
+        Args:
+            question: what was asked.
+            entry_id: `hit.entry_id`; without it the judgement counts for the entry stored under
+                this very question (an arbitrary one of several).
+
+        A wrong answer is not given to this question again by that entry, which from now on must be
+        more certain; one that reached `Settings.feedback_incorrect_threshold` is deleted (without
+        `entry_id`: every entry of the question). The same words still get what is stored for them.
+        A failing store gives False and a warning.
+        """
+        self._check_started()
+        check_question(question, self._settings)
+        if not isinstance(correct, bool):
+            raise ArgumentTypeError("correct", "bool", correct)
+        if entry_id is not None:
+            check_text(entry_id, "entry_id")
+        collection = self._scope_of(collection_name, None, False).collection
+        try:
+            return await self._feedback.take(collection, question, correct, entry_id)
+        except StorageError as error:
+            logger.warning("feedback was not counted: %s", error)
+            return False
+
     # housekeeping
 
     async def expire(self, collection_name: str | None = None) -> int:
@@ -565,6 +618,10 @@ class Medha:
     def warm_from_file_sync(self, path: str | Path, **options: Any) -> int:
         """`warm_from_file` from any thread."""
         return bridge.run(self.warm_from_file(path, **options))
+
+    def feedback_sync(self, question: str, correct: bool, **options: Any) -> bool:
+        """`feedback` from any thread."""
+        return bridge.run(self.feedback(question, correct, **options))
 
     def stats_sync(self, collection_name: str | None = None) -> CacheStats:
         """`stats` from any thread."""

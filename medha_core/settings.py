@@ -46,6 +46,16 @@ class _Search(BaseSettings):
     """Whether a stored query may answer with other values: those seen in that column, any, or never."""
     learned_entries: int = Field(20_000, ge=0)
     """Entries of a scope that the guard learns values and wording from; they are read again at start."""
+    max_error_rate: float | None = Field(None, gt=0.0, le=1.0)
+    """Share of answers that may be wrong; raises the confidence the guard asks for, by calibration."""
+    calibration_file: str | None = None
+    """What `medha tune --out` wrote; None takes the package's own."""
+    judge_from: float = Field(0.3, gt=0.0, le=1.0)
+    """Confidence from which the judge, where one is given, is asked about a candidate, ..."""
+    judge_to: float = Field(0.9, ge=0.0, le=1.0)
+    """... and below which."""
+    judge_timeout: float = Field(5.0, gt=0)
+    """Seconds the judge may take; after them the candidate is refused."""
     metadata_filter_mode: Literal["strict", "soft"] = "strict"
     metadata_filter_soft_penalty: float = Field(0.5, ge=0.0, le=1.0)
     metadata_filter_overfetch: int = Field(10, ge=1, le=100)

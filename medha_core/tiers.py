@@ -1,6 +1,6 @@
 """The vector's tiers: which of them a candidate reaches, by the thresholds of the settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rapidfuzz import fuzz
 
@@ -13,11 +13,21 @@ _ORDER = {SearchStrategy.EXACT_MATCH: 0, SearchStrategy.SEMANTIC_MATCH: 1, Searc
 
 
 class Tiers:
-    """The tiers as one question meets them."""
+    """The tiers as one question meets them.
 
-    def __init__(self, settings: Settings, question: str):
+    `trust` is, by entry, the share of its feedback that was correct; `Settings.feedback_boost_factor`
+    times that lifts an entry in the semantic and the fuzzy tier.
+    """
+
+    def __init__(self, settings: Settings, question: str, trust: Mapping[str, float] | None = None):
         self._settings = settings
         self._text = normalize_question(question)
+        self._trust = trust or {}
+
+    def boosted(self, candidate: Candidate, score: float) -> float:
+        """A score lifted by the entry's feedback, at most 1."""
+        trust = self._trust.get(candidate.id, 0.0)
+        return min(1.0, score * (1 + self._settings.feedback_boost_factor * trust)) if trust else score
 
     def of(self, candidate: Candidate) -> tuple[SearchStrategy, float]:
         """The tier and the confidence on its scale.
@@ -28,13 +38,18 @@ class Tiers:
         settings, score = self._settings, candidate.score
         if score >= settings.score_threshold_exact:
             return SearchStrategy.EXACT_MATCH, score
-        if score >= settings.score_threshold_semantic:
-            return SearchStrategy.SEMANTIC_MATCH, score * 0.9
+        semantic = self.boosted(candidate, score)
+        if semantic >= settings.score_threshold_semantic:
+            return SearchStrategy.SEMANTIC_MATCH, semantic * 0.9
         if score >= settings.score_threshold_fuzzy_prefilter:
-            ratio = fuzz.ratio(self._text, candidate.normalized_question)
-            if ratio >= settings.score_threshold_fuzzy:
-                return SearchStrategy.FUZZY_MATCH, ratio / 100.0
+            ratio = self.boosted(candidate, fuzz.ratio(self._text, candidate.normalized_question) / 100.0)
+            if ratio >= settings.score_threshold_fuzzy / 100.0:
+                return SearchStrategy.FUZZY_MATCH, ratio
         return SearchStrategy.NO_MATCH, 0.0
+
+    def reaches(self, candidate: Candidate) -> bool:
+        """Whether a candidate reaches any tier."""
+        return self.of(candidate)[0] is not SearchStrategy.NO_MATCH
 
     def sorted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that reach a tier: exact and semantic by cosine, then fuzzy by letters."""

@@ -12,6 +12,7 @@ __all__ = [
     "CacheHit",
     "CacheResult",
     "CacheStats",
+    "GuardStats",
     "MetadataValue",
     "PersistedStats",
     "QueryTemplate",
@@ -176,6 +177,21 @@ class _Rates(BaseModel):
         return self.total_misses / self.total_requests if self.total_requests else 0.0
 
 
+class GuardStats(BaseModel):
+    """What the guard did with the candidates of searches that reached it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    near_misses: dict[str, int] = Field(default_factory=dict)
+    """Candidates that reached a tier's threshold and were refused, by the guard's reason."""
+    p50_near_miss_score: float = 0.0
+    """Of searches without an answer: the cosine of their best refused candidate."""
+    p95_near_miss_score: float = 0.0
+    p50_guard_us: float = 0.0
+    """Microseconds from the candidates of one search to the decision."""
+    p95_guard_us: float = 0.0
+
+
 class CacheStats(_Rates):
     """Statistics since `since`, of this process."""
 
@@ -186,6 +202,11 @@ class CacheStats(_Rates):
     p50_latency_ms: float = 0.0
     p95_latency_ms: float = 0.0
     p99_latency_ms: float = 0.0
+    guard: GuardStats = Field(default_factory=GuardStats)
+    feedback_correct: int = 0
+    feedback_incorrect: int = 0
+    error_rate_promised: float | None = None
+    """`Settings.max_error_rate`."""
     backend_count: int = 0
     since: datetime
     until: datetime
@@ -193,6 +214,17 @@ class CacheStats(_Rates):
     @property
     def avg_latency_ms(self) -> float:
         return self.total_latency_ms / self.total_requests if self.total_requests else 0.0
+
+    @property
+    def near_misses(self) -> dict[str, int]:
+        """Refused candidates that had reached a tier's threshold, by reason."""
+        return self.guard.near_misses
+
+    @property
+    def error_rate_seen(self) -> float | None:
+        """Share of the answers judged by feedback that were wrong, 0..1; None without feedback."""
+        judged = self.feedback_correct + self.feedback_incorrect
+        return self.feedback_incorrect / judged if judged else None
 
     def __str__(self) -> str:
         head = (
@@ -207,7 +239,32 @@ class CacheStats(_Rates):
             f"  {name}: {stats.count}, mean {stats.avg_latency_ms:.3f} ms"
             for name, stats in sorted(self.by_strategy.items())
         ]
-        return "\n".join([head, latency, *tiers])
+        return "\n".join([head, latency, *tiers, *_guard_lines(self.guard), *_error_lines(self)])
+
+
+def _error_lines(stats: CacheStats) -> list[str]:
+    seen, promised = stats.error_rate_seen, stats.error_rate_promised
+    if seen is None and promised is None:
+        return []
+    judged = stats.feedback_correct + stats.feedback_incorrect
+    said = "no feedback yet" if seen is None else f"{seen:.2%} of {judged} judged answers"
+    return [f"wrong answers: {said}" + ("" if promised is None else f", promised at most {promised:.2%}")]
+
+
+def _guard_lines(guard: GuardStats) -> list[str]:
+    if not guard.p95_guard_us:
+        return []
+    lines = [f"guard us: p50 {guard.p50_guard_us:.0f}, p95 {guard.p95_guard_us:.0f}"]
+    if guard.near_misses:
+        most_first = sorted(guard.near_misses.items(), key=lambda item: (-item[1], item[0]))
+        counts = ", ".join(f"{reason} {count}" for reason, count in most_first)
+        lines.append(f"near misses: {sum(guard.near_misses.values())} ({counts})")
+    if guard.p95_near_miss_score:
+        lines.append(
+            f"best near miss of a search without answer: "
+            f"cosine p50 {guard.p50_near_miss_score:.3f}, p95 {guard.p95_near_miss_score:.3f}"
+        )
+    return lines
 
 
 class PersistedStats(_Rates):

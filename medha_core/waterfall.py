@@ -9,10 +9,13 @@ may answer, and the thresholds say which tier that is.
 import logging
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
+from medha_core.assurance import Assurance
+from medha_core.decision import Decision
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import MedhaError
 from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
@@ -22,6 +25,7 @@ from medha_core.native import question_key
 from medha_core.normalise import normalize_question
 from medha_core.scope import Scope
 from medha_core.settings import Settings
+from medha_core.stats import StatsRecorder
 from medha_core.substitution import Substituted
 from medha_core.templates import Templates
 from medha_core.tiers import Tiers
@@ -85,12 +89,16 @@ class Waterfall:
         store: VectorStorageBackend,
         embedding: EmbeddingStep,
         knowledge: Knowledge,
+        assurance: Assurance,
+        stats: StatsRecorder,
     ):
         self._settings = settings
         self._l1 = l1
         self._store = store
         self._embedding = embedding
         self._knowledge = knowledge
+        self._assurance = assurance
+        self._stats = stats
         self.templates: Templates | None = None
 
     async def answer(self, requests: Sequence[Request]) -> list[CacheHit]:
@@ -192,7 +200,10 @@ class Waterfall:
         with request.trace.step("index") as step:
             found = self._readable(request, await self._nearest(request.scope, vector), step)
             step.outcome = f"{len(found)} found"
-        tiers = Tiers(self._settings, request.question)
+        trust = await self._trust(request.scope.collection, found)
+        tiers = Tiers(self._settings, request.question, trust)
+        if trust:
+            found.sort(key=lambda candidate: -tiers.boosted(candidate, candidate.score))
         with request.trace.step("guard") as step:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
@@ -217,7 +228,11 @@ class Waterfall:
         """The candidate the guard chooses, if a threshold lets it pass or its values were exchanged."""
         if not found:
             return None
+        started = perf_counter()
         decided = self._knowledge.decide(request.scope.collection, request.question, found)
+        seconds = perf_counter() - started
+        decided = await self._settled(request, found, decided, tiers)
+        self._count(seconds, found, decided, tiers)
         for candidate, verdict in zip(found, decided.verdicts, strict=True):
             step.saw(candidate, candidate.score, verdict.reason.value, verdict.evidence)
         if decided.winner is None:
@@ -232,6 +247,32 @@ class Waterfall:
         step.outcome = strategy.value
         hit = await self._taken(request, candidate, strategy, confidence)
         return hit if hit is None or decided.substituted is None else _exchanged(hit, decided.substituted)
+
+    async def _settled(
+        self, request: Request, found: Sequence[Candidate], decided: Decision, tiers: Tiers
+    ) -> Decision:
+        """The decision held against the entry's record, what was ruled and, in doubt, the judge."""
+        record = (0, 0)
+        if decided.winner is not None:
+            row = await self._store.fetch(request.scope.collection, found[decided.winner])
+            record = (0, 0) if row is None else (row.feedback_correct, row.feedback_incorrect)
+        return await self._assurance.settle(
+            request.question, found, decided, record=record, reaches=tiers.reaches
+        )
+
+    def _count(self, seconds: float, found: Sequence[Candidate], decided: Decision, tiers: Tiers) -> None:
+        """Add a decision, with the refused candidates that had reached a tier, to the statistics."""
+        if not self._stats.enabled:
+            return
+        refused = [
+            (verdict.reason.value, candidate.score)
+            for candidate, verdict in zip(found, decided.verdicts, strict=True)
+            if not verdict.accepted and tiers.reaches(candidate)
+        ]
+        best = max((score for _, score in refused), default=None)
+        self._stats.record_guard(
+            seconds, [reason for reason, _ in refused], best if decided.winner is None else None
+        )
 
     async def _alike(self, request: Request, found: Sequence[Candidate]) -> list[Candidate]:
         """Entries that say the same words with other values and are too far for the vector to find."""
@@ -250,7 +291,10 @@ class Waterfall:
             scope.collection,
             vector,
             settings.fuzzy_prefilter_top_k if self._knowledge.is_off else _JUDGED,
-            min(settings.score_threshold_fuzzy_prefilter, settings.score_threshold_semantic),
+            min(
+                settings.score_threshold_fuzzy_prefilter,
+                settings.score_threshold_semantic / (1 + settings.feedback_boost_factor),
+            ),
             None if soft else scope.filters,
             include_scoped=soft or scope.include_scoped,
         )
@@ -263,6 +307,17 @@ class Waterfall:
             for candidate in found
         ]
         return sorted(penalised, key=lambda candidate: -candidate.score)
+
+    async def _trust(self, collection: str, found: Sequence[Candidate]) -> dict[str, float]:
+        """Share of correct feedback of each entry that has any; read only where a boost is set."""
+        if not self._settings.feedback_boost_factor:
+            return {}
+        rows = [await self._store.fetch(collection, candidate) for candidate in found]
+        return {
+            row.id: row.feedback_correct / (row.feedback_correct + row.feedback_incorrect)
+            for row in rows
+            if row is not None and row.feedback_correct
+        }
 
     def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
         """The candidates that differ from the question in nothing that vectors cannot tell."""

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -151,6 +152,33 @@ def test_collections_are_apart(medha, entries, tmp_path):
     assert medha("search", "What did order 42 cost?", "--collection", "shop a", *here).code == 1
 
 
+def test_a_snapshot_is_saved_shown_checked_and_searched(medha, entries, tmp_path):
+    live, kept = tmp_path / "live", tmp_path / "kept"
+    assert medha("warm", entries, "--path", live, "--model", "hashing", "--collection", "c").code == 0
+    saved = medha("snapshot", "save", live, kept)
+    assert (saved.code, saved.out.splitlines()[0]) == (0, f"{kept} saved: 3 entries in 1 collections")
+    assert medha("snapshot", "info", live).code == 0
+    assert medha("snapshot", "info", kept, "--json").json["collections"][0]["entries"] == 3
+    assert medha("snapshot", "verify", kept, "--json").json["entries"] == 3
+    shutil.copytree(kept, tmp_path / "copy")
+    here = ("--path", tmp_path / "copy", "--model", "hashing", "--collection", "c")
+    assert medha("search", "What did order 42 cost?", *here).code == 0
+
+
+def test_a_damaged_snapshot_is_named(medha, entries, tmp_path):
+    live, kept = tmp_path / "live", tmp_path / "kept"
+    medha("warm", entries, "--path", live, "--model", "hashing")
+    medha("snapshot", "save", live, kept)
+    data = bytearray((kept / "entries.db").read_bytes())
+    data[-1] ^= 1
+    (kept / "entries.db").write_bytes(data)
+    result = medha("snapshot", "verify", kept)
+    assert result.code == 2
+    assert "entries.db is damaged: expected checksum" in result.error_line
+    assert "holds no snapshot" in medha("snapshot", "info", tmp_path / "none").error_line
+    assert "choose another" in medha("snapshot", "save", kept, live).error_line
+
+
 def test_a_miss_is_code_1_and_an_empty_standard_output(medha, entries):
     result = medha("search", "What did order 42 not cost?", "--warm", entries, "--model", "hashing")
     assert (result.code, result.out) == (1, "")
@@ -180,6 +208,99 @@ def test_a_miss_as_json(medha, entries):
     assert result.code == 1
     assert result.json["hit"] is False
     assert result.json["strategy"] == "no_match"
+
+
+def test_explain_says_why_a_question_is_answered(medha, entries):
+    told = medha("explain", "how many customers do we have", "--warm", entries, "--model", "hashing")
+    assert told.code == 0
+    assert told.out.splitlines()[:2] == [
+        "Asked: how many customers do we have",
+        "Answered: SELECT COUNT(*) FROM customers",
+    ]
+    assert "It says the same words." in told.out
+
+
+def test_explain_says_why_a_question_is_not_answered(medha, entries):
+    asked = ("explain", "How many customers do we not have?", "--warm", entries, "--model", "hashing")
+    told = medha(*asked)
+    assert told.code == 1
+    lines = told.out.splitlines()
+    assert lines[1] == "Not answered."
+    assert lines[2].endswith(": How many customers do we have?")
+    assert lines[3] == "Refused. Only one of the two has a word that changes what is computed (not)."
+    as_json = medha(*asked, "--json").json
+    assert as_json["answered"] is False
+    assert as_json["sentences"] == lines[1:]
+    assert as_json["candidates"][0]["verdict"] == "operator"
+
+
+def test_explain_says_when_nothing_is_near_or_stored(medha, entries, tmp_path):
+    told = medha("explain", "zzz xxx", "--warm", entries, "--model", "hashing")
+    assert told.out.splitlines()[1:] == [
+        "Not answered.",
+        "No stored question lies near enough to be compared.",
+    ]
+    assert "The cache is empty." in medha("explain", "zzz", "--model", "hashing").out
+    lost = medha("explain", "zzz", "--model", "hashing", "--path", tmp_path / "nowhere")
+    assert lost.code == 2
+    assert "no cache in" in lost.error_line
+
+
+@pytest.fixture
+def wordings(tmp_path):
+    """A file in which two questions have one query, and others have queries of their own."""
+    rows = [
+        {"question": "How many customers do we have?", "generated_query": "SELECT 1"},
+        {"question": "How many customers we do have", "generated_query": "SELECT 1"},
+        {"question": "Which lamps are red?", "generated_query": "SELECT 2"},
+        {"question": "Which lamps are blue?", "generated_query": "SELECT 3"},
+    ]
+    path = tmp_path / "wordings.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_tune_prints_a_table_and_what_to_set(medha, wordings):
+    told = medha("tune", wordings, "--model", "hashing", "--max-error-rate", "0.5", "--out", "c.json")
+    assert told.code == 0
+    assert told.out.startswith("2 questions asked (guard: balanced)\n")
+    assert "MEDHA_MAX_ERROR_RATE=0.5 MEDHA_CALIBRATION_FILE=c.json" in told.out
+    assert told.err == "medha: wrote c.json\n"
+    settings = {"MEDHA_MAX_ERROR_RATE": "0.5", "MEDHA_CALIBRATION_FILE": "c.json"}
+    assert medha("search", "Which lamps?", "--warm", wordings, "--model", "hashing", **settings).code == 1
+
+
+def test_tune_says_what_cannot_be_promised(medha, wordings):
+    as_json = medha("tune", wordings, "--model", "hashing", "--json").json
+    assert (as_json["lookups"], as_json["max_error_rate"], as_json["confidence"]) == (2, 0.02, None)
+    assert "cannot be promised" in as_json["advice"][0]
+
+
+def test_tune_draws_a_picture(medha, wordings, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert medha("tune", wordings, "--model", "hashing", "--plot", "c.png").code == 0
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    refused = medha("tune", wordings, "--model", "hashing", "--plot", "c.nothing")
+    assert refused.code == 2
+    assert "--plot c.nothing" in refused.err
+
+
+def test_tune_names_the_extra_that_draws(wordings, tmp_path):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from medha_core.cli import main\n"
+        "sys.argv[1:] = ['tune', sys.argv[1], '--model', 'hashing', '--plot', 'c.png']; sys.exit(main())"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code, str(wordings)],
+        cwd=tmp_path,
+        env=_environment({}),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    result = Result(finished)
+    assert result.code == 2
+    assert result.error_line == "medha: --plot needs matplotlib: pip install 'medha-core[plot]'"
 
 
 def test_explain_shows_the_steps_and_the_refused_neighbour(medha, entries):

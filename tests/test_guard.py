@@ -39,6 +39,7 @@ def judged(
         ("sales of the last month", "sales of the last week", "SELECT 1", Reason.DATE),
         ("songs longer than 5 minutes", "songs shorter than 5 minutes", "SELECT 1", Reason.OPERATOR),
         ("the busiest clerk", "the laziest clerk", "SELECT 1", Reason.OPERATOR),
+        ("when are the trains to Oslo", "the trains to Oslo", "SELECT 1", Reason.INTERROGATIVE),
         ("paid bills", "unpaid bills", "SELECT 1", Reason.OPPOSITE),
         ("lamps in stock", "lamps out of stock", "SELECT 1", Reason.OPERATOR),
         ("papers cited by the group", "papers citing the group", "SELECT 1", Reason.BINDING),

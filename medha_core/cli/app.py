@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, models, search, snapshot, warm
+from medha_core.cli import demo, doctor, explain, models, search, snapshot, tune, warm
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -105,6 +105,47 @@ def search_command(
     """Print the query stored for QUESTION; exit code 1 when there is none."""
     raise typer.Exit(
         search.command(question, collection, path, model, warm_from=warm_from, explain=explain, as_json=json)
+    )
+
+
+@app.command("explain")
+def explain_command(
+    question: str,
+    collection: Collection = None,
+    path: Directory = None,
+    model: Model = None,
+    warm_from: Annotated[Path | None, typer.Option("--warm", help="Store this file's entries first.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Say in words why QUESTION is answered or not; exit code 1 when it is not."""
+    raise typer.Exit(explain.command(question, collection, path, model, warm_from=warm_from, as_json=json))
+
+
+@app.command("tune")
+def tune_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON array or JSONL: question, stored_question, stored_query, correct; "
+            "or question, generated_query, where several questions have the same query."
+        ),
+    ],
+    model: Model = None,
+    max_error_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001, max=1.0, help="The error to recommend a setting for [MEDHA_MAX_ERROR_RATE]."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write what was measured, for MEDHA_CALIBRATION_FILE.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw hit rate against precision into this file.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Measure the guard on your own questions, and choose its confidence."""
+    raise typer.Exit(
+        tune.command(file, model, max_error_rate=max_error_rate, out=out, plot=plot, as_json=json)
     )
 
 

@@ -17,6 +17,7 @@ from medha_core.embeddings import models
 OPTIONAL = {
     "onnx": ("onnxruntime", "tokenizers", "onnx", "safetensors"),
     "cli": ("typer", "rich"),
+    "plot": ("matplotlib",),
 }
 """Optional packages by the extra that brings them."""
 

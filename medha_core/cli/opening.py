@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from medha_core import BaseEmbedder, ConfigurationError, HashingEmbedder, Medha, OnnxEmbedder, Settings
+from medha_core import (
+    BaseEmbedder,
+    ConfigurationError,
+    HashingEmbedder,
+    Medha,
+    OnnxEmbedder,
+    Settings,
+    StorageError,
+)
 from medha_core.cli.output import download
 from medha_core.embeddings.models import DEFAULT_MODEL
 
@@ -12,6 +20,14 @@ def open_settings(path: Path | None) -> Settings:
     """Settings from the environment; `--path` wins over `MEDHA_PATH`."""
     given: dict[str, Any] = {} if path is None else {"path": path}
     return Settings(**given)
+
+
+def open_kept_settings(path: Path | None, warm_from: Path | None) -> Settings:
+    """`open_settings` for a command that only asks: a directory without a cache is an error."""
+    settings = open_settings(path)
+    if settings.path is not None and warm_from is None and not settings.path.is_dir():
+        raise StorageError(f"no cache in {settings.path}: medha warm FILE --path {settings.path} makes one")
+    return settings
 
 
 def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:

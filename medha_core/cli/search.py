@@ -5,8 +5,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from medha_core import CacheHit, Medha, SearchStrategy, StorageError
-from medha_core.cli.opening import open_cache, open_settings
+from medha_core import CacheHit, Medha, SearchStrategy
+from medha_core.cli.opening import open_cache, open_kept_settings
 from medha_core.cli.output import ERROR, MISS, OK, emit, emit_json, note
 from medha_core.cli.warm import load
 
@@ -21,11 +21,9 @@ def command(
     explain: bool,
     as_json: bool,
 ) -> int:
-    settings = open_settings(path)
-    if settings.path is not None and warm_from is None and not settings.path.is_dir():
-        raise StorageError(f"no cache in {settings.path}: medha warm FILE --path {settings.path} makes one")
+    settings = open_kept_settings(path, warm_from)
     cache = open_cache(settings, collection, model)
-    hit, milliseconds, entries = asyncio.run(_search(cache, question, warm_from, explain))
+    hit, milliseconds, entries = asyncio.run(search(cache, question, warm_from, explain=explain))
     if as_json:
         emit_json(_as_json(question, hit, milliseconds))
     else:
@@ -35,12 +33,15 @@ def command(
     return _exit_code(hit)
 
 
-async def _search(
-    cache: Medha, question: str, warm_from: Path | None, explain: bool
+async def search(
+    cache: Medha, question: str, warm_from: Path | None, *, explain: bool, fresh: bool = False
 ) -> tuple[CacheHit, float, int]:
+    """The hit, its milliseconds, and the number of entries; `fresh` empties the first-level cache before."""
     async with cache:
         if warm_from is not None:
             await load(cache, warm_from)
+        if fresh:
+            await cache.clear_caches()
         begin = perf_counter()
         hit = await cache.search(question, explain=explain)
         milliseconds = (perf_counter() - begin) * 1000

@@ -40,12 +40,17 @@ class Level(NamedTuple):
     alone_exchanged: float
     """The same, where values were exchanged."""
     one_sided: float
-    """Where the asked question says something more, or leaves out what the stored query is named with."""
+    """Where one question says something more that the query may depend on."""
+    other_noun: float
+    """Where another noun is asked for."""
     rival: float
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.8, 0.3)}
+LEVELS = {
+    "strict": Level(0.9, 0.97, 0.99, 0.97, 0.97, 0.2),
+    "balanced": Level(0.7, 0.9, 0.95, 0.77, 0.82, 0.3),
+}
 
 
 class Reading(NamedTuple):
@@ -57,7 +62,7 @@ class Reading(NamedTuple):
 
 
 class Guard:
-    """Decides whether a stored question may answer. Pure; safe across threads; learns through `Learned`."""
+    """Decides whether a stored question may answer. Pure and safe across threads."""
 
     def __init__(
         self,
@@ -130,7 +135,7 @@ class Guard:
             margin=margin,
             exchanged=reading.exchanged,
         )
-        return self._weigh(a, b, pairing, signals, learned)
+        return self._weigh(pairing, signals, learned, stored.unnamed)
 
     def _corrected(
         self, asked: Features, stored: Features, a: View, b: View, reading: Reading
@@ -152,11 +157,15 @@ class Guard:
         ]
         return view(read_words(words, self._lexicon), mentions, self._lexicon)
 
-    def _weigh(self, a: View, b: View, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
+    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned, unnamed: bool) -> Verdict:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
-        limit = self.limits.one_sided if _is_one_sided(pairing, signals) else self.limits.floor
+        limit = self.limits.floor
+        if signals.projection:
+            limit = self.limits.other_noun
+        elif _is_one_sided(pairing, signals, unnamed):
+            limit = self.limits.one_sided
         if confidence >= limit:
             known = any(pairing.before) and learned.keeps(pairing.before)
             return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
@@ -208,6 +217,9 @@ def _veto(
         return reject(Reason.DATE, f"{', '.join(dates)}: in one question only")
     if ("p:by" in left) != ("p:by" in right) and not learned.keeps(pairing.before):
         return reject(Reason.BINDING, "by: in one question only")
+    asks = [key[2:] for key in (*left, *right) if key[0] == "a" and key != "a:where"]
+    if asks and not learned.keeps(pairing.before):
+        return reject(Reason.INTERROGATIVE, f"{', '.join(asks)}: in one question only")
     telling = (*left, *right) if stored.unnamed else left
     names = [key[2:] for key in telling if key[0] == "w" and lexicon.is_name(key[2:])]
     if names and not learned.keeps(pairing.before):
@@ -218,9 +230,11 @@ def _veto(
     return None
 
 
-def _is_one_sided(pairing: Pairing, signals: Signals) -> bool:
+def _is_one_sided(pairing: Pairing, signals: Signals, unnamed: bool) -> bool:
     asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
-    return (asked and not stored) or (signals.stored_named > 0 and not signals.asked_named)
+    if asked and not stored:
+        return True
+    return stored and not signals.asked_named and (signals.stored_named > 0 or (unnamed and not asked))
 
 
 def _in_words(pairing: Pairing) -> str:

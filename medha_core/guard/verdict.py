@@ -31,6 +31,10 @@ class Reason(str, Enum):
     AMBIGUOUS = "ambiguous"
     UNSURE = "unsure"
 
+    ERROR_RATE = "error_rate"
+    FEEDBACK = "feedback"
+    JUDGE = "judge"
+
 
 class Verdict(NamedTuple):
     """Whether a stored question may answer the one asked, and why."""

@@ -242,6 +242,8 @@ def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) ->
     after = found[i + 1].text if i + 1 < len(found) else ""
     if text in lexicon.request:
         return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "am":
+        return before == "i"
     if text == "name":
         return not i or before == "please"
     if text == "to":

@@ -5,6 +5,7 @@ stored entry, needs no package, and never fails. What it does not understand it 
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Literal", "Token", "literals", "tokenize"]
@@ -142,7 +143,8 @@ def tokenize(query: str) -> list[Token]:
     return tokens
 
 
-def literals(query: str) -> list[Literal]:
+@lru_cache(maxsize=1024)
+def literals(query: str) -> tuple[Literal, ...]:
     """The literals of a query, in order of appearance."""
     tokens = tokenize(query)
     tables = _aliases(tokens)
@@ -157,7 +159,7 @@ def literals(query: str) -> list[Literal]:
         value = token.text if is_number else _unquote(token.text)
         is_pattern = i > 0 and tokens[i - 1].text.lower() in ("like", "ilike")
         found.append(Literal(value, column, is_number, is_pattern, token.start, token.end))
-    return found
+    return tuple(found)
 
 
 def _unquote(text: str) -> str:
