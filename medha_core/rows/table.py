@@ -6,12 +6,13 @@ true for as long as the row is there.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from medha_core.errors import StorageInitializationError
+from medha_core.errors import StorageError, StorageInitializationError
 from medha_core.metadata import dumps_metadata, filter_value
 from medha_core.rows import changes
 from medha_core.rows.changes import Eviction, OnConflict
@@ -271,6 +272,7 @@ class Rows:
     ) -> tuple[Vectors, int]:
         """A page of vectors, and the last label that was looked at: 0 when there was none."""
         found = self._vectors("label > ? ORDER BY label LIMIT ?", (collection, after, limit))
+        self._check_order(after, [record[0] for record in found])
         return self._sound(found, dimension), found[-1][0] if found else 0
 
     def vectors_of(self, collection: int, dimension: int, labels: Sequence[int]) -> Vectors:
@@ -283,6 +285,11 @@ class Rows:
         with self._statements() as db:
             found = db.execute("SELECT vector FROM entries WHERE label = ?", (label,)).fetchone()
         return np.frombuffer(found[0], dtype="<f4") if found else None
+
+    def _check_order(self, after: int, labels: Sequence[int]) -> None:
+        """Pages of a damaged file can lead back to where one came from, and would be read for ever."""
+        if any(label <= before for before, label in pairwise([after, *labels])):
+            raise StorageError(f"{self.database.name} is damaged: its entries are out of order")
 
     def _vectors(self, condition: str, values: Sequence[int]) -> list[Any]:
         with self._statements() as db:
@@ -329,6 +336,7 @@ class Rows:
                 ).fetchall()
             if not found:
                 return counted, damaged
+            self._check_order(last, [record[2] for record in found])
             for seal, vector, *record in found:
                 counted[record[1]] = counted.get(record[1], 0) + 1
                 if seal_vector(vector) != seal or read_row(record) is None:
