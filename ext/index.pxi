@@ -483,7 +483,7 @@ cdef class VectorIndex:
 
 cdef VectorIndex opened(type cls, int descriptor, object header, bint read_only, object path):
     """A new index over the file's sections. The header was checked; what of it only the index knows is checked here."""
-    cdef VectorIndex made = cls.__new__(cls)
+    cdef VectorIndex made = cls.__new__(cls, header.dimension, capacity=1)
     cdef size_t d = header.dimension, links = header.M, effort = header.ef_construction, many = header.graph_from
     cdef int kind = door.QUANTIZATIONS.index(header.quantization), where = door.TIERS.index(header.tier)
     made.index.reset(new Index(d, 0, links, effort, <Quantization>kind, <Tier>where, many))
