@@ -44,7 +44,7 @@ def query(number: int, revision: int) -> str:
 
 
 def cache_in(folder: Path) -> Medha:
-    settings = Settings(_env_file=None, path=folder / "live", substitution="off")
+    settings = Settings(_env_file=None, path=folder / "live", guard="off")
     return Medha(NAME, HashingEmbedder(16), settings=settings)
 
 
@@ -148,7 +148,7 @@ async def look(folder: Path, kept: bool) -> dict[str, object]:
                 wrong.append(f"question {number} answers {[one.query for one in found]}")
         for number in random.Random(len(seen)).sample(range(QUESTIONS), 10):
             hit = await cache.search(question(number))
-            if hit and hit.generated_query != query(number, seen[number] or -1):
+            if (revision := seen[number]) is not None and hit.generated_query != query(number, revision):
                 wrong.append(f"question {number} is answered {hit.generated_query}")
         held = sum(revision is not None for revision in seen.values())
         if (await cache.stats()).backend_count != held:
@@ -224,6 +224,7 @@ def leftovers(folder: Path) -> list[str]:
 
 def run(kills: int, seed: int) -> dict[str, object]:
     rng = random.Random(seed)
+    cache_in(Path())  # loads once what each child would load before it writes
     begin, complaints, acknowledged = time.monotonic(), [], 0
     for start in range(0, kills, KILLS_PER_FOLDER):
         folder, promises = Path(tempfile.mkdtemp(prefix="kills-")), Promises()

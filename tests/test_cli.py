@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -149,6 +150,33 @@ def test_collections_are_apart(medha, entries, tmp_path):
     assert medha("warm", entries, "--collection", "Shop A", *here).code == 0
     assert medha("search", "What did order 42 cost?", "--collection", "Shop A", *here).code == 0
     assert medha("search", "What did order 42 cost?", "--collection", "shop a", *here).code == 1
+
+
+def test_a_snapshot_is_saved_shown_checked_and_searched(medha, entries, tmp_path):
+    live, kept = tmp_path / "live", tmp_path / "kept"
+    assert medha("warm", entries, "--path", live, "--model", "hashing", "--collection", "c").code == 0
+    saved = medha("snapshot", "save", live, kept)
+    assert (saved.code, saved.out.splitlines()[0]) == (0, f"{kept} saved: 3 entries in 1 collections")
+    assert medha("snapshot", "info", live).code == 0
+    assert medha("snapshot", "info", kept, "--json").json["collections"][0]["entries"] == 3
+    assert medha("snapshot", "verify", kept, "--json").json["entries"] == 3
+    shutil.copytree(kept, tmp_path / "copy")
+    here = ("--path", tmp_path / "copy", "--model", "hashing", "--collection", "c")
+    assert medha("search", "What did order 42 cost?", *here).code == 0
+
+
+def test_a_damaged_snapshot_is_named(medha, entries, tmp_path):
+    live, kept = tmp_path / "live", tmp_path / "kept"
+    medha("warm", entries, "--path", live, "--model", "hashing")
+    medha("snapshot", "save", live, kept)
+    data = bytearray((kept / "entries.db").read_bytes())
+    data[-1] ^= 1
+    (kept / "entries.db").write_bytes(data)
+    result = medha("snapshot", "verify", kept)
+    assert result.code == 2
+    assert "entries.db is damaged: expected checksum" in result.error_line
+    assert "holds no snapshot" in medha("snapshot", "info", tmp_path / "none").error_line
+    assert "choose another" in medha("snapshot", "save", kept, live).error_line
 
 
 def test_a_miss_is_code_1_and_an_empty_standard_output(medha, entries):

@@ -182,7 +182,7 @@ async def answers(folder, mode="r+"):
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
-@pytest.mark.parametrize("version", sorted(path.name for path in FORMATS.iterdir() if path.is_dir()))
+@pytest.mark.parametrize("version", sorted(path.name for path in FORMATS.glob("entries-*")))
 async def test_every_format_that_was_ever_written_loads(tmp_path, version, mode):
     folder = tmp_path / "old"
     shutil.copytree(FORMATS / version, folder)
@@ -197,7 +197,7 @@ async def test_every_format_that_was_ever_written_loads(tmp_path, version, mode)
 
 
 async def test_a_migrated_file_is_like_a_new_one(tmp_path):
-    shutil.copytree(FORMATS / "1", tmp_path / "old")
+    shutil.copytree(FORMATS / "entries-1", tmp_path / "old")
     await answers(tmp_path / "old")
     Rows(tmp_path / "new.db").close()
     made = []
@@ -211,7 +211,7 @@ async def test_a_migrated_file_is_like_a_new_one(tmp_path):
 
 
 async def test_a_migrated_file_uses_no_label_twice_and_keeps_counters(tmp_path):
-    shutil.copytree(FORMATS / "1", tmp_path / "old")
+    shutil.copytree(FORMATS / "entries-1", tmp_path / "old")
     with sqlite3.connect(tmp_path / "old" / "entries.db") as db:
         (newest,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
         db.execute("DELETE FROM entries WHERE label = ?", (newest,))
@@ -226,7 +226,7 @@ async def test_a_migrated_file_uses_no_label_twice_and_keeps_counters(tmp_path):
 
 
 def test_a_migration_that_is_cut_off_changes_nothing(tmp_path, monkeypatch):
-    shutil.copytree(FORMATS / "1", tmp_path / "old")
+    shutil.copytree(FORMATS / "entries-1", tmp_path / "old")
     before = (tmp_path / "old" / "entries.db").read_bytes()
     broken = sqlite3.OperationalError("disk full")
     monkeypatch.setattr("medha_core.rows.schema.seal_vector", lambda vector: (_ for _ in ()).throw(broken))

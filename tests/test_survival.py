@@ -42,7 +42,7 @@ def test_nothing_acknowledged_is_lost_to_200_kills():
 
 
 def test_damage_is_refused_or_left_out_and_never_answered():
-    result = harness("damage_harness.py", "--mutations", 300)
+    result = harness("damage_harness.py", "--mutations", 200)
     assert result["wrong"] == []
     assert {"refused", "answered in part"} <= set(result["outcomes"])
 
