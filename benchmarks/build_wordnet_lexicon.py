@@ -38,15 +38,19 @@ def synonym_pairs(folder: Path):
 
 
 def antonym_pairs(folder: Path):
-    """Unordered pairs of words whose first senses are antonyms (pointer `!`), synonyms of either included."""
+    """Unordered pairs WordNet marks as antonyms (pointer `!`), and each with the synonyms of the other."""
+    alike = defaultdict(set)
+    for a, b in synonym_pairs(folder):
+        alike[a].add(b)
+        alike[b].add(a)
     for part in PARTS:
-        first_senses = {lemma: offsets[:MAX_SENSE] for lemma, offsets, _ in index_entries(folder, part)}
         synsets = dict(_synsets(folder, part))
-        for offset, (lemmas, pointers) in synsets.items():
-            for other in {pointer[2] for pointer in pointers} & synsets.keys():
-                here = [w for w in lemmas if offset in first_senses.get(w, ())]
-                there = [w for w in synsets[other][0] if other in first_senses.get(w, ())]
-                yield from (tuple(sorted((a, b))) for a in here for b in there if a != b)
+        for lemmas, pointers in synsets.values():
+            for target, source, other in pointers:
+                if source and target and other in synsets:
+                    a, b = lemmas[source - 1], synsets[other][0][target - 1]
+                    pairs = {(a, b)} | {(a, c) for c in alike[b]} | {(c, b) for c in alike[a]}
+                    yield from (tuple(sorted(p)) for p in pairs if p[0].isalpha() and p[1].isalpha())
 
 
 def proper_nouns(folder: Path) -> set[str]:
@@ -62,7 +66,7 @@ def proper_nouns(folder: Path) -> set[str]:
 
 
 def _synsets(folder: Path, part: str):
-    """Each `(offset, (lemmas, antonym pointers))`; a pointer is `(target word, source word, offset)`, from 1."""
+    """Each `(offset, (lemmas, antonym pointers))`; a pointer is `(target, source, offset)`, words from 1."""
     for line in (folder / f"data.{part}").read_text().splitlines():
         if line.startswith(" "):
             continue

@@ -1,6 +1,6 @@
 """Train the guard's verifier and say, set by set, what it does on sets it was not trained on.
 
-    python benchmarks/train_verifier.py FOLDER --vectors module:function [--out medha_core/guard/verifier.json.gz]
+    python benchmarks/train_verifier.py FOLDER --vectors module:function [--out FILE] [--without NAMES]
 
 FOLDER holds question sets as `NAME.jsonl.gz` and `NAME.mix.jsonl.gz` (one `{"id", "question", "sql", "alts"}`
 per line). Each stream is played as a cache lives it; every candidate the vetoes leave is one row, right when
@@ -74,7 +74,8 @@ class Stream:
 
 
 def records(path: Path) -> list[dict]:
-    rows = [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
     rows = [r for r in rows if not r.get("ambiguous") and not r.get("context_dependent")]
     rows.sort(key=lambda row: row["id"])
     random.Random(SEED).shuffle(rows)
@@ -189,7 +190,7 @@ def main() -> None:
     card = {
         "rows": len(rows),
         "sets": sorted(set(sets)),
-        "data": "text2sql-data (Finegan-Dollak et al., ACL 2018); only tree thresholds and leaf values are kept",
+        "data": "text2sql-data (Finegan-Dollak et al., ACL 2018); only thresholds and leaf values are kept",
         "held out": report,
         "settings": SETTINGS,
     }

@@ -47,8 +47,13 @@ void parallel(size_t n, size_t threads, Work work) {
             if (!failure) failure = std::current_exception();
         }
     };
-    std::vector<std::thread> helpers(threads - 1);
-    for (std::thread& helper : helpers) helper = std::thread(run);
+    std::vector<std::thread> helpers;
+    helpers.reserve(threads - 1);
+    try {
+        while (helpers.size() < threads - 1) helpers.emplace_back(run);
+    } catch (const std::exception&) {
+        // The system gives no more threads: those that run do the work.
+    }
     run();
     for (std::thread& helper : helpers) helper.join();
     if (failure) std::rethrow_exception(failure);

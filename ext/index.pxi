@@ -220,8 +220,9 @@ cdef class VectorIndex:
     cdef readonly bytes note
     cdef size_t links, effort, graph_from
 
-    def __init__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
-                 graph_from=100_000):
+    # Not __init__: no method may ever meet an object without an index.
+    def __cinit__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
+                  graph_from=100_000):
         cdef size_t d = door.as_whole("dimension", dimension, 1, 65535)
         cdef size_t slots = door.as_whole("capacity", capacity, 1)
         cdef size_t links = door.as_whole("M", M, 2, 1024)
@@ -229,8 +230,6 @@ cdef class VectorIndex:
         cdef size_t many = door.as_whole("graph_from", graph_from, 0)
         cdef int kind = door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         cdef int where = door.check_choice("tier", tier, door.TIERS)
-        if self.index:
-            raise ArgumentValueError("self", "an index that is not yet set up", self)
         self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where, many))
         self.dimension = d
         self.quantization = quantization
@@ -488,13 +487,14 @@ cdef class VectorIndex:
 
 cdef VectorIndex opened(type cls, int descriptor, object header, bint read_only, object path):
     """A new index over the file's sections. The header was checked; what of it only the index knows is checked here."""
-    cdef VectorIndex made = cls.__new__(cls)
+    cdef VectorIndex made = cls.__new__(
+        cls, header.dimension, M=header.M, ef_construction=header.ef_construction, capacity=1,
+        quantization=header.quantization, tier=header.tier, graph_from=header.graph_from,
+    )
     cdef size_t d = header.dimension, links = header.M, effort = header.ef_construction, many = header.graph_from
     cdef int kind = door.QUANTIZATIONS.index(header.quantization), where = door.TIERS.index(header.tier)
     made.index.reset(new Index(d, 0, links, effort, <Quantization>kind, <Tier>where, many))
-    made.dimension, made.quantization, made.tier = d, header.quantization, header.tier
     made.read_only, made.note = read_only, header.note
-    made.links, made.effort, made.graph_from = links, effort, many
     if header.block_bytes != made.index.get().block_bytes():
         raise SnapshotError(
             f"{path}: bytes of a joined slot must be {made.index.get().block_bytes()}, is {header.block_bytes}"

@@ -107,7 +107,7 @@ def normalize(question):
     if PyUnicode_IS_ASCII(question):
         utf8_of(question, &source)
     else:
-        lowered = question.lower().encode("utf-8", "surrogatepass")
+        lowered = str.lower(question).encode("utf-8", "surrogatepass")
         source.data = PyBytes_AS_STRING(lowered)
         source.size = PyBytes_GET_SIZE(lowered)
     scratch = new Scratch(source.size)
@@ -129,7 +129,7 @@ cdef inline Key128 key_of(bytes scope, object question) except *:
         utf8_of(question, &source)
         lowered = source
     else:
-        lower_text = question.lower()
+        lower_text = str.lower(question)
         valid_utf8_of(question, &source, "question")
         valid_utf8_of(lower_text, &lowered, "question")
     if memchr(source.data, 0, source.size) != NULL:

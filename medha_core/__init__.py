@@ -6,7 +6,9 @@ from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
     ConfigurationError,
+    ConflictError,
     DimensionMismatchError,
+    DirectoryLockedError,
     EmbeddingError,
     MedhaError,
     ParameterExtractionError,
@@ -30,6 +32,7 @@ from medha_core.types import (
     QueryTemplate,
     SearchStrategy,
     StrategyStats,
+    VectorRole,
 )
 
 __version__ = "0.1.0"
@@ -47,6 +50,7 @@ __all__ = [
     "QueryTemplate",
     "SearchStrategy",
     "StrategyStats",
+    "VectorRole",
     # contracts
     "BaseEmbedder",
     "Candidate",
@@ -69,7 +73,9 @@ __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
     "ConfigurationError",
+    "ConflictError",
     "DimensionMismatchError",
+    "DirectoryLockedError",
     "EmbeddingError",
     "MedhaError",
     "ParameterExtractionError",

@@ -63,13 +63,17 @@ def decide(
         verdicts.append(verdict)
         if verdict.accepted:
             answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
-    best = _best(answers)
-    if best is None:
+    winner = _winner(guard, answers, candidates, verdicts)
+    if winner is None:
         verdicts = [
             v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts
         ]
         return Decision(None, None, tuple(verdicts))
-    return Decision(best.place, best.substituted, tuple(verdicts))
+    return Decision(winner.place, winner.substituted, tuple(verdicts))
+
+
+def _ambiguous(verdict: Verdict) -> Verdict:
+    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS) if verdict.accepted else verdict
 
 
 def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:
@@ -103,11 +107,28 @@ def _exchange(
     return (verdict, made) if made else None
 
 
-def _best(answers: Sequence[_Answer]) -> _Answer | None:
-    """Cases: the same words; all answers alike; answers that disagree (none is given)."""
+def _winner(
+    guard: Guard, answers: Sequence[_Answer], candidates: Sequence[Candidate], verdicts: Sequence[Verdict]
+) -> _Answer | None:
+    """The answer to give. Cases: the same words; none; answers that disagree; one answer, and its support."""
     same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.substituted), None)
-    if same or not answers:
-        return same
+    if same or not answers or guard.limits is None:
+        return same or next(iter(answers), None)
     if len({answer.query for answer in answers}) > 1:
         return None
-    return next((a for a in answers if not a.substituted), answers[0])
+    best = next((a for a in answers if not a.substituted), answers[0])
+    rest = [
+        verdict
+        for candidate, verdict in zip(candidates, verdicts, strict=True)
+        if candidate.features.shape != candidates[best.place].features.shape
+    ]
+    if max((v.confidence for v in rest), default=0.0) >= guard.limits.rival:
+        return None
+    return best if len(answers) > 1 or _stands_alone(guard, best, unrivalled=not rest) else None
+
+
+def _stands_alone(guard: Guard, answer: _Answer, *, unrivalled: bool) -> bool:
+    """Whether one candidate's word is enough."""
+    if answer.substituted:
+        return answer.verdict.confidence >= guard.limits.alone_exchanged
+    return unrivalled or answer.verdict.confidence >= guard.limits.alone

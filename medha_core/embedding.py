@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from medha_core.errors import (
     DimensionMismatchError,
     EmbeddingError,
     MedhaError,
+    shown,
 )
 from medha_core.inflight import InFlight, done
 from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts
@@ -65,6 +67,8 @@ class EmbeddingStep:
         self._lock = threading.Lock()  # guards the cache
         self._cache: LRUCache[bytes, np.ndarray] = LRUCache(cache_size)
         self._inflight: InFlight[bytes, np.ndarray] = InFlight()
+        # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
+        self._unread = lru_cache(maxsize=cache_size)(lambda text: tuple(embedder.unread(text)))
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -79,7 +83,7 @@ class EmbeddingStep:
 
     def unread(self, text: str) -> tuple[str, ...]:
         """The parts of `text` that its vector says nothing of."""
-        return tuple(self._embedder.unread(text))
+        return self._unread(text)
 
     async def probe(self) -> int:
         """The embedder's dimension; embeds one text if the embedder does not know it before."""
@@ -164,7 +168,9 @@ class EmbeddingStep:
         except MedhaError:
             raise
         except Exception as error:  # an embedder may raise anything
-            raise EmbeddingError(f"the embedder {self._embedder.model_name} raised {error!r}") from error
+            raise EmbeddingError(
+                f"the embedder {self._embedder.model_name} raised {shown(error, 500)}"
+            ) from error
         return _checked(vectors, len(texts), self._dimension)
 
 

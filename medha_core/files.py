@@ -1,11 +1,12 @@
 """Reading question and query pairs from JSON and JSONL files."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medha_core.errors import ArgumentValueError, MedhaError, shown
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, MedhaError, shown
 from medha_core.settings import Settings
 
 
@@ -15,7 +16,12 @@ def checked_path(path: str | Path, settings: Settings) -> Path:
     Raises `ArgumentValueError` for a path outside `allowed_file_dir`,
     `MedhaError` for a file that is missing or over `max_file_size_mb`.
     """
-    resolved = Path(path).resolve()
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentTypeError("path", "str or Path", path)
+    try:
+        resolved = Path(path).resolve()
+    except ValueError as error:
+        raise ArgumentValueError("path", "a path without NUL characters and lone surrogates", path) from error
     if settings.allowed_file_dir is not None:
         allowed = Path(settings.allowed_file_dir).resolve()
         if not resolved.is_relative_to(allowed):

@@ -4,6 +4,7 @@ Only whole literals are exchanged. The new query is read again, and where anythi
 differs, it is refused: no value can end a literal, add a clause or change a type.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice, permutations
@@ -14,10 +15,13 @@ from medha_core.reading.features import Features
 from medha_core.reading.literals import Literal, literals, tokenize
 from medha_core.reading.mentions import Mention
 from medha_core.reading.values import KnownValues
+from medha_core.reading.words import Word
 
 __all__ = ["MODES", "Proposal", "Slot", "Substituted", "proposals", "slots", "substitute"]
 
 MODES = ("seen", "any", "off")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:]+)?")
+_SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
 MAX_SLOTS = 6
 MAX_ORDERS = 24
 """Assignments of values to slots that are tried for one entry."""
@@ -59,6 +63,11 @@ class Substituted(NamedTuple):
     """The values of those marks, in order."""
 
 
+class _Words(NamedTuple):
+    asked: Sequence[Word]
+    stored: Sequence[Word]
+
+
 def slots(stored: Features, query: str) -> tuple[Slot, ...] | None:
     """The slots of an entry; None where a value is said twice, or means two things."""
     found = literals(query)
@@ -89,8 +98,9 @@ def proposals(
     spans = _spans(asked, stored, available, known)
     if len(spans) != len(available):
         return
+    words = _Words(asked.words, stored.words)
     named = tuple(slot.mention._replace(text=f"?{i}") for i, slot in enumerate(available))
-    options = [[_spelling(slot, span, asked, known, mode) for span in spans] for slot in available]
+    options = [[_spelling(slot, span, words, known, mode) for span in spans] for slot in available]
     orders = (
         o for o in permutations(range(len(spans))) if all(options[i][j] is not None for i, j in enumerate(o))
     )
@@ -128,19 +138,26 @@ def _spans(asked: Features, stored: Features, available: Sequence[Slot], known: 
     return sorted(found, key=lambda m: m.first)
 
 
-def _spelling(slot: Slot, span: Mention, asked: Features, known: KnownValues, mode: str) -> str | None:
-    """How the query would spell this value in this slot; None where it may not stand there."""
+def _spelling(slot: Slot, span: Mention, words: _Words, known: KnownValues, mode: str) -> str | None:
+    """How the query would spell this value in this slot; None where it may not stand there.
+
+    Cases: too long; the value it has; a number; a date; a known text; with "any", a quoted text nobody knows.
+    """
+    word = words.asked[span.first]
     if len(span.text) > MAX_LENGTH:
         return None
     if span.text == slot.mention.text:
         return slot.spelling
     if slot.is_number:
         return span.text if _is_number(span.text) else None
+    if _ISO_DATE.fullmatch(slot.spelling):
+        return span.text if word.kind == "d" and _ISO_DATE.fullmatch(span.text) else None
     seen = {known.fitting(column, span.text) for column in slot.columns}
     if len(seen) == 1 and None not in seen:
         return seen.pop()
-    if mode == "any" and not known.columns(span.text) and asked.words[span.first].kind == "q":
-        return span.text
+    if mode == "any" and word.quoted and not known.columns(span.text):
+        lowered = slot.spelling.islower() and not words.stored[slot.mention.first].quoted.islower()
+        return word.quoted.lower() if lowered else word.quoted
     return None
 
 
@@ -155,8 +172,11 @@ def substitute(
     """The stored query with the proposal's values, or None where they cannot stand there safely.
 
     `backslash_escapes` says whether a backslash escapes inside the language's strings (MySQL, BigQuery,
-    Cypher, GraphQL: True; standard SQL: False); None, not known, refuses values that hold one.
+    Cypher, GraphQL: True; standard SQL: False). None finds out: what begins like SQL gets its quotes doubled,
+    and values with a backslash, which its dialects read differently, are refused.
     """
+    if backslash_escapes is None and not _is_sql(query):
+        backslash_escapes = True
     found = literals(query)
     new = {
         which: spelling
@@ -173,6 +193,12 @@ def substitute(
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
     values = tuple(_bound(found[which], new[which]) for which in sorted(new))
     return Substituted(made, _parameters(stored, proposal), marks, values)
+
+
+def _is_sql(query: str) -> bool:
+    tokens = {token.text.lower() for token in tokenize(query)}
+    first = next(iter(tokenize(query))).text.lower()
+    return first in _SQL_STARTS and "match" not in tokens
 
 
 def _written(query: str, literal: Literal, value: str, backslash_escapes: bool | None) -> str | None:

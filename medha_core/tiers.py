@@ -39,10 +39,5 @@ class Tiers:
     def sorted(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Those that reach a tier: exact and semantic by cosine, then fuzzy by letters."""
         reached = [(self.of(candidate), candidate) for candidate in candidates]
-        order = {
-            SearchStrategy.EXACT_MATCH: 0,
-            SearchStrategy.SEMANTIC_MATCH: 1,
-            SearchStrategy.FUZZY_MATCH: 2,
-        }
         passed = [(_ORDER[tier], -score, candidate) for (tier, score), candidate in reached if tier in _ORDER]
         return [candidate for _, _, candidate in sorted(passed, key=lambda found: found[:2])]

@@ -182,7 +182,7 @@ class Waterfall:
 
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
-        with steps[0]:
+        with steps[0], _named():
             vectors = await self._embedding.vectors([request.question for request in requests])
         for step in steps:
             step.outcome = "done"

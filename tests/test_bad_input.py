@@ -90,6 +90,8 @@ async def test_nothing_is_stored_with_a_bad_query(cache, query):
         {f"k{i}": 1 for i in range(33)},
         {1: 1},
         {"a": "\ud800"},
+        {"a": 2**63},
+        {"a": -(10**5000)},
         ["a"],
     ],
 )
@@ -114,8 +116,12 @@ async def test_a_string_is_no_batch(cache):
         await cache.store_many(PAIR)
     with pytest.raises(ArgumentValueError, match="batch_size"):
         await cache.store_many([PAIR], batch_size=0)
+    with pytest.raises(ArgumentTypeError, match="batch_size"):
+        await cache.store_many([PAIR], batch_size="5")
     with pytest.raises(ArgumentValueError, match="filters"):
         await cache.search_batch(["a", "b"], filters=[None])
+    with pytest.raises(ArgumentTypeError, match="filters"):
+        await cache.search_batch(["a", "b"], filters=5)
 
 
 # files
@@ -126,6 +132,31 @@ async def test_a_missing_file_is_named(cache, tmp_path):
         await cache.warm_from_file(tmp_path / "absent.jsonl")
     with pytest.raises(MedhaError, match="no such file"):
         await cache.warm_from_file(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["a\x00b", "\ud800", 5, None, b"pairs.jsonl"])
+async def test_a_path_that_is_none_is_refused(cache, path):
+    with pytest.raises(MedhaError):
+        await cache.warm_from_file(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "[" + "9" * 5000 + "]", '{"a":' + "9" * 5000 + "}"]
+)
+async def test_what_the_json_reader_gives_up_on_is_an_error_of_ours(cache, tmp_path, text):
+    file = tmp_path / "pairs.json"
+    file.write_text(text)
+    with pytest.raises(MedhaError, match=r"pairs\.json"):
+        await cache.warm_from_file(file)
+
+
+async def test_an_embedder_without_a_name_is_an_error_hit():
+    class Nameless(HashingEmbedder):
+        model_name = property(lambda self: 1 / 0)
+
+    async with make() as cache:
+        cache._embedding._embedder = Nameless()
+        assert "ZeroDivisionError" in (await cache.search("How many users?")).error
 
 
 async def test_malformed_lines_are_named_and_nothing_is_stored(cache, tmp_path):

@@ -152,7 +152,7 @@ def test_collections_are_apart(medha, entries, tmp_path):
 
 
 def test_a_miss_is_code_1_and_an_empty_standard_output(medha, entries):
-    result = medha("search", "What did order 43 cost?", "--warm", entries, "--model", "hashing")
+    result = medha("search", "What did order 42 not cost?", "--warm", entries, "--model", "hashing")
     assert (result.code, result.out) == (1, "")
     assert "no stored question matches" in result.error_line
 
@@ -176,14 +176,14 @@ def test_search_as_json(medha, entries):
 
 
 def test_a_miss_as_json(medha, entries):
-    result = medha("search", "What did order 43 cost?", "--warm", entries, "--model", "hashing", "--json")
+    result = medha("search", "What did order 42 not cost?", "--warm", entries, "--model", "hashing", "--json")
     assert result.code == 1
     assert result.json["hit"] is False
     assert result.json["strategy"] == "no_match"
 
 
 def test_explain_shows_the_steps_and_the_refused_neighbour(medha, entries):
-    asked = ("search", "What did order 43 cost?", "--warm", entries, "--model", "hashing", "--explain")
+    asked = ("search", "What did order 42 not cost?", "--warm", entries, "--model", "hashing", "--explain")
     text = medha(*asked)
     assert text.code == 1
     assert "What did order 42 cost?" in text.out
@@ -423,7 +423,7 @@ def test_the_demonstration_as_json_runs_each_query(medha):
     assert report["as_expected"] is True
     by_question = {answer["question"]: answer for answer in report["answers"]}
     assert by_question["What is the total number of customers we have?"]["first_row"] == [48]
-    assert by_question["What was our total revenue in 2022?"]["first_row"] is None
+    assert by_question["What was our total revenue before 2023?"]["first_row"] is None
 
 
 def test_search_with_the_real_model(medha):

@@ -41,7 +41,13 @@ def test_expectations_name_stored_questions():
 
 
 def test_each_kind_of_near_miss_is_there():
-    assert {item.differs for item in shop.must_miss()} == {"number", "negation", "year", "direction", "name"}
+    assert {item.differs for item in shop.must_miss()} == {
+        "condition",
+        "negation",
+        "time",
+        "direction",
+        "name",
+    }
 
 
 def test_the_shop_cannot_be_written_to(database):

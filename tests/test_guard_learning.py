@@ -19,14 +19,18 @@ def test_pairs_with_the_same_query_teach_equal_words():
     stored(learned, 2, "where is a place in Oslo", LIST.format("Oslo"))
     other = GUARD.features("the best place in Lima", "SELECT * FROM cafe WHERE city = 'Lima' ORDER BY stars")
     asked = GUARD.features("the best cafe in Lima")
-    assert not GUARD.judge(asked, other, 0.8).accepted
-    assert GUARD.judge(asked, other, 0.8, learned=learned).reason is Reason.LEARNED
+    alone = GUARD.judge(asked, other, 0.8)
+    taught = GUARD.judge(asked, other, 0.8, learned=learned)
+    assert taught.reason is Reason.LEARNED
+    assert taught.confidence > alone.confidence
 
 
 def test_a_difference_that_changed_a_query_is_not_believed():
     learned = Learned()
     first = stored(learned, 1, "cafe in Rome", LIST.format("Rome"))
-    stored(learned, 2, "cafe terrace in Rome", "SELECT * FROM cafe WHERE terrace = 1 AND city = 'Rome'", [first])
+    stored(
+        learned, 2, "cafe terrace in Rome", "SELECT * FROM cafe WHERE terrace = 1 AND city = 'Rome'", [first]
+    )
     other = GUARD.features("good cafe in Oslo", LIST.format("Oslo"))
     verdict = GUARD.judge(GUARD.features("good cafe terrace in Oslo"), other, 0.9, learned=learned)
     assert not verdict.accepted

@@ -1,5 +1,7 @@
 """The vector index, native and twin: what it finds and forgets, filters, tiers, and how it grows."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -267,3 +269,32 @@ def test_every_entry_of_a_graph_is_given_when_all_are_asked_for(make):
     index.add(np.arange(300), np.tile(np.float32([1, 2, 3, 4]), (300, 1)))
     index.remove(np.arange(0, 300, 3))
     assert len(index.search([1, 2, 3, 4], 300)[0]) == 200
+
+
+# Where it could crash
+
+
+def test_an_index_cannot_be_made_without_its_arguments():
+    core = pytest.importorskip("medha_core._core", exc_type=ImportError)
+    with pytest.raises(TypeError):
+        core.VectorIndex.__new__(core.VectorIndex)
+
+
+FEW_THREADS = """
+import resource
+import numpy as np
+from medha_core._core import VectorIndex
+
+index = VectorIndex(8)
+rows = np.random.default_rng(0).normal(size=(3000, 8))
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+index.add(np.arange(3000), rows, threads=1024)
+print(len(index))
+"""
+
+
+def test_a_system_that_gives_no_more_threads_is_enough():
+    pytest.importorskip("resource")
+    pytest.importorskip("medha_core._core", exc_type=ImportError)
+    done = subprocess.run([sys.executable, "-c", FEW_THREADS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "3000\n"), done.stderr

@@ -14,7 +14,7 @@ from medha_core import _twin, index_file, native
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, SnapshotError, StorageError
 
 DIMENSION = 40
-FORMATS = Path(__file__).parent / "data" / "formats"
+FORMATS = Path(__file__).parent / "data" / "index_formats"
 
 
 def vectors(n: int, dimension: int = DIMENSION, seed: int = 0) -> np.ndarray:

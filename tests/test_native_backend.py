@@ -1,7 +1,12 @@
 """The embedded store, in memory and on disk, as any store is used."""
 
+import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import numpy as np
 import pytest
@@ -202,3 +207,121 @@ async def test_files_that_are_not_ours_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="path"):
         await NativeBackend(tmp_path / "file").connect()
+
+
+async def test_a_directory_in_use_is_refused_and_the_holder_named(tmp_path):
+    held = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with held:
+        assert held.stdout.readline() == "held\n"
+        with pytest.raises(StorageInitializationError, match=f"in use by process {held.pid} on "):
+            await NativeBackend(tmp_path).connect()
+        held.kill()
+    async with NativeBackend(tmp_path) as store:
+        with pytest.raises(StorageInitializationError, match="in use by another cache of this process"):
+            await NativeBackend(tmp_path).connect()
+        assert await store.count("c") == 1
+    async with NativeBackend(tmp_path) as store:
+        assert await store.count("c") == 1
+
+
+HOLD = """
+import asyncio, sys
+from medha_core import CacheEntry, NativeBackend
+
+async def hold():
+    store = NativeBackend(sys.argv[1])
+    await store.initialize("c", 1)
+    text = dict.fromkeys(["original_question", "normalized_question", "generated_query", "query_hash"], "x")
+    await store.upsert("c", [CacheEntry(id="a", vector=[1.0], **text)])
+    print("held", flush=True)
+    sys.stdin.read()
+
+asyncio.run(hold())
+"""
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_a_forked_process_may_not_write_through_its_parents_store(tmp_path):
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1)])
+        child = os.fork()
+        if child == 0:
+            try:
+                store.rows.count(1)
+            except StorageError as error:
+                os._exit(17 if "forked" in str(error) else 18)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
+        assert await store.count("c") == 1
+
+
+async def test_a_home_directory_is_meant_by_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    async with NativeBackend("~/cache"):
+        assert (tmp_path / "cache" / "entries.db").is_file()
+    with pytest.raises(ArgumentValueError, match="path"):
+        NativeBackend("a\x00b")
+
+
+@pytest.mark.parametrize("seed", range(24))
+async def test_a_damaged_file_is_an_error_of_ours_or_right(tmp_path, seed):
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(i, metadata={"n": i % 3}) for i in range(200)])
+    file = tmp_path / "entries.db"
+    damaged = bytearray(file.read_bytes())
+    random = Random(seed)
+    if seed % 3 == 0:
+        del damaged[random.randrange(len(damaged)) :]
+    for _ in range((0, 1, 400)[seed % 3]):
+        damaged[random.randrange(len(damaged))] = random.randrange(256)
+    file.write_bytes(damaged)
+    with suppress(StorageError):
+        async with NativeBackend(tmp_path) as store:
+            await store.initialize("c", 8)
+            for i in range(0, 200, 20):
+                await store.search("c", entry(i).vector, limit=3)
+            await store.upsert("c", [entry(i) for i in range(30)])
+            await store.scroll("c", limit=300)
+
+
+async def test_entries_expire_after_the_clock_was_set_back():
+    clock = [1_000_000.0]
+    async with NativeBackend(clock=lambda: clock[0]) as store:
+        await store.initialize("c", 8)
+        await store.search("c", entry(1).vector)
+        clock[0] = 500_000.0
+        await store.upsert("c", [entry(1, expires_at=datetime.fromtimestamp(500_010, UTC)), entry(9)])
+        assert [row.id for row in await store.search("c", entry(1).vector, limit=2)] == ["e1", "e9"]
+        clock[0] += 11
+        assert [row.id for row in await store.search("c", entry(1).vector, limit=2)] == ["e9"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "created = 1e300",
+        "usage = 'x'",
+        "query = x'00'",
+        "metadata = '{'",
+        "vector = 'x'",
+        "vector = zeroblob(32)",
+    ],
+)
+async def test_a_damaged_row_is_named_and_never_answers(tmp_path, damage, caplog):
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1, metadata={"tenant": "a"})])
+    with sqlite3.connect(tmp_path / "entries.db") as db:
+        db.execute(f"UPDATE entries SET {damage}")
+    db.close()
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        assert await store.search("c", entry(1).vector) == []
+    assert "entry 1" in caplog.text
+    assert "damaged" in caplog.text

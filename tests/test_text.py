@@ -284,3 +284,21 @@ def test_long_questions_with_many_open_quotes_stay_quick(core):
     question = "\"'`“‘« a" * 20_000
     assert core.question_key(b"", question) == _twin.question_key(b"", question)
     assert len(core.normalize("show me " * 10_000)) < 80_000
+
+
+class Shouting(str):
+    """Text of a class that changes what its methods mean."""
+
+    def lower(self):
+        return Deaf(self)
+
+
+class Deaf(str):
+    def encode(self, *_):
+        return None
+
+
+def test_text_of_another_class_counts_as_its_characters():
+    core = pytest.importorskip("medha_core._core", exc_type=ImportError)
+    assert core.normalize(Shouting("ÉTÉ total?")) == "été total"
+    assert core.question_key(b"", Shouting("ÉTÉ total?")) == core.question_key(b"", "ÉTÉ total?")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError, shown
 from medha_core.interfaces.embedder import BaseEmbedder, check_texts
 
 
@@ -106,7 +106,7 @@ class CallableEmbedder(BaseEmbedder):
         except EmbeddingError:
             raise
         except Exception as error:  # a caller's function may raise anything
-            raise EmbeddingError(f"{self!r}: the function raised {error!r}") from error
+            raise EmbeddingError(f"{self!r}: the function raised {shown(error, 500)}") from error
 
     def _checked(self, vectors: Any, count: int) -> np.ndarray:
         try:

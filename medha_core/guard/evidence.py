@@ -27,6 +27,7 @@ def difference(asked: Iterable[str], stored: Iterable[str]) -> Difference:
 
 
 def form(keys: Sequence[str]) -> Form:
+    """What a question says, whatever the order of its words."""
     return tuple(sorted(keys))
 
 

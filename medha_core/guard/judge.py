@@ -31,14 +31,21 @@ _HARD_REASONS = {
 
 
 class Level(NamedTuple):
-    """Probabilities from which a candidate is accepted."""
+    """Probabilities a candidate must reach. Chosen on sets the verifier had not seen."""
 
-    agreeing: float
-    """Where every word of the one has its partner in the other, bound alike."""
-    differing: float
+    floor: float
+    """Below it nothing is accepted. Enough where several candidates give the same answer, or none another."""
+    alone: float
+    """For an answer that only one candidate gives, with other queries near."""
+    alone_exchanged: float
+    """The same, where values were exchanged."""
+    one_sided: float
+    """Where the asked question says something more, or leaves out what the stored query is named with."""
+    rival: float
+    """A refused candidate with another query that is this likely makes the answer ambiguous."""
 
 
-LEVELS = {"strict": Level(0.95, 0.97), "balanced": Level(0.7, 0.87)}
+LEVELS = {"strict": Level(0.9, 0.97, 0.99, 0.97, 0.2), "balanced": Level(0.7, 0.9, 0.95, 0.8, 0.3)}
 
 
 class Reading(NamedTuple):
@@ -50,7 +57,7 @@ class Reading(NamedTuple):
 
 
 class Guard:
-    """Decides whether a stored question may answer. Pure and thread-safe; what it learns lives in `Learned`."""
+    """Decides whether a stored question may answer. Pure; safe across threads; learns through `Learned`."""
 
     def __init__(
         self,
@@ -58,12 +65,11 @@ class Guard:
         *,
         lexicon: Lexicon | None = None,
         verifier: Verifier | None = None,
-        threshold: float | None = None,
     ):
         if level != "off" and level not in LEVELS:
             raise ArgumentValueError("level", "'strict', 'balanced' or 'off'", level)
         self.level = level
-        self._limits = Level(threshold, threshold) if threshold is not None else LEVELS.get(level)
+        self.limits = LEVELS.get(level)
         self._lexicon = lexicon or english()
         self._verifier = verifier
 
@@ -96,7 +102,7 @@ class Guard:
         `score` is its cosine, `margin` how far that lies above the best candidate with another query.
         Without `reading` the stored query must fit as it is; with it, its values are to be exchanged.
         """
-        if self._limits is None:
+        if self.limits is None:
             return accept(Reason.OFF, "the guard is off")
         learned = learned or Learned()
         if reading is None:
@@ -110,7 +116,7 @@ class Guard:
             return verdict
         a, b = self._corrected(asked, stored, a, b, reading)
         pairing = pair_up(a, b, score, self._lexicon, learned)
-        veto = _veto(a, b, pairing, self._lexicon, learned)
+        veto = _veto(a, b, pairing, stored, self._lexicon, learned)
         if veto:
             return veto
         signals = measure(
@@ -148,11 +154,9 @@ class Guard:
 
     def _weigh(self, a: View, b: View, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
         """The verifier's estimate against the limits of the level."""
-        verifier = self._verifier or shipped()
-        confidence = verifier(signals)
-        agreeing = not any(pairing.left) and not signals.bindings and not signals.projection
-        limit = self._limits.agreeing if agreeing else self._limits.differing
+        confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
+        limit = self.limits.one_sided if _is_one_sided(pairing, signals) else self.limits.floor
         if confidence >= limit:
             known = any(pairing.before) and learned.keeps(pairing.before)
             return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
@@ -179,7 +183,9 @@ def _known_values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
 
 
-def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned) -> Verdict | None:
+def _veto(
+    a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon, learned: Learned
+) -> Verdict | None:
     """What no score can outweigh."""
     left, right = pairing.left
     for key in (*left, *right):
@@ -189,16 +195,32 @@ def _veto(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned
         return reject(Reason.BINDING, f"{value} plays another part")
     if words := rebound(a.keys, b.keys):
         return reject(Reason.BINDING, words)
-    if not any(pairing.before) and projection(a.keys) != projection(b.keys):
-        return reject(Reason.PROJECTION, f"{projection(a.keys)[2:]} / {projection(b.keys)[2:]} is asked for")
+    if not any(pairing.before) and projection(a) != projection(b):
+        return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
     if again := nested(a.keys, b.keys, pairing.left):
         return reject(Reason.STRANGER, f"{again}: once more")
     if pair := opposites(pairing.left, lexicon):
         return reject(Reason.OPPOSITE, pair)
+    if learned.keeps(pairing.before) and all(pairing.before):
+        return None
+    dates = [key[2:] for key in (*left, *right) if key[0] == "w" and key[2:] in lexicon.calendar]
+    if dates and not learned.keeps(pairing.before):
+        return reject(Reason.DATE, f"{', '.join(dates)}: in one question only")
+    if ("p:by" in left) != ("p:by" in right) and not learned.keeps(pairing.before):
+        return reject(Reason.BINDING, "by: in one question only")
+    telling = (*left, *right) if stored.unnamed else left
+    names = [key[2:] for key in telling if key[0] == "w" and lexicon.is_name(key[2:])]
+    if names and not learned.keeps(pairing.before):
+        return reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
     operators = [key[2:] for key in (*left, *right) if key[0] == "o"]
-    if operators and not (all(pairing.before) and learned.keeps(pairing.before)):
+    if operators:
         return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
     return None
+
+
+def _is_one_sided(pairing: Pairing, signals: Signals) -> bool:
+    asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
+    return (asked and not stored) or (signals.stored_named > 0 and not signals.asked_named)
 
 
 def _in_words(pairing: Pairing) -> str:

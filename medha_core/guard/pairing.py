@@ -12,7 +12,7 @@ __all__ = ["Pairing", "corrections", "opposites", "pair_up"]
 SYNONYM_SCORE = 0.85
 """Cosine from which a dictionary synonym is believed."""
 SHORTEST_STEM = 4
-_NEAR_OPERATORS = frozenset([("o:first", "o:earliest"), ("o:last", "o:latest")])
+_NEAR_OPERATORS = frozenset([("o:first", "o:earliest"), ("o:last", "o:latest"), ("o:out_of", "p:from")])
 
 
 class Pairing(NamedTuple):

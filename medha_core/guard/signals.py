@@ -1,6 +1,7 @@
 """What speaks for and against a candidate that passed the vetoes, as numbers for the verifier."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log1p
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ __all__ = ["FALLING", "RISING", "Signals", "measure"]
 
 
 class Signals(NamedTuple):
-    """One candidate in numbers. "Named" words occur in the names of the stored query, "strange" ones do not."""
+    """One candidate in numbers. The names of the stored query hold "named" words, not "strange" ones."""
 
     score: float
     margin: float
@@ -49,9 +50,7 @@ class Signals(NamedTuple):
     stored_class: float
 
 
-RISING = frozenset(
-    ["score", "margin", "seen_same", "seen_shapes", "words_same", "form_same", "overlap", "characters", "order"]
-)  # fmt: skip
+RISING = frozenset("score margin seen_same seen_shapes words_same form_same overlap characters order".split())
 """Signals of which more can only speak for the candidate; the verifier is trained to keep that."""
 FALLING = frozenset(
     [
@@ -106,7 +105,7 @@ def measure(
         stored_glue=sum(key[0] == "p" for key in leftover),
         interrogatives=sum(key[0] == "a" for side in pairing.left for key in side),
         bindings=len(bindings(now) ^ bindings(b.keys)),
-        projection=float(projection(now) != projection(b.keys)),
+        projection=float(pairing.mapped.get(projection(a), projection(a)) != projection(b)),
         seen_same=log1p(same),
         seen_other=log1p(other),
         seen_shapes=min(shapes, 4),
@@ -136,11 +135,11 @@ def _content(keys: Sequence[str], names: frozenset[str], lexicon: Lexicon) -> tu
 
 def _in_order(a: Sequence[str], b: Sequence[str]) -> float:
     """Share of neighbouring pairs of the one that are neighbours, in this order, in the other."""
-    first, second = set(zip(a, a[1:], strict=False)), set(zip(b, b[1:], strict=False))
+    first, second = set(pairwise(a)), set(pairwise(b))
     longest = max(len(first), len(second))
     return len(first & second) / longest if longest else 1.0
 
 
 def _before_value(keys: Sequence[str], words: Sequence[str]) -> int:
     """How many of the words stand right before a value, as its class: `the city Boston`."""
-    return sum(key in words and following[0] in "vq" for key, following in zip(keys, keys[1:], strict=False))
+    return sum(key in words and following[0] in "vq" for key, following in pairwise(keys))

@@ -26,9 +26,11 @@ def bindings(keys: Sequence[str]) -> set[str]:
     }
 
 
-def projection(keys: Sequence[str]) -> str:
-    """What is asked for: the first word that is neither structure nor value."""
-    return next((key for key in keys if key[0] == "w"), "")
+def projection(view: View) -> str:
+    """What is asked for: the head of the first noun phrase, else the first word that is no value."""
+    if view.asks in view.keys:
+        return view.asks
+    return next((key for key in view.keys if key[0] == "w"), "")
 
 
 def contradiction(a: View, b: View, lexicon: Lexicon) -> str:

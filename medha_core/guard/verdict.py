@@ -44,8 +44,10 @@ class Verdict(NamedTuple):
 
 
 def accept(reason: Reason, evidence: str, confidence: float = 1.0) -> Verdict:
+    """The verdict that lets a candidate answer."""
     return Verdict(True, reason, evidence, confidence)
 
 
 def reject(reason: Reason, evidence: str, confidence: float = 0.0) -> Verdict:
+    """The verdict that refuses a candidate."""
     return Verdict(False, reason, evidence, confidence)

@@ -21,6 +21,8 @@ class View(NamedTuple):
     """The keys with the column in place of each value."""
     open_words: tuple[str, ...]
     """The words outside values."""
+    asks: str
+    """The item that says what is asked for."""
 
 
 def opened_value(text: str, column: str) -> str:
@@ -29,7 +31,7 @@ def opened_value(text: str, column: str) -> str:
 
 
 def mentioned_in(asked: Features, mentions: Sequence[Mention]) -> tuple[Mention, ...] | None:
-    """Where the same values stand in another question, each as often as it is said; None where one is missing."""
+    """Where the same values stand in another question, however often; None where one is missing."""
     found: list[Mention] = []
     taken: set[int] = set()
     for mention in sorted(mentions, key=lambda m: m.first - m.last):
@@ -56,7 +58,7 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
             keys.append(f"v:{item.text}")
             opened.append(opened_value(item.text, item.column))
     open_words = tuple(w.text for i, w in enumerate(features.words) if i not in inside)
-    return View(_canonical(keys, lexicon), _canonical(opened, lexicon), open_words)
+    return View(_canonical(keys, lexicon), _canonical(opened, lexicon), open_words, features.asks)
 
 
 def _with_values(

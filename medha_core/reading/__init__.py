@@ -1,1 +1,1 @@
-"""Reading questions and queries: words, values, lexicons. Words and contracts for the steps above; no decisions."""
+"""Reading questions and queries: words, values, lexicons. It decides nothing."""

@@ -25,7 +25,8 @@ class Item(NamedTuple):
     """One word that counts, in the form in which it is compared."""
 
     key: str
-    """Kind and canonical form: `w:flight`, `o:most`, `p:from`, `n:10`, `q:...`, `i:...`, `d:...`, `a:where`."""
+    """Kind and form: word `w:flight`, operator `o:most`, preposition `p:from`, interrogative `a:where`,
+    number `n:10`, date `d:...`, quoted string `q:...`, identifier `i:...`."""
     first: int
     """Place among the words of the question."""
     last: int
@@ -42,6 +43,8 @@ class Features:
     """Whether the lexicon may be trusted for this question."""
     relative: bool
     """Whether it names a time that moves with the day (`yesterday`, `last week`)."""
+    asks: str = ""
+    """The item that says what is asked for: the head of the first noun phrase."""
     mentions: tuple[Mention, ...] = ()
     """Where the values of the query stand."""
     shape: str = ""
@@ -50,6 +53,8 @@ class Features:
     """Stems of the words in the names the query uses."""
     fixed_dates: bool = False
     """Whether the query holds a date that the question does not name."""
+    unnamed: bool = False
+    """Whether the query holds a value, of whatever spelling, that the question does not name as it stands."""
     opened: tuple[str, ...] = ()
     """The compared items with the column in place of each value."""
 
@@ -62,9 +67,20 @@ class Features:
     def from_bytes(cls, data: bytes) -> "Features":
         """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, items, is_english, relative, mentions, shape, names, fixed, opened = json.loads(
-                data
-            )
+            (
+                version,
+                found,
+                items,
+                is_english,
+                relative,
+                asks,
+                mentions,
+                shape,
+                names,
+                fixed,
+                unnamed,
+                opened,
+            ) = json.loads(data)
             if version != FORMAT:
                 raise ValueError(f"format {version}")
             return cls(
@@ -72,10 +88,12 @@ class Features:
                 tuple(Item(*item) for item in items),
                 is_english,
                 relative,
+                asks,
                 tuple(_mention(*mention) for mention in mentions),
                 shape,
                 frozenset(names),
                 fixed,
+                unnamed,
                 tuple(opened),
             )
         except (ValueError, TypeError) as error:
@@ -100,15 +118,41 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
         mentions=mentions,
         shape=_shape(query, found, named),
         names=_names(query, lexicon),
+        unnamed=any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
         fixed_dates=any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
     )
 
 
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
+    items = tuple(_items(found, lexicon))
     return Features(
-        tuple(found), tuple(_items(found, lexicon)), _is_english(found, lexicon), _is_relative(found, lexicon)
+        tuple(found),
+        items,
+        _is_english(found, lexicon),
+        _is_relative(found, lexicon),
+        _asked_for(found, items, lexicon),
     )
+
+
+def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -> str:
+    """The last noun of the first unbroken row of content words: `names` in `employee names of ...`."""
+    head, end = "", -1
+    for item in items:
+        if item.key[0] != "w":
+            if head:
+                break
+            continue
+        if head and (item.first != end or not _is_noun(found[item.first].text, lexicon)):
+            break
+        head, end = item.key, item.last
+    return head
+
+
+def _is_noun(text: str, lexicon: Lexicon) -> bool:
+    if lexicon.is_name(text):
+        return False
+    return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
 
 
 def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
@@ -184,6 +228,10 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return ""
     if text in lexicon.ordinals and i + 1 < len(found):
         return f"n:#{lexicon.ordinals[text]}"
+    if adjective := lexicon.superlative(text):
+        return f"o:most {adjective}"
+    if i + 1 < len(found) and found[i + 1].text == "than" and (adjective := lexicon.comparative(text)):
+        return f"o:more {adjective}"
     return f"w:{lexicon.lemma(text)}"
 
 
@@ -194,6 +242,8 @@ def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) ->
     after = found[i + 1].text if i + 1 < len(found) else ""
     if text in lexicon.request:
         return asking or before in lexicon.wishes or before in ("to", "you")
+    if text == "name":
+        return not i or before == "please"
     if text == "to":
         return after in lexicon.request
     if text == "like":

@@ -8,6 +8,9 @@ from importlib.resources import files
 
 __all__ = ["Lexicon", "english"]
 
+NEGATING = ("un", "in", "non", "dis", "im", "ir", "il", "de")
+"""Prefixes that turn an English word into its opposite."""
+
 
 class Lexicon:
     """One language: closed-class words from a hand-written file, open-class words from a word list."""
@@ -37,7 +40,12 @@ class Lexicon:
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
         self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
-        self.antonyms = frozenset(_pairs(f"{language}_antonyms.txt.gz"))
+        self.distinct = frozenset(tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", "))
+        self.calendar = frozenset(table["calendar"]["words"].split()) | self.months.keys()
+        opposite = table["opposite"]["pairs"].split(",")
+        self.antonyms = frozenset(_pairs(f"{language}_antonyms.txt.gz")) | {
+            tuple(sorted(pair.split())) for pair in opposite
+        }
         self.closed = frozenset(
             self.stop
             | self.operators.keys()
@@ -62,14 +70,35 @@ class Lexicon:
         """Whether the word is English and met often enough that it is hardly a slip for another one."""
         return word in self.closed or word in self.irregular or "+" in self.words.get(self.lemma(word), "")
 
+    def superlative(self, word: str) -> str | None:
+        """The adjective a word is the superlative of (`busiest`: busy), or None."""
+        return self._adjective(word, "est") if len(word) > 5 and "+" not in self.words.get(word, "") else None
+
+    def comparative(self, word: str) -> str | None:
+        """The adjective a word is the comparative of (`longer`: long), or None."""
+        return self._adjective(word, "er") if len(word) > 4 else None
+
+    def _adjective(self, word: str, ending: str) -> str | None:
+        if not word.endswith(ending):
+            return None
+        base = word.removesuffix(ending)
+        bases = (base, base + "e", base.removesuffix("i") + "y", base[:-1])
+        return next((b for b in bases if "a" in self.words.get(b, "")), None)
+
     def is_name(self, word: str) -> bool:
         """Whether the word is a proper noun, or none the dictionary has."""
-        return "p" in self.words.get(word, "") or not self.knows(word)
+        return "p" in self.words.get(word, "") or not (self.knows(word) or self.superlative(word))
 
     def are_synonyms(self, a: str, b: str) -> bool:
-        return ((a, b) if a < b else (b, a)) in self.synonyms
+        pair = (a, b) if a < b else (b, a)
+        return pair in self.synonyms and pair not in self.distinct
 
     def are_antonyms(self, a: str, b: str) -> bool:
+        """Whether one is the opposite of the other, by the dictionary or by a prefix (`paid`, `unpaid`)."""
+        short, long = sorted((a, b), key=len)
+        for prefix in NEGATING:
+            if long.startswith(prefix) and short in (long[len(prefix) :], self.lemma(long[len(prefix) :])):
+                return True
         return ((a, b) if a < b else (b, a)) in self.antonyms
 
     def _lemma(self, word: str) -> str:
@@ -77,7 +106,11 @@ class Lexicon:
         word = self.spelling.get(word, word)
         if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
             return word[:-1]
-        if word in self.irregular and self.irregular[word] in self.words:
+        if (
+            word in self.irregular
+            and "+" not in self.words.get(word, "")
+            and self.irregular[word] in self.words
+        ):
             return self.irregular[word]
         for candidate, part in _candidates(word):
             if part in self.words.get(candidate, ""):

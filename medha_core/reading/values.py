@@ -50,7 +50,7 @@ class KnownValues:
         return max(spellings, key=lambda s: (spellings[s], s)) if spellings else None
 
     def fitting(self, column: str, text: str) -> str | None:
-        """The spelling of a value in a column, or in a column of the same name that shares another value with it."""
+        """The spelling of a value in a column, or in one of the same name that shares a value with it."""
         if spelling := self.spelling(column, text):
             return spelling
         tail = column.rpartition(".")[2]

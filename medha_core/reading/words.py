@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from medha_core.reading.lexicon import Lexicon
 
+_LONGEST_NUMBER = 40
+"""Characters; longer runs of digits name something, and Python refuses to read very long ones."""
+
 __all__ = ["Word", "spoken_numbers", "words"]
 
 WORD, NUMBER, QUOTED, IDENTIFIER, DATE, SIGN = "wnqids"
@@ -45,7 +48,8 @@ class Word(NamedTuple):
     """Compared form: case folded, digits as ASCII, quotes off."""
     start: int
     end: int
-    capital: bool = False
+    quoted: str = ""
+    """For a quoted string: what stands between the quotes, as written."""
 
 
 def words(question: str, lexicon: Lexicon) -> list[Word]:
@@ -61,7 +65,7 @@ def words(question: str, lexicon: Lexicon) -> list[Word]:
         elif kind == "n":
             found.extend(_number(text, place))
         elif kind == "q":
-            found.append(Word(QUOTED, _folded(text[1:-1]), *place))
+            found.append(Word(QUOTED, _folded(text[1:-1]), *place, text[1:-1].strip()))
         elif kind == "d":
             found.append(Word(DATE, _iso(text), *place))
         elif kind == "s":
@@ -77,14 +81,13 @@ def _folded(text: str) -> str:
 
 def _word(text: str, place: tuple[int, int], lexicon: Lexicon) -> list[Word]:
     folded = _folded(text).replace("’", "'")
-    capital = text[:1].isupper()
     whole = lexicon.contractions.get(folded)
     if whole is None and folded.endswith("n't"):
         whole = f"{folded[:-3]} not"
     if whole is None and folded.endswith("'s"):
         whole = folded[:-2]
     parts = whole.split() if whole else [folded.replace("'", "")]
-    return [Word(WORD, part, *place, capital) for part in parts]
+    return [Word(WORD, part, *place) for part in parts]
 
 
 def _number(text: str, place: tuple[int, int]) -> list[Word]:
@@ -92,7 +95,7 @@ def _number(text: str, place: tuple[int, int]) -> list[Word]:
     currency = folded[0] in "$€£¥"
     percent = folded.endswith("%")
     match = re.match(r"[$€£¥]?\s?([\d.]+)\s?(k|bn|a\.?m|p\.?m)?", folded)
-    if match is None:
+    if match is None or len(folded) > _LONGEST_NUMBER or match[1].count(".") > 1:
         return [Word(IDENTIFIER, folded, *place)]
     value, suffix = match.groups()
     if suffix and suffix[0] in "ap":

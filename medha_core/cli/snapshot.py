@@ -1,0 +1,62 @@
+"""`medha snapshot`: write one, look at one, check one."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medha_core.cli.output import OK, emit, emit_json, progress
+from medha_core.manifest import Manifest
+from medha_core.native_backend import NativeBackend
+from medha_core.snapshot import read_info, verify
+
+app = typer.Typer(help="Write, show and check snapshots of a cache.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@app.command("save")
+def save_command(
+    source: Annotated[Path, typer.Argument(help="Directory of the cache; it may be in use.")],
+    target: Annotated[Path, typer.Argument(help="Directory of the snapshot; an older one is replaced.")],
+    json: AsJson = False,
+) -> None:
+    """Write everything in SOURCE to TARGET as one directory that can be copied anywhere."""
+    raise typer.Exit(_report(target, asyncio.run(_save(source, target)), "saved", json))
+
+
+async def _save(source: Path, target: Path) -> Manifest:
+    async with NativeBackend(source, mode="r") as store:
+        with progress("copying") as on_progress:
+            await store.snapshot(target, on_progress)
+    return read_info(target)
+
+
+@app.command("info")
+def info_command(directory: Path, json: AsJson = False) -> None:
+    """Show what a snapshot, or a directory in daily use, holds."""
+    raise typer.Exit(_report(directory, read_info(directory), "holds", json))
+
+
+@app.command("verify")
+def verify_command(directory: Path, json: AsJson = False) -> None:
+    """Read every file and every entry, and say whether they are what was written."""
+    with progress("checking") as on_progress:
+        found = verify(directory, on_progress)
+    raise typer.Exit(_report(directory, found, "is sound", json))
+
+
+def _report(directory: Path, found: Manifest, verb: str, as_json: bool) -> int:
+    if as_json:
+        emit_json({"directory": str(directory), "entries": found.entries, **asdict(found)})
+        return OK
+    emit(f"{directory} {verb}: {found.entries} entries in {len(found.collections)} collections")
+    for one in found.collections:
+        emit(f"  {one.name!r}: {one.entries} entries, {one.dimension} dimensions, {one.metric}, {one.model}")
+    for file in found.files:
+        emit(f"  {file.name}: {file.bytes} bytes, xxh3-128 {file.xxh3_128}")
+    if found.created:
+        emit(f"  written {found.created} by {found.library}, format {found.format}")
+    return OK
