@@ -22,7 +22,7 @@ LAYERS = {
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers",
-    "flow": "waterfall opening snapshot writer native_collection native_backend knowledge decision",
+    "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge decision",
     "facade": "medha",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo __init__ __main__",
