@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from medha_core import calibration
 from medha_core.calibration import Calibration
 from medha_core.decision import Decision
+from medha_core.errors import ConfigurationError
 from medha_core.guard import Reason, Verdict
 from medha_core.interfaces import Candidate
 from medha_core.judge import Judge
@@ -27,9 +28,14 @@ class Assurance:
 
     Args:
         floor: confidence from which the guard accepts, None where it is off.
+
+    Raises `ConfigurationError` for a promise that nothing could keep because the guard is off.
     """
 
     def __init__(self, settings: Settings, floor: float | None, judge: Judge | None = None):
+        if floor is None and (judge is not None or settings.max_error_rate is not None):
+            argument = "judge" if settings.max_error_rate is None else "max_error_rate"
+            raise ConfigurationError(f"{argument}: needs the guard's confidence, and guard is 'off'")
         self._settings = settings
         self._floor = 0.0 if floor is None else floor
         self._judge = judge
