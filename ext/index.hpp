@@ -4,8 +4,12 @@
 //   slots [joined, count)  found by scan; a removed one is filled by the last
 //
 // What is shared and who may touch it: rows_, slots_, graph_ and count_ are read under the shared lock and
-// changed under the exclusive one. join() looks for neighbours under the shared lock and links under the
-// exclusive one; changes_ tells it whether a slot it looked at meant something else in between.
+// changed under the exclusive one. Who wants the exclusive one takes the mutex changing_ first, and save() takes
+// that mutex alone: nothing changes while it writes, and no waiting writer closes the door to searches.
+// join() looks for neighbours under the shared lock and links under the exclusive one; changes_ tells it whether
+// a slot it looked at meant something else in between.
+//
+// A label table from a file that nobody verified may give any slot: only slot_of() asks it.
 #pragma once
 
 #include <atomic>
@@ -102,7 +106,7 @@ class Index {
             parallel(rows, n > 256 ? threads : 1, [&](size_t i) {
                 rows_.encode(vectors + (start + i) * rows_.dimension(), encoded[i]);
             });
-            std::unique_lock<FairLock> alone(lock_);
+            Alone alone(*this);
             make_room(count_ + rows);
             for (size_t i = 0; i < rows; i++) put(labels[start + i], encoded[i]);
         }
@@ -110,7 +114,7 @@ class Index {
     }
 
     size_t remove(const uint64_t* labels, size_t n) {
-        std::unique_lock<FairLock> alone(lock_);
+        Alone alone(*this);
         size_t removed = 0;
         for (size_t i = 0; i < n; i++) removed += remove_one(labels[i]);
         return removed;
@@ -149,7 +153,7 @@ class Index {
 
     bool get(uint64_t label, float* out) const {
         std::shared_lock<FairLock> reading(lock_);
-        const uint32_t slot = slots_.find(label);
+        const uint32_t slot = slot_of(label);
         if (slot == kNoSlot) return false;
         std::memcpy(out, rows_.vector(slot), rows_.dimension() * sizeof(float));
         return true;
@@ -157,7 +161,7 @@ class Index {
 
     bool contains(uint64_t label) const {
         std::shared_lock<FairLock> reading(lock_);
-        return slots_.find(label) != kNoSlot;
+        return slot_of(label) != kNoSlot;
     }
 
     size_t size() const {
@@ -173,8 +177,31 @@ class Index {
         std::sort(out.begin(), out.end());
     }
 
+    // Lays the sections into the file from `start` on. Searches go on meanwhile, changes wait.
+    IndexCounts save(const File& file, uint64_t start, Stretch* stretches) const {
+        std::lock_guard<std::mutex> unchanging(changing_);
+        SectionWriter out(file, start, stretches);
+        rows_.write_to(out, count_);
+        graph_.write_to(out);
+        slots_.write_to(out);
+        return {count_, graph_.size(), graph_.tombstones(), graph_.entry_point(), graph_.highest_level()};
+    }
+
+    // Only for an index made with no capacity, before anybody else has it. Lengths fit the counts; the counts, the
+    // parameters of the index. If it throws, the index is not to be used.
+    void load(const File& file, const Stretch* stretches, const IndexCounts& counts, Access access) {
+        rows_.load(file, stretches, counts.entries, access);
+        graph_.load(file, stretches, counts, access);
+        slots_.load(file, stretches, counts.entries - counts.tombstones, access);
+        count_ = counts.entries;
+    }
+
+    // Bytes of a point in the graph, and of its links on one level above the lowest.
+    size_t block_bytes() const { return graph_.block_bytes(); }
+    size_t list_bytes() const { return graph_.list_bytes(); }
+
     void reserve(size_t capacity) {
-        std::unique_lock<FairLock> alone(lock_);
+        Alone alone(*this);
         rows_.reserve(capacity);
         slots_.reserve(capacity);
     }
@@ -198,7 +225,7 @@ class Index {
         size_t to_join;
         {
             std::lock_guard<std::mutex> one_at_a_time(joining_);
-            std::unique_lock<FairLock> alone(lock_);
+            Alone alone(*this);
             to_join = graph_.size() - graph_.tombstones();
             if (graph_.tombstones() == 0) return;
             close_gaps();
@@ -229,21 +256,35 @@ class Index {
     size_t count_ = 0;
     uint64_t changes_ = 0;
     mutable FairLock lock_;
+    mutable std::mutex changing_;
     std::mutex joining_;
 
+    struct Alone {
+        std::lock_guard<std::mutex> changing;
+        std::unique_lock<FairLock> alone;
+        explicit Alone(Index& index) : changing(index.changing_), alone(index.lock_) {}
+    };
+
+    uint32_t slot_of(uint64_t label) const {
+        const uint32_t slot = slots_.find(label);
+        return slot < count_ ? slot : kNoSlot;
+    }
+
+    void bury(uint32_t slot) {
+        if (graph_.alive(slot)) graph_.bury(slot);
+    }
+
     void make_room(size_t slots) {
-        if (slots <= rows_.capacity()) return;
-        size_t capacity = std::max(slots, 2 * rows_.capacity());
-        rows_.reserve(capacity);
-        slots_.reserve(capacity);
+        slots_.reserve(slots);
+        if (slots > rows_.capacity()) rows_.reserve(std::max(slots, 2 * rows_.capacity()));
     }
 
     void put(uint64_t label, const Encoded& row) {
-        uint32_t slot = slots_.find(label);
+        uint32_t slot = slot_of(label);
         if (slot != kNoSlot && slot >= graph_.size()) {
             changes_++;
         } else {
-            if (slot != kNoSlot) graph_.bury(slot);
+            if (slot != kNoSlot) bury(slot);
             slot = static_cast<uint32_t>(count_);
             slots_.put(label, slot);
             count_++;
@@ -252,11 +293,11 @@ class Index {
     }
 
     bool remove_one(uint64_t label) {
-        const uint32_t slot = slots_.find(label);
+        const uint32_t slot = slot_of(label);
         if (slot == kNoSlot) return false;
         slots_.erase(label);
         if (slot < graph_.size()) {
-            graph_.bury(slot);
+            bury(slot);
             return true;
         }
         changes_++;
@@ -276,7 +317,7 @@ class Index {
 
     void score_each(const Encoded& query, const Allowed& allowed, Best& best) const {
         allowed.each([&](uint64_t label) {
-            const uint32_t slot = slots_.find(label);
+            const uint32_t slot = slot_of(label);
             if (slot != kNoSlot) best.offer({score(query, slot), label});
         });
     }
@@ -300,9 +341,8 @@ class Index {
         space_->encode(query.vector.data(), query.bits, code.data());
         ef = std::max(ef, k);
         graph_.search(code.data(), ef, [&](uint32_t slot) { return allowed(rows_.label(slot)); }, nearest);
-        const size_t wanted = std::min(k, live);
-        if (nearest.size() < std::min(wanted, permitted)) {
-            // The walk did not reach enough of them (or they are not in the graph): look at every one.
+        if (nearest.size() < std::min({ef, live, permitted})) {
+            // The walk ended before it had enough: tombstones cut some off, or they are not in the graph.
             scan(query, 0, graph_.size(), allowed, space, best);
             return;
         }
@@ -332,7 +372,7 @@ class Index {
             n = std::min({places.size(), limit, count_ - first, 1 + first / 64});
             find_places(places, first, n, threads);
         }
-        std::unique_lock<FairLock> alone(lock_);
+        Alone alone(*this);
         if (changes_ != seen) {
             n = std::min(n, count_ - first);
             find_places(places, first, n, threads);
@@ -349,7 +389,7 @@ class Index {
     }
 
     void make_graph_room(size_t more) {
-        std::unique_lock<FairLock> alone(lock_);
+        Alone alone(*this);
         if (graph_.size() + more > graph_.capacity()) graph_.reserve(std::max(count_, graph_.size() + more));
     }
 

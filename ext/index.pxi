@@ -8,15 +8,23 @@ from cpython.buffer cimport (
 from libc.stdint cimport uint8_t, int8_t, int32_t, uint32_t, uint64_t, SIZE_MAX
 from libcpp cimport bool as cbool
 from libcpp.memory cimport unique_ptr
+from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 import numpy
 
 from medha_core import index_arguments as door
+from medha_core import index_file
 from medha_core.arrays import as_float_rows, bad_row
-from medha_core.errors import ArgumentTypeError, ArgumentValueError, LabelNotFoundError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, LabelNotFoundError, SnapshotError, StorageError
 
 cdef extern from "index.hpp" namespace "medha" nogil:
+    cdef enum class Failure:
+        kMemory
+        kFile
+        kOther
+
+    Failure current_failure(string&)
     cdef struct Kernels:
         const char* name
         float (*dot)(const float*, const float*, size_t)
@@ -31,6 +39,7 @@ cdef extern from "index.hpp" namespace "medha" nogil:
     cbool choose_kernels(const char* name)
     uint32_t hamming_radius_of "medha::hamming_radius"(double cosine, uint32_t bits, double miss)
     const double kMissProbability
+    const uint64_t kRotationSeed
 
     cdef struct Hit:
         float score
@@ -52,6 +61,32 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         size_t graph
         size_t labels
 
+    cdef enum Section:
+        kSections
+
+    cdef struct Key128:
+        uint64_t low
+        uint64_t high
+
+    cdef struct Stretch:
+        uint64_t offset
+        uint64_t length
+        Key128 checksum
+
+    cdef struct IndexCounts:
+        uint64_t entries
+        uint64_t joined
+        uint64_t tombstones
+        uint32_t entry_point
+        int32_t top_level
+
+    cdef enum class Access:
+        kRead
+        kWrite
+
+    cdef cppclass File:
+        File(int)
+
     cdef enum class Quantization:
         kFloat32
         kInt8
@@ -62,24 +97,41 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         kScan
         kGraph
 
+
+cdef int raise_ours() except -1:
+    """The one translator of C++ failures to our errors."""
+    cdef string what
+    cdef Failure failure = current_failure(what)
+    if failure == Failure.kMemory:
+        raise MemoryError()
+    if failure == Failure.kFile:
+        raise SnapshotError(f"the index file {what.decode()}")
+    raise StorageError(f"the index failed: {what.decode()}")
+
+
+cdef extern from "index.hpp" namespace "medha" nogil:
     cdef cppclass Index:
-        Index(size_t, size_t, size_t, size_t, Quantization, Tier, size_t) except +
+        Index(size_t, size_t, size_t, size_t, Quantization, Tier, size_t) except +raise_ours
         const Kernels& kernels()
         uint32_t bits()
-        cbool bit_distance(const float*, const float*, uint32_t&) except +
+        cbool bit_distance(const float*, const float*, uint32_t&) except +raise_ours
         size_t first_unusable(const float*, size_t)
-        void add(const uint64_t*, const float*, size_t, size_t) except +
-        size_t remove(const uint64_t*, size_t) except +
-        cbool search(const float*, size_t, size_t, float, const Allowed&, vector[Hit]&) except +
+        void add(const uint64_t*, const float*, size_t, size_t) except +raise_ours
+        size_t remove(const uint64_t*, size_t) except +raise_ours
+        cbool search(const float*, size_t, size_t, float, const Allowed&, vector[Hit]&) except +raise_ours
         size_t search_many(
-            const float*, size_t, size_t, size_t, float, const Allowed&, size_t, vector[vector[Hit]]&) except +
+            const float*, size_t, size_t, size_t, float, const Allowed&, size_t, vector[vector[Hit]]&) except +raise_ours
         cbool get(uint64_t, float*)
         cbool contains(uint64_t)
         size_t size()
-        void labels(vector[uint64_t]&) except +
-        void reserve(size_t) except +
-        size_t join(size_t, size_t) except +
-        void compact() except +
+        void labels(vector[uint64_t]&) except +raise_ours
+        void reserve(size_t) except +raise_ours
+        IndexCounts save(const File&, uint64_t, Stretch*) except +raise_ours
+        void load(const File&, const Stretch*, const IndexCounts&, Access) except +raise_ours
+        size_t block_bytes()
+        size_t list_bytes()
+        size_t join(size_t, size_t) except +raise_ours
+        void compact() except +raise_ours
         IndexInfo info()
         IndexMemory memory()
 
@@ -143,6 +195,10 @@ cdef object labels_of(const vector[Hit]& hits):
     return labels
 
 
+cdef object checksum_of(const Key128& key):
+    return (<object>key.high) << 64 | key.low
+
+
 cdef class VectorIndex:
     """Cosine search over vectors of one dimension, by 64-bit label; safe to use from several threads.
 
@@ -160,6 +216,8 @@ cdef class VectorIndex:
     cdef readonly size_t dimension
     cdef readonly str quantization
     cdef readonly str tier
+    cdef readonly bint read_only
+    cdef size_t links, effort, graph_from
 
     # Not __init__: no method may ever meet an object without an index.
     def __cinit__(self, dimension, *, capacity=1024, M=16, ef_construction=100, quantization="int8", tier="auto",
@@ -175,6 +233,55 @@ cdef class VectorIndex:
         self.dimension = d
         self.quantization = quantization
         self.tier = tier
+        self.links, self.effort, self.graph_from = links, effort, many
+
+    @classmethod
+    def open(cls, path, *, mode="r", verify=False):
+        """The index that was saved to `path`, mapped: nothing is copied, and no work is done per entry.
+
+        Processes share the memory of what they have not changed. `mode="r"` refuses changes; with "c" they
+        stay in this process's memory, and `save` may write them. `verify` reads every byte and compares
+        checksums; without it, damage beyond the header can give wrong answers. Raises `SnapshotError`
+        (cannot be read, not an index file, of a newer version, damaged), `ArgumentValueError` for the mode.
+        """
+        door.check_choice("mode", mode, door.MODES)
+        with index_file.open_file(path) as file:
+            header = index_file.read_header(file, path)
+            if verify:
+                index_file.verify(file, header, path)
+            return opened(cls, file, header, mode == "r", path)
+
+    @staticmethod
+    def verify(path):
+        """Compare every checksum of the file at `path`. Raises `SnapshotError` naming the section that differs."""
+        with index_file.open_file(path) as file:
+            index_file.verify(file, index_file.read_header(file, path), path)
+
+    def save(self, path):
+        """Write the index to a file of its own beside `path`, make it durable, and rename it to `path`.
+
+        Searches go on meanwhile, changes wait. An index that is open on `path`, here or in another process,
+        keeps what it has. Raises `SnapshotError` when the system refuses; then nothing changed.
+        """
+        index_file.write_whole(path, self._write_to)
+
+    def _write_to(self, int descriptor):
+        cdef Stretch[<int>kSections] stretches
+        cdef unique_ptr[File] file
+        cdef IndexCounts counts
+        cdef uint64_t start = index_file.FIRST_SECTION
+        file.reset(new File(descriptor))
+        with nogil:
+            counts = self.index.get().save(file.get()[0], start, stretches)
+        sections = tuple(
+            index_file.Stretch(stretches[i].offset, stretches[i].length, checksum_of(stretches[i].checksum))
+            for i in range(<int>kSections)
+        )
+        return index_file.Header(
+            self.dimension, self.quantization, self.tier, self.links, self.effort,
+            self.index.get().block_bytes(), self.graph_from, counts.entries, counts.joined,
+            counts.tombstones, counts.entry_point, counts.top_level, kRotationSeed, sections,
+        )
 
     @property
     def capacity(self):
@@ -188,6 +295,7 @@ cdef class VectorIndex:
         `ArgumentValueError` naming the row for a zero, NaN or infinite vector, `DimensionMismatchError`
         for a wrong length; then nothing was written.
         """
+        door.check_writable(self.read_only)
         keys = door.as_labels("labels", labels)
         rows = as_float_rows(vectors, self.dimension, "vectors")
         door.check_pairs(keys, rows)
@@ -204,6 +312,7 @@ cdef class VectorIndex:
 
     def remove(self, labels):
         """Forget `labels` (an int or a sequence); unknown ones are ignored. Returns how many were removed."""
+        door.check_writable(self.read_only)
         keys = door.as_labels("labels", labels)
         cdef Bytes key_bytes = Bytes(keys)
         cdef const uint64_t* key = <const uint64_t*>key_bytes.buffer.buf
@@ -306,6 +415,7 @@ cdef class VectorIndex:
 
     def reserve(self, capacity):
         """Make room for `capacity` vectors ahead of time."""
+        door.check_writable(self.read_only)
         cdef size_t slots = door.as_whole("capacity", capacity, 1)
         with nogil:
             self.index.get().reserve(slots)
@@ -315,6 +425,7 @@ cdef class VectorIndex:
 
         Searches and writes go on meanwhile; neighbours are looked for beside them.
         """
+        door.check_writable(self.read_only)
         cdef size_t most = SIZE_MAX if limit is None else door.as_whole("limit", limit, 0)
         cdef size_t helpers = door.as_whole("threads", threads, 1, 1024), joined
         with nogil:
@@ -323,6 +434,7 @@ cdef class VectorIndex:
 
     def compact(self):
         """Drop the graph's tombstones and build it anew; searches go on by scan meanwhile."""
+        door.check_writable(self.read_only)
         with nogil:
             self.index.get().compact()
 
@@ -367,6 +479,33 @@ cdef class VectorIndex:
             f"<VectorIndex dimension={self.dimension} quantization={self.quantization} tier={self.tier} "
             f"entries={info['graph'] + info['scan']} graph={info['graph']} scan={info['scan']}>"
         )
+
+
+cdef VectorIndex opened(type cls, int descriptor, object header, bint read_only, object path):
+    """A new index over the file's sections. The header was checked; what of it only the index knows is checked here."""
+    cdef VectorIndex made = cls.__new__(cls)
+    cdef size_t d = header.dimension, links = header.M, effort = header.ef_construction, many = header.graph_from
+    cdef int kind = door.QUANTIZATIONS.index(header.quantization), where = door.TIERS.index(header.tier)
+    made.index.reset(new Index(d, 0, links, effort, <Quantization>kind, <Tier>where, many))
+    made.dimension, made.quantization, made.tier = d, header.quantization, header.tier
+    made.read_only = read_only
+    made.links, made.effort, made.graph_from = links, effort, many
+    if header.block_bytes != made.index.get().block_bytes():
+        raise SnapshotError(
+            f"{path}: bytes of a joined slot must be {made.index.get().block_bytes()}, is {header.block_bytes}"
+        )
+    cdef Stretch[<int>kSections] stretches
+    for i in range(<int>kSections):
+        stretches[i].offset, stretches[i].length = header.sections[i].offset, header.sections[i].length
+    cdef IndexCounts counts
+    counts.entries, counts.joined, counts.tombstones = header.entries, header.joined, header.tombstones
+    counts.entry_point, counts.top_level = header.entry_point, header.top_level
+    cdef unique_ptr[File] file
+    file.reset(new File(descriptor))
+    cdef Access access = Access.kRead if read_only else Access.kWrite
+    with nogil:
+        made.index.get().load(file.get()[0], stretches, counts, access)
+    return made
 
 
 cdef int point_filter(Allowed* filter, object allowed, Bytes held):

@@ -14,6 +14,7 @@
 // exponentially (Chernoff). A scan looks at a prefix and at all bits; each gets half of kMissProbability.
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -23,6 +24,20 @@
 namespace medha {
 
 constexpr double kMissProbability = 1e-6;
+// Bits in a file are those of this rotation.
+constexpr uint64_t kRotationSeed = 0x6d65646861ull;
+
+// ln(n!) for n from 0 to the most bits a vector has.
+inline double log_factorial(uint32_t n) {
+    struct Table {
+        double values[513] = {};
+        Table() {
+            for (int i = 2; i <= 512; i++) values[i] = values[i - 1] + std::log(static_cast<double>(i));
+        }
+    };
+    static const Table table;
+    return n <= 512 ? table.values[n] : std::lgamma(n + 1.0);
+}
 
 // The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss.
 inline uint32_t hamming_radius(double cosine, uint32_t bits, double miss) {
@@ -30,27 +45,29 @@ inline uint32_t hamming_radius(double cosine, uint32_t bits, double miss) {
     const double p = std::acos(std::fmin(1.0, std::fmax(-1.0, cosine))) / pi;
     if (p <= 0) return 0;
     if (p >= 1) return bits;
+    const double log_p = std::log(p), log_q = std::log1p(-p);
     double tail = 0;
     for (uint32_t r = bits; r > 0; r--) {
-        double log_ways = std::lgamma(bits + 1.0) - std::lgamma(r + 1.0) - std::lgamma(bits - r + 1.0);
-        tail += std::exp(log_ways + r * std::log(p) + (bits - r) * std::log1p(-p));
+        double log_ways = log_factorial(bits) - log_factorial(r) - log_factorial(bits - r);
+        tail += std::exp(log_ways + r * log_p + (bits - r) * log_q);
         if (tail > miss) return r;
     }
     return 0;
 }
 
-// hamming_radius() for one number of bits, looked up: cosines are rounded down, so the radius is never too small.
+// hamming_radius() for one number of bits, kept once asked for: cosines are rounded down, so the radius is never
+// too small. Threads may ask at the same time; they find the same.
 class RadiusTable {
   public:
-    explicit RadiusTable(uint32_t bits) : radius_(kSteps + 1) {
-        for (int i = 0; i <= kSteps; i++)
-            radius_[i] = static_cast<uint16_t>(hamming_radius(2.0 * i / kSteps - 1.0, bits, kMissProbability / 2));
-    }
-
     uint32_t operator()(float score) const {
         // A score is a rounded sum of products: what rounding may take off is given back.
         double steps = (static_cast<double>(score) - 1e-5 + 1.0) * kSteps / 2;
-        return radius_[steps <= 0 ? 0 : steps >= kSteps ? kSteps : static_cast<int>(steps)];
+        const int step = steps <= 0 ? 0 : steps >= kSteps ? kSteps : static_cast<int>(steps);
+        const uint16_t known = radius_and_one_[step].load(std::memory_order_relaxed);
+        if (known) return known - 1u;
+        const uint32_t radius = hamming_radius(2.0 * step / kSteps - 1.0, bits_, kMissProbability / 2);
+        radius_and_one_[step].store(static_cast<uint16_t>(radius + 1), std::memory_order_relaxed);
+        return radius;
     }
 
     static const RadiusTable& of(uint32_t bits) {
@@ -60,7 +77,10 @@ class RadiusTable {
 
   private:
     static constexpr int kSteps = 1024;
-    std::vector<uint16_t> radius_;
+    const uint32_t bits_;
+    mutable std::atomic<uint16_t> radius_and_one_[kSteps + 1] = {};
+
+    explicit RadiusTable(uint32_t bits) : bits_(bits) {}
 };
 
 class SignBits {
@@ -69,7 +89,7 @@ class SignBits {
         padded_ = bits_;
         while (padded_ < dimension) padded_ *= 2;
         signs_.resize(kRounds * padded_);
-        uint64_t state = 0x6d65646861ull;
+        uint64_t state = kRotationSeed;
         for (float& sign : signs_) sign = next(state) >> 63 ? -1.0f : 1.0f;
     }
 

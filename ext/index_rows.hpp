@@ -44,6 +44,28 @@ class Rows {
         capacity_ = slots;
     }
 
+    void write_to(SectionWriter& out, size_t slots) const {
+        out.write(kLabels, labels_.data(), slots * sizeof(uint64_t));
+        out.write(kVectors, vectors_.data(), slots * width_ * sizeof(float));
+        out.write(kSignBits, bits_.data(), slots * hash.words() * 8);
+        const size_t groups = (slots + kGroupSlots - 1) / kGroupSlots;
+        for (size_t part = 0; part < 2; part++)
+            out.write(part == 0 ? kLowPrefixes : kHighPrefixes, prefixes_[part].data(),
+                      part < prefix_parts() ? groups * kGroupWords * 8 : 0);
+    }
+
+    // Fills the empty rows; later growth leaves them where they are until there are twice as many.
+    void load(const File& file, const Stretch* stretches, size_t slots, Access access) {
+        const size_t ahead = std::max(2 * slots, kSlotsAhead);
+        labels_.load(file, stretches[kLabels], ahead * sizeof(uint64_t), access);
+        vectors_.load(file, stretches[kVectors], ahead * width_ * sizeof(float), access);
+        bits_.load(file, stretches[kSignBits], ahead * hash.words() * 8, access);
+        for (size_t part = 0; part < prefix_parts(); part++)
+            prefixes_[part].load(file, stretches[part == 0 ? kLowPrefixes : kHighPrefixes],
+                                 (ahead + kGroupSlots) * 16, access);
+        capacity_ = slots;
+    }
+
     // Length of the vector, or 0 if it is zero or holds something that is not a number.
     double norm(const float* vector) const {
         if (dimension_ == width_) {

@@ -6,7 +6,9 @@ from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
     ConfigurationError,
+    ConflictError,
     DimensionMismatchError,
+    DirectoryLockedError,
     EmbeddingError,
     MedhaError,
     ParameterExtractionError,
@@ -31,6 +33,7 @@ from medha_core.types import (
     QueryTemplate,
     SearchStrategy,
     StrategyStats,
+    VectorRole,
 )
 
 __version__ = "0.1.0"
@@ -49,6 +52,7 @@ __all__ = [
     "QueryTemplate",
     "SearchStrategy",
     "StrategyStats",
+    "VectorRole",
     # contracts
     "BaseEmbedder",
     "Candidate",
@@ -71,7 +75,9 @@ __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
     "ConfigurationError",
+    "ConflictError",
     "DimensionMismatchError",
+    "DirectoryLockedError",
     "EmbeddingError",
     "MedhaError",
     "ParameterExtractionError",

@@ -9,7 +9,9 @@ __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
     "ConfigurationError",
+    "ConflictError",
     "DimensionMismatchError",
+    "DirectoryLockedError",
     "EmbeddingError",
     "LabelNotFoundError",
     "MedhaError",
@@ -52,6 +54,15 @@ class ConfigurationError(MedhaError):
     """The settings contradict each other, or a needed extra is not installed."""
 
 
+class ConflictError(MedhaError, ValueError):
+    """A question is stored with another query, and `on_conflict="error"` was asked for."""
+
+    def __init__(self, question: str, stored: str, given: str):
+        super().__init__(
+            f"question {shown(question)}: stored with the query {shown(stored)}, so {shown(given)} is refused"
+        )
+
+
 class EmbeddingError(MedhaError):
     """A text could not be turned into a vector."""
 
@@ -62,6 +73,10 @@ class StorageError(MedhaError):
 
 class StorageInitializationError(StorageError):
     """A store or a collection could not be opened or created."""
+
+
+class DirectoryLockedError(StorageInitializationError):
+    """Another process, or another cache of this one, has a directory open for writing."""
 
 
 class DimensionMismatchError(StorageError):

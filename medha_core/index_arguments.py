@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, StorageError
 
 __all__ = [
+    "MODES",
     "QUANTIZATIONS",
     "TIERS",
     "as_allowed",
@@ -20,10 +21,12 @@ __all__ = [
     "check_choice",
     "check_one",
     "check_pairs",
+    "check_writable",
 ]
 
 QUANTIZATIONS = ("float32", "int8", "binary")
 TIERS = ("auto", "scan", "graph")
+MODES = ("r", "c")
 
 
 def as_whole(argument: str, value: Any, least: int, most: int = 2**31 - 1) -> int:
@@ -99,3 +102,9 @@ def as_allowed(value: Any) -> NDArray[np.uint8] | NDArray[np.uint64] | None:
             raise ArgumentValueError("allowed", "a flat array", array.shape)
         return np.ascontiguousarray(array).view(np.uint8)
     return np.unique(as_labels("allowed", value))
+
+
+def check_writable(read_only: bool) -> None:
+    """Refuse to change an index that was opened for reading."""
+    if read_only:
+        raise StorageError("the index was opened read-only: open it with mode='c' to change it in memory")

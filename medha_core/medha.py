@@ -1,9 +1,10 @@
 """The facade: one object that a program asks, stores into and closes."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,13 +21,16 @@ from medha_core.errors import (
 )
 from medha_core.feedback import Feedback
 from medha_core.files import read_entries
+from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
 from medha_core.judge import Judge, JudgeFunction
 from medha_core.knowledge import Knowledge
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.metadata import validate_metadata
 from medha_core.native_backend import InMemoryBackend, NativeBackend
+from medha_core.opening import only_collection
 from medha_core.parameters import ParameterExtractor
+from medha_core.rows.database import Mode
 from medha_core.scope import Scope, make_scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
@@ -34,7 +38,16 @@ from medha_core.templates import Templates
 from medha_core.trace import Explanation, NoTrace
 from medha_core.types import CacheHit, CacheStats, MetadataValue, QueryTemplate
 from medha_core.waterfall import Request, Waterfall, failure
-from medha_core.writer import UNSET, Pair, Progress, Writer, check_pair, check_question, check_text
+from medha_core.writer import (
+    UNSET,
+    OnConflict,
+    Pair,
+    Progress,
+    Writer,
+    check_pair,
+    check_question,
+    check_text,
+)
 
 __all__ = ["Medha"]
 
@@ -42,6 +55,13 @@ logger = logging.getLogger("medha_core")
 
 Filters = Mapping[str, MetadataValue] | None
 _NO_TRACE = NoTrace()
+_LOOK_EVERY = 0.5
+"""Seconds after which a reader looks again whether another process has written."""
+_HINTS = {
+    "new": "call start() first",
+    "closed": "it was closed",
+    "forked": "the process that opened it forked this one; make a new Medha here",
+}
 
 
 class Medha:
@@ -109,11 +129,39 @@ class Medha:
         self._templates = list(templates or [])
         self._scope = make_scope(collection_name)
         self._state = "new"
+        self._look_at = math.inf
+        """When a reader of a directory looks next whether the writer has written, in monotonic seconds."""
 
     def __repr__(self) -> str:
         return (
             f"<Medha {self.collection_name!r}, {self._state}, {self._embedder.model_name}, {self._backend!r}>"
         )
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | Path,
+        *,
+        embedder: BaseEmbedder,
+        mode: Mode = "r",
+        collection_name: str | None = None,
+        settings: Settings | None = None,
+    ) -> Self:
+        """A cache on a snapshot, or on a directory in daily use; start it as any other.
+
+        Args:
+            mode: "r" reads, beside any number of other readers and one writer, whose
+                entries are seen within a second; "r+" reads and writes, and is for one
+                cache at a time; "c" keeps what is stored to itself and forgets it on close.
+            collection_name: None takes the directory's only collection.
+        """
+        settings = settings or Settings()
+        backend = NativeBackend(directory, mode=mode, settings=settings)
+        if collection_name is None:
+            collection_name = only_collection(Path(directory))
+        cache = cls(collection_name, embedder, backend, settings)
+        cache._made_backend = True
+        return cache
 
     @property
     def collection_name(self) -> str:
@@ -139,6 +187,7 @@ class Medha:
                 await self._backend.close()
             raise
         self.set_templates(self._templates)
+        watch(self)
         self._state = "started"
         logger.info("started %r", self)
 
@@ -148,6 +197,8 @@ class Medha:
         if self._settings.validate_on_start:
             await self._check_connectivity()
         await self._writer.recall(self.collection_name)
+        if self._backend.read_only:
+            self._look_at = monotonic()
 
     async def _initialize(self, collection: str) -> None:
         dimension = await self._embedding.probe()
@@ -170,8 +221,14 @@ class Medha:
         """Release the store and the first-level cache. Closing twice is harmless."""
         if self._state != "closed":
             self._state = "closed"
+            unwatch(self)
             await self._l1.close()
             await self._backend.close()
+
+    def abandon(self) -> None:
+        """In a forked child: refuse all use, for the directory belongs to the parent."""
+        if getattr(self._backend, "path", None) is not None:
+            self._state = "forked"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -188,8 +245,7 @@ class Medha:
 
     def _check_started(self) -> None:
         if self._state != "started":
-            hint = "call start() first" if self._state == "new" else "it was closed"
-            raise ConfigurationError(f"the cache is not open: {hint}")
+            raise ConfigurationError(f"the cache is not open: {_HINTS[self._state]}")
 
     # searching
 
@@ -197,14 +253,17 @@ class Medha:
         """The hit that the first-level cache holds ready for a question, or None.
 
         Synchronous, about a microsecond, and blind to everything behind the first
-        tier. None also where the first-level cache is not the in-memory one.
+        tier. None also where the first-level cache is not the in-memory one, and
+        where a reader has yet to look at what the writer of its directory wrote.
         """
-        if self._lookup is None or self._state != "started":
+        if self._lookup is None or self._state != "started" or monotonic() >= self._look_at:
             return None
         started = perf_counter()
         hit = self._lookup(self._scope.key, question)
         if hit is not None:
             self._stats.record(hit.strategy, perf_counter() - started)
+            if hit.entry_id is not None:
+                self._backend.touch(self._scope.collection, hit.entry_id)
         return hit
 
     def _ready(self, question: object) -> CacheHit | None:
@@ -279,6 +338,8 @@ class Medha:
         self, questions: Sequence[str], scopes: Sequence[Scope], explain: bool
     ) -> list[CacheHit]:
         started = perf_counter()
+        if monotonic() >= self._look_at:
+            await self._look()
         hits: list[CacheHit | None] = [self._refused(question) for question in questions]
         requests = {
             i: Request(questions[i], scopes[i], Explanation(questions[i]) if explain else _NO_TRACE)
@@ -289,6 +350,8 @@ class Medha:
         seconds = perf_counter() - started
         for (i, request), hit in zip(requests.items(), found, strict=True):
             hits[i] = hit.model_copy(update={"explanation": request.trace}) if explain else hit
+            if hit and hit.entry_id is not None:
+                self._backend.touch(request.scope.collection, hit.entry_id)
         answered = [hit for hit in hits if hit is not None]
         for hit in answered:
             self._stats.record(hit.strategy, seconds)
@@ -303,6 +366,26 @@ class Medha:
             return failure(error)
         return None
 
+    async def refresh(self) -> bool:
+        """See at once what another process has written to the directory; whether there was anything.
+
+        A reader (mode "r") does this by itself while it is asked, at least once a second.
+        """
+        self._check_started()
+        self._look_at = monotonic() + _LOOK_EVERY if self._backend.read_only else math.inf
+        changed = await self._backend.refresh()
+        if changed:
+            # A better answer than one of these may have come.
+            await self._l1.invalidate_all()
+        return changed
+
+    async def _look(self) -> None:
+        """`refresh` before a search, which promises a hit and no exception."""
+        try:
+            await self.refresh()
+        except MedhaError as error:
+            logger.warning("cannot see whether the directory has changed: %s", error)
+
     # storing
 
     async def store(
@@ -315,6 +398,7 @@ class Medha:
         *,
         metadata: Mapping[str, MetadataValue] | None = None,
         collection_name: str | None = None,
+        on_conflict: OnConflict | None = None,
     ) -> bool:
         """Store the query for a question; a pair stored before under the same question is replaced.
 
@@ -322,10 +406,14 @@ class Medha:
             ttl: seconds until it expires; None for ever; left out,
                 `Settings.default_ttl_seconds`.
             metadata: makes the entry scoped: only searches whose filters match get it.
+            on_conflict: when another query is stored for the question under the same
+                metadata: "replace" it, "keep_both" and answer with the newest, or
+                "error", which raises `ConflictError`; left out, `Settings.on_conflict`.
 
         Returns whether it was stored: True means it is durable and will be found.
         An empty question or query, a failing embedder or store give False and a
-        warning; a question that is too long, a wrong type or invalid metadata raise.
+        warning; a question that is too long, a wrong type, invalid metadata and a
+        cache that is open read-only raise.
         """
         self._check_started()
         if _is_blank(question) or _is_blank(generated_query):
@@ -340,7 +428,7 @@ class Medha:
         }
         pairs = [check_pair(item, self._settings)]
         try:
-            return await self._write(pairs, ttl, collection_name) == 1
+            return await self._write(pairs, ttl, collection_name, on_conflict) == 1
         except (EmbeddingError, StorageError) as error:
             logger.warning("not stored: %s", error)
             return False
@@ -353,14 +441,15 @@ class Medha:
         on_progress: Progress | None = None,
         ttl: int | None = UNSET,
         collection_name: str | None = None,
+        on_conflict: OnConflict | None = None,
     ) -> int:
         """Store many pairs; the number stored.
 
         Each entry is a mapping with `question` and `generated_query`, optionally
         `response_summary`, `template_id`, `metadata`. All are checked before the
         first is stored: `ValueError` names the faulty one. `on_progress(done, total)`
-        is called after each batch. `EmbeddingError` and `StorageError` leave the
-        batches before them stored.
+        is called after each batch, which is one transaction. `EmbeddingError`,
+        `StorageError` and `ConflictError` leave the batches before them stored.
         """
         self._check_started()
         if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
@@ -373,7 +462,7 @@ class Medha:
         pairs = [check_pair(entry, self._settings, f"entries[{i}]") for i, entry in enumerate(entries)]
         done = 0
         for start in range(0, len(pairs), size):
-            done += await self._write(pairs[start : start + size], ttl, collection_name)
+            done += await self._write(pairs[start : start + size], ttl, collection_name, on_conflict)
             if on_progress is not None:
                 on_progress(done, len(pairs))
         return done
@@ -386,6 +475,7 @@ class Medha:
         *,
         ttl: int | None = UNSET,
         collection_name: str | None = None,
+        on_conflict: OnConflict | None = None,
     ) -> int:
         """`store_many` of the pairs in a JSON array or JSONL file; the number stored.
 
@@ -395,15 +485,33 @@ class Medha:
         self._check_started()
         entries = read_entries(path, self._settings)
         return await self.store_many(
-            entries, batch_size=batch_size, on_progress=on_progress, ttl=ttl, collection_name=collection_name
+            entries,
+            batch_size=batch_size,
+            on_progress=on_progress,
+            ttl=ttl,
+            collection_name=collection_name,
+            on_conflict=on_conflict,
         )
 
-    async def _write(self, pairs: Sequence[Pair], ttl: int | None, collection_name: str | None) -> int:
+    async def _write(
+        self,
+        pairs: Sequence[Pair],
+        ttl: int | None,
+        collection_name: str | None,
+        on_conflict: OnConflict | None,
+    ) -> int:
+        self._check_writable()
         collection = self.collection_name
         if collection_name is not None and collection_name != collection:
             collection = check_text(collection_name, "collection_name")
             await self._initialize(collection)
-        return await self._writer.write(collection, pairs, ttl)
+        return await self._writer.write(collection, pairs, ttl, on_conflict)
+
+    def _check_writable(self) -> None:
+        if self._backend.read_only:
+            raise ConfigurationError(
+                "the cache is open read-only (mode 'r'): nothing can be stored or deleted"
+            )
 
     # feedback
 
@@ -441,6 +549,32 @@ class Medha:
             return False
 
     # housekeeping
+
+    async def expire(self, collection_name: str | None = None) -> int:
+        """Delete the entries that have expired; their number. It costs what it deletes, not what is stored.
+
+        Expired entries answer nothing, deleted or not: this frees their room.
+        """
+        self._check_started()
+        self._check_writable()
+        self._l1.advance()
+        gone = await self._backend.expire(
+            self.collection_name if collection_name is None else collection_name
+        )
+        await self._l1.invalidate_entries(gone)
+        return len(gone)
+
+    async def snapshot(self, directory: str | Path, *, on_progress: Progress | None = None) -> Path:
+        """Write everything the store holds, all collections, as one directory that can be copied anywhere.
+
+        A snapshot that was there stays until the new one is complete, and searching
+        and storing go on meanwhile. `on_progress(done, total)` counts pages. Raises
+        `SnapshotError`; then nothing unfinished is left behind.
+        """
+        self._check_started()
+        if not isinstance(self._backend, NativeBackend):
+            raise ConfigurationError("only the embedded store writes snapshots")
+        return await self._backend.snapshot(Path(directory), on_progress)
 
     async def stats(self, collection_name: str | None = None) -> CacheStats:
         """Counts and latencies of this object since it was made or cleared."""
@@ -492,6 +626,18 @@ class Medha:
     def stats_sync(self, collection_name: str | None = None) -> CacheStats:
         """`stats` from any thread."""
         return bridge.run(self.stats(collection_name))
+
+    def expire_sync(self, collection_name: str | None = None) -> int:
+        """`expire` from any thread."""
+        return bridge.run(self.expire(collection_name))
+
+    def refresh_sync(self) -> bool:
+        """`refresh` from any thread."""
+        return bridge.run(self.refresh())
+
+    def snapshot_sync(self, directory: str | Path, **options: Any) -> Path:
+        """`snapshot` from any thread."""
+        return bridge.run(self.snapshot(directory, **options))
 
     def clear_caches_sync(self) -> None:
         """`clear_caches` from any thread."""

@@ -21,6 +21,7 @@ __all__ = [
     "MAX_VALUE_LENGTH",
     "canonical_json",
     "dumps_metadata",
+    "filter_value",
     "loads_metadata",
     "metadata_fingerprint",
     "metadata_matches",
@@ -79,6 +80,11 @@ def canonical_json(metadata: Mapping[str, MetadataValue]) -> str:
     """One text for all mappings that are equal as filters: sorted keys, no spaces."""
     plain = {key: _canonical_value(value) for key, value in metadata.items()}
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def filter_value(value: MetadataValue) -> str:
+    """One text for equal values of a key: 10.0 is 10, True is not 1."""
+    return json.dumps(_canonical_value(value), ensure_ascii=False)
 
 
 def metadata_fingerprint(metadata: Mapping[str, MetadataValue] | None) -> str:

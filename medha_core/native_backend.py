@@ -5,64 +5,39 @@ never finds what is not durable, and never what is being forgotten.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, get_args
 
 import numpy as np
 
-from medha_core.directory_lock import DirectoryLock
-from medha_core.errors import ArgumentValueError, StorageError
+from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
+from medha_core.forking import unwatch, watch
 from medha_core.interfaces.storage import Candidate, VectorStorageBackend
-from medha_core.metadata import metadata_fingerprint, validate_metadata
+from medha_core.metadata import dumps_metadata, metadata_fingerprint, metadata_matches, validate_metadata
 from medha_core.native import VectorIndex, as_unit_rows
-from medha_core.rows import CollectionRow, Row, Rows, check_space
+from medha_core.native_collection import NativeCollection
+from medha_core.opening import Opened, open_store
+from medha_core.rows import CollectionRow, Gone, Row, Rows, check_space
+from medha_core.rows.changes import OnConflict
+from medha_core.rows.database import Mode
 from medha_core.settings import Settings
+from medha_core.snapshot import Progress, write_snapshot
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
+from medha_core.uses import PendingUses
 
 __all__ = ["InMemoryBackend", "NativeBackend"]
+
+logger = logging.getLogger("medha_core")
+
+T = TypeVar("T")
 
 _INLINE_ENTRIES = 16
 """Up to this many entries are written on the caller's thread: it takes less than a millisecond."""
 _RECENT_ROWS = 65_536
-
-
-class _Collection:
-    """One collection's vectors: entries without metadata apart from those with (scoped) metadata.
-
-    A search without filters must not see scoped entries, and no entry without
-    metadata can satisfy a filter; so each kind of search has its own index.
-    """
-
-    def __init__(self, row: CollectionRow, make_index: Callable[[int], VectorIndex]):
-        self.row = row
-        self.id, self.dimension = row.id, row.dimension
-        self.unscoped = make_index(self.dimension)
-        self.scoped = make_index(self.dimension)
-        self.version = 0
-        """Changes with every write; what was derived from rows is valid for one version."""
-        self.allowed: dict[str, tuple[int, np.ndarray]] = {}
-        self.swept = float("-inf")
-        self.next_expiry = float("-inf")
-
-    def add(self, labels: np.ndarray, vectors: np.ndarray, scoped: np.ndarray) -> None:
-        for index, chosen in ((self.unscoped, ~scoped), (self.scoped, scoped)):
-            if chosen.all():
-                index.add(labels, vectors)
-            elif chosen.any():
-                index.add(labels[chosen], vectors[chosen])
-
-    def remove(self, labels: Sequence[int]) -> None:
-        if labels:
-            array = np.array(labels, dtype=np.uint64)
-            self.unscoped.remove(array)
-            self.scoped.remove(array)
-
-    def holds(self, label: int) -> bool:
-        return label in self.unscoped or label in self.scoped
 
 
 class NativeBackend(VectorStorageBackend):
@@ -70,10 +45,13 @@ class NativeBackend(VectorStorageBackend):
 
     Args:
         path: directory of the store; None keeps everything in memory.
+        mode: "r+" reads and writes, and is for one store at a time; "r" reads, beside
+            any number of others and the writer; "c" keeps what it writes to itself
+            and forgets it on close.
         settings: index and storage settings; the arguments above win over them.
         clock: seconds since the epoch, for expiry.
 
-    Safe to use from several threads. One process at a time may hold a directory.
+    Safe to use from several threads, and not in a child forked while it is open.
     """
 
     supports_metadata: ClassVar[bool] = True
@@ -83,53 +61,94 @@ class NativeBackend(VectorStorageBackend):
         self,
         path: str | Path | None = None,
         *,
+        mode: Mode = "r+",
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
     ):
         self._settings = settings or Settings()
         self.path = None if path is None else _directory(path)
+        if mode not in get_args(Mode):
+            raise ArgumentValueError("mode", "'r', 'r+' or 'c'", mode)
+        self.mode = mode
         self._clock = clock
-        self._rows: Rows | None = None
-        self._opened = ExitStack()
-        """What `close` gives back: the rows, then the directory."""
-        self._collections: dict[str, _Collection] = {}
+        self._opened: Opened | None = None
+        self._collections: dict[str, NativeCollection] = {}
         self._recent: dict[int, Row] = {}
+        self._data_version = 0
+        self._news = False
+        """Whether something was followed that `refresh` has not told yet."""
+        self._uses = PendingUses()
         self._writing = threading.RLock()
         """Held by whoever changes rows and index together, so that both change in the same order."""
 
     def __repr__(self) -> str:
-        held = ", ".join(
-            f"{name!r}: {len(c.unscoped) + len(c.scoped)}" for name, c in self._collections.items()
-        )
+        held = ", ".join(f"{name!r}: {len(collection)}" for name, collection in self._collections.items())
         return f"<{type(self).__name__} {self.path or 'in memory'} {{{held}}}>"
 
     # life
 
+    @property
+    def read_only(self) -> bool:
+        return self.mode == "r"
+
     async def connect(self) -> None:
+        """Raises `StorageInitializationError`, of which `DirectoryLockedError` names another writer, and
+        `SnapshotError` for a snapshot that is damaged.
+        """
         with self._writing:
-            if self._rows is not None:
-                return
-            with ExitStack() as opened:
+            if self._opened is None:
+                self._opened = open_store(self.path, self.mode, self._settings.synchronous)
+                self._data_version = self.rows.data_version()
+                if self._settings.max_entries and not self.read_only:
+                    self.rows.index_for_eviction(self._settings.eviction)
                 if self.path is not None:
-                    _make_directory(self.path)
-                    opened.callback(DirectoryLock(self.path).release)
-                file = None if self.path is None else self.path / "entries.db"
-                rows = Rows(file, synchronous=self._settings.synchronous)
-                opened.callback(rows.close)
-                self._rows, self._opened = rows, opened.pop_all()
+                    watch(self)
 
     async def close(self) -> None:
+        self._flush_uses()
         with self._writing:
-            self._rows = None
+            opened, self._opened = self._opened, None
             self._collections.clear()
             self._recent.clear()
-            self._opened.close()
+            unwatch(self)
+            if opened is not None:
+                opened.close()
+
+    def abandon(self) -> None:
+        """In a forked child: whatever is asked from now on goes to the rows, which refuse it."""
+        self._collections, self._recent, self._uses = {}, {}, PendingUses()
+        self._writing = threading.RLock()
 
     @property
     def rows(self) -> Rows:
-        if self._rows is None:
+        if self._opened is None:
             raise StorageError("the store is not open: call connect() first, and nothing after close()")
-        return self._rows
+        return self._opened.rows
+
+    async def collection_names(self) -> list[str]:
+        """Names of all collections, in the order they were made."""
+        return [row.name for row in self.rows.collections()]
+
+    async def refresh(self) -> bool:
+        """See what another process has written since; whether there was anything."""
+        if self.read_only:
+            await asyncio.to_thread(self._follow)
+        news, self._news = self._news, False
+        return news
+
+    def _follow(self) -> None:
+        with self._writing:
+            version = self.rows.data_version()
+            if version == self._data_version:
+                return
+            for name, collection in list(self._collections.items()):
+                row = self.rows.collection(name)
+                if row is None or row.id != collection.id:
+                    del self._collections[name]
+                else:
+                    collection.catch_up(self.rows)
+            self._recent = {}
+            self._data_version, self._news = version, True
 
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
         """Create the collection if it is not there; `model` is the embedder's fingerprint.
@@ -149,23 +168,21 @@ class NativeBackend(VectorStorageBackend):
 
     def _open_collection(self, name: str, dimension: int, model: str) -> None:
         with self._writing:
-            row = self.rows.create_collection(name, dimension, model)
+            row = self.rows.collection(name)
+            if row is None and not self.read_only:
+                row = self.rows.create_collection(name, dimension, model)
+            if row is None:
+                names = [row.name for row in self.rows.collections()]
+                raise StorageInitializationError(f"{self.path} has no collection {name!r}; it has {names}")
+            check_space(row, dimension, model)
             if name not in self._collections:
                 self._collections[name] = self._load(row)
 
-    def _load(self, row: CollectionRow) -> _Collection:
-        """The collection with its vectors read from the rows."""
-        collection = _Collection(row, self._make_index)
-        last = 0
-        while True:
-            labels, vectors, scoped = self.rows.vectors(row.id, row.dimension, after=last)
-            if not len(labels):
-                return collection
-            try:
-                collection.add(labels, vectors, scoped)
-            except ArgumentValueError as error:
-                raise StorageError(f"a stored vector of {self.path} is damaged: {error}") from error
-            last = int(labels[-1])
+    def _load(self, row: CollectionRow) -> NativeCollection:
+        """The collection with its vectors. An index from a file would start where the file stands."""
+        collection = NativeCollection(row, self._make_index)
+        collection.catch_up(self.rows)
+        return collection
 
     def _make_index(self, dimension: int) -> VectorIndex:
         settings = self._settings
@@ -178,7 +195,7 @@ class NativeBackend(VectorStorageBackend):
             tier=settings.index_tier,
         )
 
-    def _collection(self, name: str) -> _Collection:
+    def _collection(self, name: str) -> NativeCollection:
         found = self._collections.get(name)
         if found is not None:
             return found
@@ -189,6 +206,11 @@ class NativeBackend(VectorStorageBackend):
             if name not in self._collections:
                 self._collections[name] = self._load(row)
             return self._collections[name]
+
+    async def snapshot(self, directory: Path, on_progress: Progress | None = None) -> Path:
+        """Write all collections as a snapshot, see `medha_core.snapshot.write_snapshot`."""
+        self._flush_uses()
+        return await asyncio.to_thread(write_snapshot, self.rows, directory, on_progress)
 
     # searching
 
@@ -209,7 +231,11 @@ class NativeBackend(VectorStorageBackend):
         """The nearest entries whose metadata equals `filters`; `overfetch` is not needed here."""
         found = self._nearest(collection_name, vector, limit, score_threshold, filters, True)
         rows = self.rows.by_labels([label for label, _ in found])
-        return [rows[label].result(score) for label, score in found if label in rows]
+        return [
+            row.result(score)
+            for label, score in found
+            if (row := rows.get(label)) is not None and metadata_matches(row.metadata, filters)
+        ]
 
     async def candidates(
         self,
@@ -222,18 +248,26 @@ class NativeBackend(VectorStorageBackend):
     ) -> list[Candidate]:
         found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
         rows = self._read([label for label, _ in found])
-        return [
-            Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row)
+        if self.read_only and any(label not in rows for label, _ in found):
+            # The writer has replaced one of them: what took its place is found only now.
+            await asyncio.to_thread(self._follow)
+            found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
+            rows = self._read([label for label, _ in found])
+        return _latest(
+            _candidate(row, score)
             for label, score in found
-            if (row := rows.get(label)) is not None
-        ]
+            if (row := rows.get(label)) is not None and metadata_matches(row.metadata, filters)
+        )
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         row: Row = candidate.label
-        expired = row.expires is not None and row.expires <= self._clock()
-        if expired or not self._collection(collection_name).holds(row.label):
+        if row.expires is not None and row.expires <= self._clock():
             return None
-        return row.result(candidate.score)
+        # A reader may know a row by its text before its index does.
+        alive = self._collection(collection_name).holds(row.label) or (
+            self.read_only and self.rows.by_labels([row.label])
+        )
+        return row.result(candidate.score) if alive else None
 
     def _nearest(
         self,
@@ -259,7 +293,7 @@ class NativeBackend(VectorStorageBackend):
         found.sort(key=lambda pair: (-pair[1], -pair[0]))
         return [(label, min(1.0, score)) for label, score in found[:limit]]
 
-    def _allowed(self, collection: _Collection, filters: Mapping[str, MetadataValue]) -> np.ndarray:
+    def _allowed(self, collection: NativeCollection, filters: Mapping[str, MetadataValue]) -> np.ndarray:
         """Labels that satisfy the filters, remembered until the collection changes."""
         version, key = collection.version, metadata_fingerprint(validate_metadata(filters, label="filters"))
         known = collection.allowed.get(key)
@@ -271,15 +305,13 @@ class NativeBackend(VectorStorageBackend):
         collection.allowed[key] = (version, labels)
         return labels
 
-    def _hide_expired(self, collection: _Collection) -> None:
+    def _hide_expired(self, collection: NativeCollection) -> None:
         """Take out of the index what has expired; its rows stay until they are deleted."""
         now = self._clock()
-        if now < collection.next_expiry:
+        if collection.swept <= now < collection.next_expiry:
             return
         with self._writing:
-            gone, upcoming = self.rows.expiring(collection.id, collection.swept, now)
-            collection.remove(gone)
-            collection.swept, collection.next_expiry = now, upcoming
+            collection.sweep(self.rows, now)
 
     def _read(self, labels: list[int]) -> Mapping[int, Row]:
         """Rows by label; a row under a label never changes, so recent ones are kept."""
@@ -296,39 +328,86 @@ class NativeBackend(VectorStorageBackend):
     # writing
 
     async def upsert(self, collection_name: str, entries: list[CacheEntry]) -> None:
-        if len(entries) <= _INLINE_ENTRIES:
-            self._upsert(collection_name, entries)
-        else:
-            await _finished(self._upsert, collection_name, entries)
+        await self._write_entries(collection_name, entries, None)
 
-    def _upsert(self, name: str, entries: Iterable[CacheEntry]) -> None:
+    async def put(
+        self, collection_name: str, entries: list[CacheEntry], on_conflict: OnConflict
+    ) -> list[str]:
+        return await self._write_entries(collection_name, entries, on_conflict)
+
+    async def _write_entries(
+        self, name: str, entries: list[CacheEntry], on_conflict: OnConflict | None
+    ) -> list[str]:
+        if len(entries) <= _INLINE_ENTRIES:
+            return self._write(name, entries, on_conflict)
+        return await _finished(self._write, name, entries, on_conflict)
+
+    def _write(self, name: str, entries: list[CacheEntry], on_conflict: OnConflict | None) -> list[str]:
+        """Rows, then index. Ids of entries that no longer answer: replaced, evicted or outdated."""
         collection = self._collection(name)
-        latest = list({entry.id: entry for entry in entries}.values())
-        if not latest:
-            return
+        if not entries:
+            return []
         vectors = as_unit_rows(
-            [entry.vector for entry in latest], collection.dimension, argument="entries[].vector"
+            [entry.vector for entry in entries], collection.dimension, argument="entries[].vector"
         )
-        scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in latest])
+        scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in entries])
+        limit = self._settings.max_entries
         with self._writing:
-            added, gone = self.rows.replace(collection.id, latest, vectors)
-            collection.add(np.array(added, dtype=np.uint64), vectors, scoped)
-            collection.remove(gone)
-            collection.version += 1
-            expiries = [entry.expires_at.timestamp() for entry in latest if entry.expires_at]
+            written = self.rows.write(
+                collection.id,
+                entries,
+                vectors,
+                on_conflict=on_conflict,
+                now=self._clock(),
+                uses=self._uses.take(name) if limit else None,
+                max_entries=limit,
+                eviction=self._settings.eviction,
+            )
+            collection.add(np.array(written.labels, dtype=np.uint64), vectors, scoped)
+            collection.last_label = written.labels[-1]
+            self._hide(collection, written.gone)
+            expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])
-            # After a clock was set back, an entry may expire before the time swept up to.
-            collection.swept = min([collection.swept, *expiries])
-            self._forget_recent(gone)
+        return [one.id for one in written.gone] + written.outdated
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
         collection = self._collection(collection_name)
         with self._writing:
-            labels = self.rows.labels(collection.id, ids)
-            collection.remove(labels)
-            self._forget_recent(labels)
+            self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
             self.rows.delete(collection.id, ids)
-            collection.version += 1
+
+    def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
+        collection.remove([one.label for one in gone])
+        self._forget_recent(one.label for one in gone)
+
+    async def expire(self, collection_name: str) -> list[str]:
+        return await asyncio.to_thread(self._expire, collection_name)
+
+    def _expire(self, name: str) -> list[str]:
+        collection, ids = self._collection(name), list[str]()
+        while True:
+            with self._writing:
+                self._hide_expired(collection)
+                gone = self.rows.expire(collection.id, self._clock())
+                self._hide(collection, gone)
+            if not gone:
+                return ids
+            ids += [one.id for one in gone]
+
+    def touch(self, collection_name: str, entry_id: str) -> None:
+        self._uses.add(collection_name, entry_id)
+
+    def _flush_uses(self) -> None:
+        """Write the counts that were gathered. Losing them loses no entry, so failing is a warning."""
+        if self._opened is None or self.read_only:
+            return
+        for name in self._uses.collections():
+            try:
+                row = self.rows.collection(name)
+                if row is not None:
+                    self.rows.count_uses(row.id, self._uses.take(name))
+            except StorageError as error:
+                logger.warning("usage counts were not written: %s", error)
 
     async def drop_collection(self, collection_name: str) -> None:
         row = self.rows.collection(collection_name)
@@ -358,6 +437,7 @@ class NativeBackend(VectorStorageBackend):
         offset: str | None = None,
         with_vectors: bool = False,
     ) -> tuple[list[CacheResult], str | None]:
+        self._flush_uses()
         if limit < 1:
             raise ArgumentValueError("limit", "at least 1", limit)
         if offset is not None and not offset.isdecimal():
@@ -401,11 +481,7 @@ class NativeBackend(VectorStorageBackend):
 
     def _live(self, rows: Iterable[Row]) -> list[Candidate]:
         now = self._clock()
-        return [
-            Candidate(row.id, 1.0, row.question, row.normalized, row.query, row.metadata, row)
-            for row in rows
-            if row.expires is None or row.expires > now
-        ]
+        return _latest(_candidate(row, 1.0) for row in rows if row.expires is None or row.expires > now)
 
     async def load_stats(self, collection_name: str) -> PersistedStats | None:
         body = self.rows.load_stats(self._collection(collection_name).id)
@@ -415,24 +491,32 @@ class NativeBackend(VectorStorageBackend):
         self.rows.save_stats(self._collection(collection_name).id, stats.model_dump_json())
 
 
+def _candidate(row: Row, score: float) -> Candidate:
+    return Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row, row.features)
+
+
+def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Without those that stand behind a newer entry for the same question and metadata."""
+    newest: dict[tuple[str, str], Candidate] = {}
+    for one in candidates:
+        key = one.normalized_question, dumps_metadata(one.metadata)
+        held = newest.get(key)
+        if held is None or held.label.label < one.label.label:
+            newest[key] = one
+    return list(newest.values())
+
+
 def _directory(path: str | Path) -> Path:
     if "\0" in str(path):
         raise ArgumentValueError("path", "text without NUL characters", path)
     return Path(path).expanduser()
 
 
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"path: cannot make the directory {path}: {error.strerror}") from error
-
-
-async def _finished(function: Callable[..., None], *arguments: Any) -> None:
+async def _finished(function: Callable[..., T], *arguments: Any) -> T:
     """Run `function` in a thread to its end: a cancelled caller goes on when rows have stopped changing."""
     work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
     try:
-        await asyncio.shield(work)
+        return await asyncio.shield(work)
     except asyncio.CancelledError:
         await asyncio.wait([work])
         raise

@@ -26,6 +26,12 @@ def make_scope(
     return Scope(collection, filters, include_scoped, key)
 
 
-def entry_id(collection: str, question: str, metadata: Mapping[str, MetadataValue]) -> str:
-    """The id of the entry for a question in its scope: storing it again replaces it."""
-    return question_key(hash_parts(collection, dumps_metadata(metadata)), question).hex()
+def entry_id(
+    collection: str, question: str, metadata: Mapping[str, MetadataValue], query_hash: str = ""
+) -> str:
+    """The id of the entry for a question in its scope: storing it again replaces it.
+
+    With a hash of the query, each query for the question has an id of its own.
+    """
+    parts = [collection, dumps_metadata(metadata)] + [query_hash] * bool(query_hash)
+    return question_key(hash_parts(*parts), question).hex()

@@ -99,6 +99,12 @@ class _Limits(BaseSettings):
     """Directory of the embedded store; None keeps everything in memory."""
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     """SQLite's `synchronous`: FULL survives a power cut, NORMAL any kill of the process."""
+    on_conflict: Literal["replace", "keep_both", "error"] = "replace"
+    """When another query is stored for a question; with `keep_both` the newest answers."""
+    max_entries: int | None = Field(None, ge=1)
+    """Entries a collection may hold; None for any number."""
+    eviction: Literal["recency", "use"] = "recency"
+    """What makes room: the entry that was not used for the longest time, or the one used least."""
     template_file: str | None = None
     embedding_cache_path: str | None = None
     allowed_file_dir: str | None = None

@@ -1,7 +1,7 @@
 """The values that cross layers: hits, entries, results, statistics, templates."""
 
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Annotated, Any, NamedTuple, NoReturn
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation
@@ -18,6 +18,7 @@ __all__ = [
     "QueryTemplate",
     "SearchStrategy",
     "StrategyStats",
+    "VectorRole",
 ]
 
 MetadataValue = str | int | float | bool
@@ -34,6 +35,13 @@ class SearchStrategy(str, Enum):
     PARAMETRIC_MATCH = "parametric_match"
     NO_MATCH = "no_match"
     ERROR = "error"
+
+
+class VectorRole(IntEnum):
+    """What a text was embedded as: some models embed what is stored and what is asked differently."""
+
+    QUESTION = 1
+    DOCUMENT = 2
 
 
 class FrozenDict(dict[str, Any]):
@@ -97,6 +105,9 @@ class CacheEntry(BaseModel):
     usage_count: int = 1
     feedback_correct: int = 0
     feedback_incorrect: int = 0
+    role: VectorRole = VectorRole.DOCUMENT
+    features: bytes | None = None
+    """What a reader of questions found in this one; kept with the entry, not looked into."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     expires_at: datetime | None = None
     metadata: dict[str, MetadataValue] = Field(default_factory=dict)

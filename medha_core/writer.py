@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _NEIGHBOUR_SCORE = 0.70
 """Entries at least this near (cosine) show which differences of wording change the query."""
 
 Progress = Callable[[int, int], None]
+OnConflict = Literal["replace", "keep_both", "error"]
 
 
 class _Unset:
@@ -112,27 +113,37 @@ class Writer:
         self._embedding = embedding
         self._knowledge = knowledge
 
-    async def write(self, collection: str, pairs: Sequence[Pair], ttl: int | None) -> int:
+    async def write(
+        self, collection: str, pairs: Sequence[Pair], ttl: int | None, on_conflict: OnConflict | None = None
+    ) -> int:
         """Embed and store pairs; when this returns they are durable and can be found.
 
-        A pair whose question and metadata are stored already replaces it.
+        `on_conflict`, by default that of the settings, decides about a pair whose
+        question and metadata are stored with another query.
         """
+        on_conflict = self._settings.on_conflict if on_conflict is None else on_conflict
+        if on_conflict not in get_args(OnConflict):
+            raise ArgumentValueError("on_conflict", "'replace', 'keep_both' or 'error'", on_conflict)
         vectors = await self._embedding.vectors([pair.question for pair in pairs], is_document=True)
         expires = self._expiry(ttl)
         entries = [
-            self._entry(collection, pair, vector, expires)
+            self._entry(collection, pair, vector, expires, keep_both=on_conflict == "keep_both")
             for pair, vector in zip(pairs, vectors, strict=True)
         ]
         replaced = await self._store.with_ids(collection, [entry.id for entry in entries])
         generation = self._l1.advance()
+        outdated: list[str] = []
         try:
-            await self._store.upsert(collection, entries)
+            outdated = await self._store.put(collection, entries, on_conflict)
         finally:  # a write that was cancelled or failed may have changed rows before
-            await self._l1.invalidate_entries([entry.id for entry in entries])
+            forgotten = list(dict.fromkeys([*outdated, *(entry.id for entry in entries)]))
+            await self._l1.invalidate_entries(forgotten)
         self._knowledge.forget(collection, replaced)
-        for pair, entry in zip(pairs, entries, strict=True):
+        # Of a batch larger than the cache, only the end was kept.
+        kept = slice(-(self._settings.max_entries or len(pairs)), None)
+        for pair, entry in zip(pairs[kept], entries[kept], strict=True):
             await self._learn(collection, entry)
-            await self._show(collection, pair, entry, generation + len(entries))
+            await self._show(collection, pair, entry, generation + len(forgotten))
         return len(entries)
 
     def _expiry(self, ttl: int | None) -> datetime | None:
@@ -145,14 +156,17 @@ class Writer:
             raise ArgumentValueError("ttl", "a positive number of seconds", seconds)
         return datetime.now(UTC) + timedelta(seconds=seconds)
 
-    def _entry(self, collection: str, pair: Pair, vector: np.ndarray, expires: datetime | None) -> CacheEntry:
+    def _entry(
+        self, collection: str, pair: Pair, vector: np.ndarray, expires: datetime | None, *, keep_both: bool
+    ) -> CacheEntry:
+        hashed = query_hash(pair.query)
         return CacheEntry(
-            id=entry_id(collection, pair.question, pair.metadata),
+            id=entry_id(collection, pair.question, pair.metadata, hashed if keep_both else ""),
             vector=vector if self._store.local else vector.tolist(),
             original_question=pair.question,
             normalized_question=normalize_question(pair.question),
             generated_query=pair.query,
-            query_hash=query_hash(pair.query),
+            query_hash=hashed,
             response_summary=pair.summary,
             template_id=pair.template_id,
             expires_at=expires,

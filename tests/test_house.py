@@ -18,12 +18,13 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
-    "words": "errors types metadata arrays index_arguments bridge inflight directory_lock",
+    "words": "errors types metadata arrays index_arguments index_file bridge inflight forking uses",
     "core": "_core _twin native",
-    "contracts": "settings interfaces normalise trace scope reading",
+    "contracts": "settings interfaces normalise trace scope reading directory manifest",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
-    "flow": "waterfall snapshot writer native_backend knowledge decision assurance feedback tuning",
+    "flow": "waterfall opening snapshot writer native_collection native_backend knowledge decision "
+    "assurance feedback tuning",
     "facade": "medha",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo __init__ __main__",

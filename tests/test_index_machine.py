@@ -1,5 +1,8 @@
 """Any order of calls on the vector index, native and twin, against a dict and a brute-force search."""
 
+import os
+from tempfile import TemporaryDirectory
+
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -8,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from medha_core import native
 from medha_core._twin import index as twin
 
+# Saving waits for the disk, which would be most of the time here.
+IN_MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
 QUANTIZATIONS = ("float32", "int8", "binary")
 
 
@@ -81,6 +86,18 @@ class IndexMachine(RuleBasedStateMachine):
 
         scores = [vector @ query for label, vector in self.model.items() if permitted(label)]
         return sorted((score for score in scores if score >= min_score), reverse=True)
+
+    @rule(verify=st.booleans())
+    def save_and_open(self, verify):
+        queries = self.random.standard_normal((3, 6)).astype(np.float32)
+        before = [self.index.search(query, 5) for query in queries]
+        with TemporaryDirectory(dir=IN_MEMORY) as folder:
+            self.index.save(f"{folder}/index.bin")
+            self.index = self.make.open(f"{folder}/index.bin", mode="c", verify=verify)
+        for query, (labels, scores) in zip(queries, before, strict=True):
+            found = self.index.search(query, 5)
+            assert found[0].tolist() == labels.tolist()
+            assert found[1].tolist() == scores.tolist()
 
     @precondition(lambda self: self.model)
     @rule()

@@ -431,9 +431,9 @@ async def test_signs_that_the_embedder_cannot_read_are_no_paraphrase(cache, stor
 class SlowBackend(NativeBackend):
     """Writes as slowly as a full disk does."""
 
-    def _upsert(self, name, entries):
+    def _write(self, name, entries, on_conflict):
         time.sleep(0.05)
-        super()._upsert(name, entries)
+        return super()._write(name, entries, on_conflict)
 
 
 async def test_a_batch_cancelled_while_it_is_written_leaves_no_outdated_answer():

@@ -2,12 +2,15 @@
 
 import math
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medha_core import index_arguments as door
+from medha_core import index_file
+from medha_core._twin.index_sections import block_bytes, lay_out, read_sections
 from medha_core.arrays import as_float_rows, bad_row
 from medha_core.errors import LabelNotFoundError
 
@@ -36,8 +39,8 @@ class VectorIndex:
     ):
         self.dimension = door.as_whole("dimension", dimension, 1, 65535)
         self._capacity = door.as_whole("capacity", capacity, 1)
-        door.as_whole("M", M, 2, 1024)
-        door.as_whole("ef_construction", ef_construction, 1)
+        self._links = door.as_whole("M", M, 2, 1024)
+        self._effort = door.as_whole("ef_construction", ef_construction, 1)
         self._graph_from = door.as_whole("graph_from", graph_from, 0)
         door.check_choice("quantization", quantization, door.QUANTIZATIONS)
         door.check_choice("tier", tier, door.TIERS)
@@ -45,7 +48,64 @@ class VectorIndex:
         self._scan: dict[int, NDArray[np.float32]] = {}
         self._graph: dict[int, NDArray[np.float32]] = {}
         self._tombstones = 0
+        self.read_only = False
         self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: str | Path, *, mode: str = "r", verify: bool = False) -> Self:
+        """The index that was saved to `path`, read into memory; `mode="r"` refuses changes."""
+        door.check_choice("mode", mode, door.MODES)
+        with index_file.open_file(path) as file:
+            header = index_file.read_header(file, path)
+            if verify:
+                index_file.verify(file, header, path)
+            labels, vectors, buried = read_sections(file, header)
+        opened = cls(
+            header.dimension,
+            capacity=max(header.entries, 1),
+            M=header.M,
+            ef_construction=header.ef_construction,
+            quantization=header.quantization,
+            tier=header.tier,
+            graph_from=header.graph_from,
+        )
+        for slot in np.flatnonzero(~buried).tolist():
+            entries = opened._graph if slot < header.joined else opened._scan
+            entries[int(labels[slot])] = vectors[slot]
+        opened._tombstones, opened.read_only = header.tombstones, mode == "r"
+        return opened
+
+    @staticmethod
+    def verify(path: str | Path) -> None:
+        """Compare every checksum of the file at `path`. Raises `SnapshotError` naming the damaged section."""
+        with index_file.open_file(path) as file:
+            index_file.verify(file, index_file.read_header(file, path), path)
+
+    def save(self, path: str | Path) -> None:
+        """Write the index to a file of its own beside `path`, make it durable, and rename it to `path`."""
+        index_file.write_whole(path, self._write_to)
+
+    def _write_to(self, file: int) -> index_file.Header:
+        with self._lock:
+            entries = self._graph | self._scan
+        vectors = np.array([*entries.values()], np.float32).reshape(-1, self.dimension)
+        sections = lay_out(np.array([*entries], np.uint64), vectors)
+        return index_file.Header(
+            self.dimension,
+            self.quantization,
+            self.tier,
+            self._links,
+            self._effort,
+            block_bytes(self.dimension, self.quantization, self._links),
+            self._graph_from,
+            len(entries),
+            0,
+            0,
+            0,
+            -1,
+            index_file.ROTATION_SEED,
+            index_file.write_sections(file, sections),
+        )
 
     @property
     def capacity(self) -> int:
@@ -54,6 +114,7 @@ class VectorIndex:
 
     def add(self, labels: Any, vectors: Any, *, threads: int = 1) -> None:
         """Write vectors (float32[d] or [n, d], any length but zero) under `labels` (an int or uint64[n])."""
+        door.check_writable(self.read_only)
         keys = door.as_labels("labels", labels)
         rows = as_float_rows(vectors, self.dimension, "vectors")
         door.check_pairs(keys, rows)
@@ -71,6 +132,7 @@ class VectorIndex:
 
     def remove(self, labels: Any) -> int:
         """Forget `labels` (an int or a sequence); unknown ones are ignored. Returns how many were removed."""
+        door.check_writable(self.read_only)
         keys = door.as_labels("labels", labels).tolist()
         with self._lock:
             return sum(self._scan.pop(key, None) is not None or self._bury(key) for key in keys)
@@ -124,10 +186,12 @@ class VectorIndex:
 
     def reserve(self, capacity: int) -> None:
         """Make room for `capacity` vectors ahead of time."""
+        door.check_writable(self.read_only)
         self._capacity = max(self._capacity, door.as_whole("capacity", capacity, 1))
 
     def join(self, limit: int | None = None, *, threads: int = 1) -> int:
         """Move up to `limit` vectors (all unless given) from the scan tier into the graph: how many."""
+        door.check_writable(self.read_only)
         most = None if limit is None else door.as_whole("limit", limit, 0)
         door.as_whole("threads", threads, 1, 1024)
         with self._lock:
@@ -139,6 +203,7 @@ class VectorIndex:
 
     def compact(self) -> None:
         """Drop the graph's tombstones."""
+        door.check_writable(self.read_only)
         with self._lock:
             self._tombstones = 0
 

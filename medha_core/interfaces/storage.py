@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+from medha_core.errors import ConfigurationError
 from medha_core.metadata import metadata_matches
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
@@ -24,6 +25,8 @@ class Candidate(NamedTuple):
     query: str
     metadata: Mapping[str, MetadataValue]
     label: Any = None
+    features: bytes | None = None
+    """What the writer handed over with the entry, if anything."""
 
 
 class VectorStorageBackend(ABC):
@@ -35,6 +38,8 @@ class VectorStorageBackend(ABC):
 
     supports_metadata: ClassVar[bool] = False
     """Whether metadata is stored and filters are applied inside the search."""
+    read_only: bool = False
+    """Whether writing is refused, and another process may be the one that writes."""
     local: ClassVar[bool] = False
     """Whether the store lives in this process: it takes float32 arrays as vectors and answers `with_text`."""
 
@@ -110,6 +115,38 @@ class VectorStorageBackend(ABC):
 
     async def connect(self) -> None:
         """Open connections. Nothing by default."""
+
+    async def put(
+        self,
+        collection_name: str,
+        entries: list[CacheEntry],
+        on_conflict: Literal["replace", "keep_both", "error"],
+    ) -> list[str]:
+        """`upsert` that decides about entries stored under the same question and metadata.
+
+        Returns the ids of entries that must no longer be answered from memory:
+        replaced, evicted, or kept behind a newer one. Raises `ConflictError`. This
+        default relies on such entries having the same id, so it can only replace.
+        """
+        if on_conflict != "replace":
+            raise ConfigurationError(
+                f"on_conflict: {type(self).__name__} can only 'replace', got {on_conflict!r}"
+            )
+        await self.upsert(collection_name, entries)
+        return []
+
+    async def expire(self, collection_name: str) -> list[str]:
+        """Delete what has expired; the ids."""
+        ids = await self.find_expired(collection_name)
+        await self.delete(collection_name, ids)
+        return ids
+
+    async def refresh(self) -> bool:
+        """See what another process has written; whether there may be anything new. Nothing by default."""
+        return False
+
+    def touch(self, collection_name: str, entry_id: str) -> None:
+        """Count one use of an entry, at once or later. Nothing by default."""
 
     async def search_filtered(
         self,

@@ -1,0 +1,148 @@
+"""`manifest.json`: what a snapshot holds, written when everything else is there."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xxhash import xxh3_128
+
+from medha_core.directory import MANIFEST
+from medha_core.errors import SnapshotError
+
+FORMAT = 1
+METRIC = "cosine"
+_BLOCK = 1 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """One collection of a snapshot."""
+
+    name: str
+    model: str
+    """Fingerprint of the embedder; "" when it was not given."""
+    dimension: int
+    entries: int
+    metric: str = METRIC
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """One file of a snapshot, with its length in bytes and its XXH3-128 in hexadecimal."""
+
+    name: str
+    bytes: int
+    xxh3_128: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole of `manifest.json`."""
+
+    created: str
+    library: str
+    collections: tuple[CollectionInfo, ...]
+    files: tuple[FileInfo, ...]
+    format: int = FORMAT
+
+    @property
+    def entries(self) -> int:
+        return sum(collection.entries for collection in self.collections)
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` and wait until it is on disk."""
+    body = asdict(manifest)
+    text = json.dumps({**body, "checksum": _seal(body)}, indent=2, ensure_ascii=True)
+    with (directory / MANIFEST).open("w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Raises `SnapshotError` when it is missing, damaged, or of a version that cannot be read."""
+    path = directory / MANIFEST
+    try:
+        body = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SnapshotError(f"{directory} holds no snapshot: {MANIFEST}: {error.strerror}") from error
+    except ValueError as error:
+        raise SnapshotError(f"{path} is damaged: {error}") from error
+    if not isinstance(body, dict):
+        raise SnapshotError(f"{path} is no manifest: expected an object, got {type(body).__name__}")
+    return _checked(path, body)
+
+
+def _checked(path: Path, body: dict[str, Any]) -> Manifest:
+    """Cases in this order: newer than we are, damaged, not ours, ours."""
+    version, stored = body.get("format"), body.pop("checksum", None)
+    if isinstance(version, int) and version > FORMAT and stored == _seal(body):
+        raise SnapshotError(
+            f"{path}: written in format {version} by a newer medha_core; this version reads up to {FORMAT}"
+        )
+    if stored != _seal(body):
+        raise SnapshotError(f"{path} is damaged: its checksum is {_seal(body)}, and it says {stored}")
+    try:
+        return Manifest(
+            created=body["created"],
+            library=body["library"],
+            collections=tuple(CollectionInfo(**item) for item in body["collections"]),
+            files=tuple(FileInfo(**item) for item in body["files"]),
+            format=body["format"],
+        )
+    except (KeyError, TypeError) as error:
+        raise SnapshotError(f"{path} is not a manifest of medha_core: {error}") from error
+
+
+def check_sizes(directory: Path, manifest: Manifest) -> None:
+    """Refuse files that are missing or have another length, without reading them."""
+    for file in manifest.files:
+        path = directory / file.name
+        try:
+            seen = path.stat().st_size
+        except OSError as error:
+            raise SnapshotError(
+                f"{path}, which the manifest lists, cannot be read: {error.strerror}"
+            ) from error
+        if seen != file.bytes:
+            raise SnapshotError(f"{path} is damaged: expected {file.bytes} bytes, got {seen}")
+
+
+def check_checksums(directory: Path, manifest: Manifest, on_progress: Progress | None = None) -> None:
+    """Read every file; raises `SnapshotError` for the first that is not what was written."""
+    check_sizes(directory, manifest)
+    total, done = sum(file.bytes for file in manifest.files), 0
+    for file in manifest.files:
+        before = done
+        seen = checksum(directory / file.name, lambda n, b=before: on_progress and on_progress(b + n, total))
+        done += file.bytes
+        if seen != file.xxh3_128:
+            raise SnapshotError(
+                f"{directory / file.name} is damaged: expected checksum {file.xxh3_128}, got {seen}"
+            )
+
+
+def describe(path: Path) -> FileInfo:
+    """The manifest's line for a file."""
+    return FileInfo(path.name, path.stat().st_size, checksum(path))
+
+
+def checksum(path: Path, on_bytes: Callable[[int], object] = lambda _: None) -> str:
+    """XXH3-128 of a file; it finds damage, not forgery."""
+    digest, done = xxh3_128(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            done += len(block)
+            on_bytes(done)
+    return digest.hexdigest()
+
+
+def _seal(body: dict[str, Any]) -> str:
+    return xxh3_128(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

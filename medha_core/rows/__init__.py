@@ -1,0 +1,6 @@
+"""Rows: the entries themselves, in SQLite, on disk or in memory."""
+
+from medha_core.rows.row import CollectionRow, Gone, Row, Written, check_space
+from medha_core.rows.table import Rows
+
+__all__ = ["CollectionRow", "Gone", "Row", "Rows", "Written", "check_space"]

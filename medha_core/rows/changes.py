@@ -1,0 +1,149 @@
+"""What a transaction on the tables is made of; the caller holds it open."""
+
+from collections.abc import Mapping, Sequence
+from sqlite3 import Connection
+from typing import Any, Literal
+
+import numpy as np
+
+from medha_core.errors import ConflictError, StorageError
+from medha_core.metadata import filter_value
+from medha_core.rows.row import Gone, seal_row, seal_vector
+from medha_core.types import CacheEntry
+
+OnConflict = Literal["replace", "keep_both", "error"]
+Eviction = Literal["recency", "use"]
+
+KEPT_REMOVALS = 100_000
+"""The log of removals is this long; a reader that is further behind reads its collection anew."""
+_INSERT = (
+    "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
+    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_SAME_QUESTION = "normalized = ? AND metadata = ?"
+_LEAST = {"recency": "used", "use": "usage, used"}
+
+
+def counts(db: Connection, collection: int) -> tuple[int, int]:
+    """Number of entries, and of uses so far: the next use is numbered one higher."""
+    found: tuple[int, int] | None = db.execute(
+        "SELECT entries, uses FROM collections WHERE id = ?", (collection,)
+    ).fetchone()
+    if found is not None and not all(isinstance(number, int) for number in found):
+        raise StorageError(f"the counts of collection {collection} are damaged: {found}")
+    return found or (0, 0)
+
+
+def set_counts(db: Connection, collection: int, entries: int, uses: int) -> None:
+    """Put down what `counts` gives next."""
+    db.execute("UPDATE collections SET entries = ?, uses = ? WHERE id = ?", (entries, uses, collection))
+
+
+def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter: int) -> int:
+    """Add uses by id, oldest first; the new counter."""
+    numbered = [
+        (times, counter + place, collection, entry_id)
+        for place, (entry_id, times) in enumerate(uses.items(), start=1)
+    ]
+    db.executemany("UPDATE entries SET usage = usage + ?, used = ? WHERE collection = ? AND id = ?", numbered)
+    return counter + len(numbered)
+
+
+def insert(
+    db: Connection, collection: int, entry: CacheEntry, metadata: str, vector: np.ndarray, used: int
+) -> int:
+    """The label of the new row."""
+    sealed = (
+        collection,
+        entry.id,
+        entry.original_question,
+        entry.normalized_question,
+        entry.generated_query,
+        entry.query_hash,
+        entry.response_summary,
+        entry.template_id,
+        metadata,
+        int(entry.role),
+        entry.features,
+        entry.created_at.timestamp(),
+        entry.expires_at.timestamp() if entry.expires_at else None,
+    )
+    counters = (entry.usage_count, used, entry.feedback_correct, entry.feedback_incorrect)
+    stored = vector.astype("<f4", copy=False).tobytes()
+    cursor = db.execute(_INSERT, (*sealed, *counters, seal_row(*sealed), seal_vector(stored), stored))
+    label = int(cursor.lastrowid or 0)
+    if entry.metadata:
+        pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
+        db.executemany("INSERT INTO entry_metadata VALUES (?,?,?,?)", pairs)
+    return label
+
+
+def delete(db: Connection, collection: int, condition: str, values: Sequence[Any]) -> list[Gone]:
+    """Delete the rows that satisfy a condition over indexed columns."""
+    found = db.execute(
+        f"SELECT label, id, metadata != '' FROM entries WHERE collection = ? AND {condition}",  # noqa: S608
+        (collection, *values),
+    ).fetchall()
+    for label, _, scoped in found:
+        db.execute("DELETE FROM entries WHERE label = ?", (label,))
+        if scoped:
+            db.execute("DELETE FROM entry_metadata WHERE label = ?", (label,))
+    return [Gone(label, entry_id) for label, entry_id, _ in found]
+
+
+def delete_expired(db: Connection, collection: int, now: float, limit: int) -> list[Gone]:
+    """Delete what has expired, the longest ago first."""
+    return delete(db, collection, "expires <= ? ORDER BY expires LIMIT ?", (now, limit))
+
+
+def resolve(
+    db: Connection, collection: int, entry: CacheEntry, metadata: str, on_conflict: OnConflict, now: float
+) -> tuple[list[Gone], list[str]]:
+    """Deal with rows that have the question of a new entry: those deleted, and ids of those outdated."""
+    same = (entry.normalized_question, metadata)
+    if on_conflict == "keep_both":
+        found = db.execute(
+            f"SELECT id FROM entries WHERE collection = ? AND {_SAME_QUESTION} AND id != ?",  # noqa: S608
+            (collection, *same, entry.id),
+        ).fetchall()
+        return [], [entry_id for (entry_id,) in found]
+    if on_conflict == "error":
+        other = db.execute(
+            f"SELECT query FROM entries WHERE collection = ? AND {_SAME_QUESTION} "  # noqa: S608
+            "AND query_hash != ? AND (expires IS NULL OR expires > ?)",
+            (collection, *same, entry.query_hash, now),
+        ).fetchone()
+        if other is not None:
+            raise ConflictError(entry.original_question, other[0], entry.generated_query)
+    return delete(db, collection, _SAME_QUESTION, same), []
+
+
+def evict(
+    db: Connection, collection: int, excess: int, now: float, policy: Eviction, first_new: int
+) -> list[Gone]:
+    """Delete `excess` rows: the expired, then the least used or least recently used, the new ones last."""
+    gone = delete_expired(db, collection, now, excess)
+    # The sign keeps SQLite from finding rows by label, and then sorting them all.
+    for newness in ("+label < ?", "+label >= ?"):
+        if len(gone) < excess:
+            least = f"{newness} ORDER BY {_LEAST[policy]} LIMIT ?"
+            gone += delete(db, collection, least, (first_new, excess - len(gone)))
+    return gone
+
+
+def log_removals(db: Connection, collection: int, gone: Sequence[Gone]) -> None:
+    """Let readers in other processes, and an index file that is behind, know what is gone."""
+    if gone:
+        labels = [(collection, one.label) for one in gone]
+        db.executemany("INSERT INTO removals(collection, label) VALUES (?, ?)", labels)
+        db.execute(
+            "DELETE FROM removals WHERE number <= (SELECT max(number) FROM removals) - ?", (KEPT_REMOVALS,)
+        )
+
+
+def forget(db: Connection, collection: int, gone: Sequence[Gone]) -> None:
+    """Account for deleted rows in the counts and in the log."""
+    held, uses = counts(db, collection)
+    set_counts(db, collection, held - len(gone), uses)
+    log_removals(db, collection, gone)

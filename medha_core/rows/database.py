@@ -1,0 +1,250 @@
+"""One SQLite connection: how it is opened, locked, and kept out of forked children."""
+
+import ctypes
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from medha_core.errors import ConfigurationError, StorageError, StorageInitializationError
+from medha_core.forking import unwatch, watch
+from medha_core.rows.schema import FORMAT, check_format, create, migrate
+
+Mode = Literal["r", "r+", "c"]
+"""Read only; read and write; read, and write into a private copy that is gone on close."""
+
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""The second where SQLite's own message quotes a damaged file."""
+Progress = Callable[[int, int], None]
+_BUSY_MS = 5000
+_COPIED_PAGES = 2048
+_HEADER = 100
+"""Bytes of SQLite's file header (https://www.sqlite.org/fileformat.html, section 1.3)."""
+
+
+class Database:
+    """A connection that any thread may use, one at a time.
+
+    Statements take microseconds, and SQLite would serialise writers anyway.
+    Every failure of SQLite is a `StorageError`; a failure to open is a
+    `StorageInitializationError`.
+    """
+
+    def __init__(self, path: Path | None, mode: Mode = "r+", *, synchronous: str = "NORMAL"):
+        self.path, self.mode = path, mode
+        self._lock = threading.RLock()
+        self._abandoned = False
+        try:
+            self._db = _open(path, mode, synchronous)
+        except (*SQLITE_ERRORS, OSError) as error:
+            raise StorageInitializationError(f"cannot open the rows at {self.name}: {error}") from error
+        if path is not None:
+            watch(self)
+
+    @property
+    def name(self) -> str:
+        return str(self.path or ":memory:")
+
+    def close(self) -> None:
+        """Closing twice is harmless."""
+        if not self._abandoned:
+            with self._lock:
+                unwatch(self)
+                self._db.close()
+
+    def abandon(self) -> None:
+        """In a forked child: never touch the connection again, not even to close it."""
+        self._abandoned = True
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
+
+    @contextmanager
+    def statements(self) -> Iterator[sqlite3.Connection]:
+        """The connection, with SQLite's errors translated."""
+        if self._abandoned:
+            raise StorageError(
+                f"{self.name} was opened before process {os.getpid()} was forked: open it here again"
+            )
+        with self._lock:
+            try:
+                yield self._db
+            except SQLITE_ERRORS as error:
+                raise StorageError(f"the rows at {self.name} failed: {error}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection in a transaction that commits, or leaves everything as it was."""
+        if self.mode == "r":
+            raise ConfigurationError(
+                f"{self.name} is open read-only (mode 'r'): nothing can be stored or deleted"
+            )
+        with self.statements() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def copy_to(self, path: Path, on_progress: Progress | None = None) -> None:
+        """Write everything committed so far into a new file; the database stays in use meanwhile.
+
+        The file needs no log beside it. `on_progress(done, total)` counts pages.
+        """
+        try:
+            with closing(sqlite3.connect(path, isolation_level=None)) as target, self._source() as source:
+                _copy(source, target, on_progress)
+                target.execute("PRAGMA journal_mode = DELETE")
+        except SQLITE_ERRORS as error:
+            raise StorageError(f"cannot copy {self.name} to {path}: {error}") from error
+
+    @contextmanager
+    def _source(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own to read from where there is a file, so that nobody waits; else the one."""
+        with self.statements() as db:
+            file = db.execute("PRAGMA database_list").fetchone()[2]
+            if not file:
+                yield db
+                return
+        with closing(_connect_read_only(Path(file))) as source:
+            yield source
+
+    def problem(self) -> str | None:
+        """What SQLite finds wrong with the file, None when nothing is."""
+        with self.statements() as db:
+            found: str = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        return None if found == "ok" else found
+
+    def data_version(self) -> int:
+        """A number that changes when another connection commits."""
+        with self.statements() as db:
+            version: int = db.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, on_progress: Progress | None) -> None:
+    """Copy in one read transaction, which others' commits do not disturb."""
+    source.execute("BEGIN")
+    try:
+        if on_progress is None:
+            source.backup(target)
+        else:
+            report = on_progress
+            source.backup(
+                target,
+                pages=_COPIED_PAGES,
+                progress=lambda _status, left, total: report(total - left, total),
+            )
+    finally:
+        source.execute("ROLLBACK")
+
+
+def _open(path: Path | None, mode: Mode, synchronous: str) -> sqlite3.Connection:
+    if path is None:
+        return _ready(_connect(":memory:"), ":memory:")
+    if mode == "r+":
+        return _open_for_writing(path, synchronous)
+    _check_file(path)
+    source = _connect_read_only(path)
+    try:
+        version = check_format(source, path)
+        if mode == "r" and version == FORMAT:
+            source.execute("PRAGMA query_only = ON")
+            return source
+        copy = _connect("")
+        source.backup(copy)
+    except BaseException:
+        source.close()
+        raise
+    source.close()
+    return _ready(copy, path)
+
+
+def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    db = sqlite3.connect(name, check_same_thread=False, isolation_level=None, cached_statements=256, uri=uri)
+    try:
+        for pragma in (f"busy_timeout = {_BUSY_MS}", "trusted_schema = OFF", "cell_size_check = ON"):
+            db.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _ready(db: sqlite3.Connection, where: object) -> sqlite3.Connection:
+    """The connection, with tables of this version; closed when that cannot be."""
+    try:
+        version = check_format(db, where)
+        if version == 0:
+            create(db)
+        elif version < FORMAT:
+            migrate(db, version)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
+    if path.exists():
+        _check_file(path)
+    else:
+        _create(path)
+    db = _connect(str(path))
+    try:
+        check_format(db, path)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+    except BaseException:
+        db.close()
+        raise
+    return _ready(db, path)
+
+
+def _create(path: Path) -> None:
+    """Make the file under another name first: one that is empty was damaged, not just begun."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    _ready(_connect(str(unfinished)), unfinished).close()
+    unfinished.replace(path)
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    try:
+        return _readable(_connect(f"{uri}?mode=ro", uri=True))
+    except sqlite3.OperationalError:
+        # SQLite cannot make its lock file where nothing can be written. Nobody else writes there either,
+        # unless a log of writes is there.
+        if os.access(path.parent, os.W_OK) or path.with_name(f"{path.name}-wal").exists():
+            raise
+        return _readable(_connect(f"{uri}?immutable=1", uri=True))
+
+
+def _readable(db: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        db.execute("SELECT count(*) FROM sqlite_schema")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a file shorter than it says it is, unless the log of writes holds the rest."""
+    size = path.stat().st_size
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        return
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    page = int.from_bytes(header[16:18], "big")
+    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    if len(header) < _HEADER or size < expected:
+        raise StorageInitializationError(
+            f"{path} is damaged: it has {size} bytes of {max(expected, _HEADER)}"
+        )

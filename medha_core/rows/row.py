@@ -1,0 +1,134 @@
+"""The values that rows are handed in and out as."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from xxhash import xxh3_64_intdigest
+
+from medha_core.errors import DimensionMismatchError, StorageInitializationError
+from medha_core.metadata import loads_metadata
+from medha_core.types import CacheResult, MetadataValue
+
+logger = logging.getLogger("medha_core")
+
+_SIGNED = 2**63 - 1
+"""SQLite's integers have a sign; seals do not need the bit."""
+
+
+def seal_row(*fields: object) -> int:
+    """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one."""
+    parts = (
+        "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field) for field in fields
+    )
+    return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
+
+
+def seal_vector(vector: bytes) -> int:
+    """The checksum of a stored vector."""
+    return xxh3_64_intdigest(vector) & _SIGNED
+
+
+class Row(NamedTuple):
+    """One entry as it stands in the table, without its vector.
+
+    What changes after it was stored stands last; everything before, but the label, is sealed.
+    """
+
+    label: int
+    collection: int
+    id: str
+    question: str
+    normalized: str
+    query: str
+    query_hash: str
+    summary: str | None
+    template: str | None
+    metadata: Mapping[str, MetadataValue]
+    role: int
+    features: bytes | None
+    """What a reader of questions found in this one, kept so that it need not be read again."""
+    created: float
+    expires: float | None
+    usage: int
+    correct: int
+    incorrect: int
+
+    def result(self, score: float = 0.0) -> CacheResult:
+        return CacheResult(
+            id=self.id,
+            score=min(1.0, max(0.0, score)),
+            original_question=self.question,
+            normalized_question=self.normalized,
+            generated_query=self.query,
+            query_hash=self.query_hash,
+            response_summary=self.summary,
+            template_id=self.template,
+            usage_count=self.usage,
+            feedback_correct=self.correct,
+            feedback_incorrect=self.incorrect,
+            created_at=_moment(self.created),
+            expires_at=_moment(self.expires),
+            metadata=dict(self.metadata),
+        )
+
+
+_SEALED = slice(1, 14)
+_COUNTERS = slice(14, 17)
+_METADATA = Row._fields.index("metadata")
+COLUMNS = ", ".join([*Row._fields, "seal"])
+
+
+def read_row(record: Sequence[Any]) -> Row | None:
+    """The row in a record of `COLUMNS`; None, with a warning, when it is not what was written."""
+    *fields, seal = record
+    if seal_row(*fields[_SEALED]) != seal or not all(isinstance(count, int) for count in fields[_COUNTERS]):
+        logger.warning("entry %s is damaged on disk and is left out", fields[0])
+        return None
+    fields[_METADATA] = loads_metadata(fields[_METADATA])
+    return Row(*fields)
+
+
+class Gone(NamedTuple):
+    """An entry that was deleted."""
+
+    label: int
+    id: str
+
+
+class Written(NamedTuple):
+    """What one write did."""
+
+    labels: list[int]
+    """Of the new rows, in the order of the entries."""
+    gone: list[Gone]
+    """Replaced or evicted."""
+    outdated: list[str]
+    """Ids of older entries for the same questions that were kept."""
+
+
+class CollectionRow(NamedTuple):
+    """One collection as it stands in the table."""
+
+    id: int
+    name: str
+    dimension: int
+    model: str
+    """Fingerprint of the embedder; "" when it was not given."""
+    entries: int
+
+
+def check_space(collection: CollectionRow, dimension: int, model: str) -> None:
+    """Refuse vectors that cannot be compared with those of the collection."""
+    if collection.dimension != dimension:
+        raise DimensionMismatchError(collection.dimension, dimension, f"collection {collection.name!r}")
+    if model and collection.model and collection.model != model:
+        raise StorageInitializationError(
+            f"collection {collection.name!r} holds vectors of {collection.model!r}, and the embedder "
+            f"gives those of {model!r}: they cannot be compared"
+        )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

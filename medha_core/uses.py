@@ -1,0 +1,42 @@
+"""Uses of entries, gathered in memory and written in batches: a hit never waits for the disk."""
+
+import threading
+from collections import deque
+
+_FOLD_AT = 1024
+
+
+class PendingUses:
+    """Counts by collection and entry, the least recently used entry first.
+
+    `add` is one append, so it costs a hit next to nothing; the counting is put off.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[str, str]] = deque()
+        self._counts: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, collection: str, entry_id: str) -> None:
+        """Count one use."""
+        self._recent.append((collection, entry_id))
+        if len(self._recent) >= _FOLD_AT:
+            self._fold()
+
+    def _fold(self) -> None:
+        with self._lock:
+            for _ in range(len(self._recent)):
+                collection, entry_id = self._recent.popleft()
+                counts = self._counts.setdefault(collection, {})
+                counts[entry_id] = counts.pop(entry_id, 0) + 1
+
+    def collections(self) -> list[str]:
+        """Those with uses that were not taken yet."""
+        self._fold()
+        return list(self._counts)
+
+    def take(self, collection: str) -> dict[str, int]:
+        """The uses of a collection, which are forgotten here."""
+        self._fold()
+        with self._lock:
+            return self._counts.pop(collection, {})

@@ -1,0 +1,445 @@
+"""The rows: what the statements cost, what older files become, what replaces what, and what makes room."""
+
+import shutil
+import sqlite3
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medha_core import (
+    CacheEntry,
+    ConflictError,
+    HashingEmbedder,
+    Medha,
+    NativeBackend,
+    Settings,
+    StorageInitializationError,
+    VectorRole,
+)
+from medha_core.rows import Rows
+from medha_core.rows.schema import FORMAT
+from medha_core.snapshot import verify
+
+FORMATS = Path(__file__).parent / "data" / "formats"
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def entry(number, **fields):
+    given = {
+        "id": f"e{number}",
+        "vector": np.eye(8, dtype=np.float32)[number % 8],
+        "original_question": f"Question {number}?",
+        "normalized_question": f"question {number}",
+        "generated_query": f"SELECT {number}",
+        "query_hash": f"hash{number}",
+        **fields,
+    }
+    return CacheEntry(**given)
+
+
+def write(rows, collection, entries, **options):
+    return rows.write(collection, entries, np.array([e.vector for e in entries], dtype=np.float32), **options)
+
+
+def settings(**fields):
+    """Stored queries answer as they are, not with other values."""
+    return Settings(_env_file=None, substitution="off", **fields)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    rows = Rows(tmp_path / "entries.db")
+    yield rows
+    rows.close()
+
+
+@pytest.fixture
+def collection(rows):
+    return rows.create_collection("c", 8).id
+
+
+# what statements cost
+
+
+def everything(rows):
+    """Call each method that a store calls, once."""
+    first, other = (rows.create_collection(name, 8).id for name in ("first", "other"))
+    rows.index_for_eviction("use")
+    rows.index_for_eviction("recency")
+    scoped = {"metadata": {"tenant": 7, "plan": "gold"}, "template_id": "t"}
+    for owner in (first, other):
+        write(rows, owner, [entry(n, expires_at=NOW + timedelta(n), **scoped) for n in range(20)])
+    for rule in ("replace", "keep_both", "error"):
+        write(rows, first, [entry(3, id=f"new-{rule}", query_hash="hash3", **scoped)], on_conflict=rule)
+    for policy in ("use", "recency"):
+        write(rows, first, [entry(30)], max_entries=15, eviction=policy, uses={"e9": 2})
+    rows.count_uses(first, {"e9": 1})
+    rows.add_feedback(first, "e9", True)
+    rows.collections(), rows.collection("first"), rows.count(first)
+    rows.by_labels([1, 2]), rows.by_normalized(first, "question 9"), rows.labels(first, ["e9"])
+    rows.page(first, 3, 5), rows.vectors(first, 8, after=3, limit=5)
+    for condition in ("expires <= ?", "query_hash = ?", "template = ?"):
+        rows.ids(first, condition, ["t"])
+    rows.labels_matching(first, {"tenant": 7, "plan": "gold"})
+    rows.expiring(first, 0.0, NOW.timestamp()), rows.expire(first, NOW.timestamp() + 86400)
+    rows.last_removal(), rows.removals(first, 1)
+    rows.save_stats(first, "{}"), rows.load_stats(first)
+    rows.delete(first, ["e9"])
+    rows.drop_collection(other)
+
+
+def test_no_lookup_scans_all_rows(rows):
+    seen = []
+    with rows.database.statements() as db:
+        db.set_trace_callback(seen.append)
+        everything(rows)
+        db.set_trace_callback(None)
+        asked = [text for text in seen if text.split()[0] in {"SELECT", "UPDATE", "DELETE", "INSERT"}]
+        assert len(asked) > 100
+        for text in asked:
+            plan = [record[3] for record in db.execute(f"EXPLAIN QUERY PLAN {text}")]
+            # Collections are few, and sqlite_sequence has a row a table.
+            scans = [step for step in plan if step.startswith("SCAN") and "collections" not in step]
+            assert not [step for step in scans if "sqlite_sequence" not in step], (text, plan)
+
+
+def test_no_lookup_sorts_what_it_finds_in_the_order_it_wants(rows):
+    seen = []
+    with rows.database.statements() as db:
+        db.set_trace_callback(seen.append)
+        everything(rows)
+        db.set_trace_callback(None)
+        for text in (text for text in seen if text.startswith("SELECT") and "LIMIT" in text):
+            plan = [record[3] for record in db.execute(f"EXPLAIN QUERY PLAN {text}")]
+            assert not [step for step in plan if "TEMP B-TREE" in step], (text, plan)
+
+
+def test_a_batch_is_one_transaction(rows, collection):
+    commits = []
+    with rows.database.statements() as db:
+        db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+        write(rows, collection, [entry(n) for n in range(500)])
+        db.set_trace_callback(None)
+    assert len(commits) == 1
+
+
+def test_a_batch_that_fails_leaves_nothing(rows, collection):
+    write(rows, collection, [entry(1)])
+    twice = [entry(2), entry(3), entry(1, id="other", generated_query="SELECT 0", query_hash="x")]
+    with pytest.raises(ConflictError, match=r"'SELECT 1'.*'SELECT 0'"):
+        write(rows, collection, twice, on_conflict="error")
+    assert rows.count(collection) == len(rows.page(collection, 0, 10)) == 1
+
+
+def test_a_row_gives_back_what_was_stored(rows, collection):
+    write(
+        rows,
+        collection,
+        [entry(1, role=VectorRole.QUESTION, features=b"\x00\xff read", response_summary="", template_id="t")],
+    )
+    (row,) = rows.by_normalized(collection, "question 1")
+    assert (row.role, row.features, row.summary, row.template) == (1, b"\x00\xff read", "", "t")
+
+
+async def test_candidates_carry_the_features():
+    async with NativeBackend() as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1, features=b"seen"), entry(2)])
+        (near,) = await store.candidates("c", entry(1).vector, 1, 0.5)
+        (same,) = await store.with_text("c", "question 2")
+        assert (near.features, same.features) == (b"seen", None)
+
+
+@pytest.mark.parametrize(("given", "number"), [("NORMAL", 1), ("FULL", 2)])
+def test_synchronous_is_what_the_settings_say(tmp_path, given, number):
+    rows = Rows(tmp_path / "entries.db", synchronous=given)
+    with rows.database.statements() as db:
+        assert db.execute("PRAGMA synchronous").fetchone()[0] == number
+        assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    rows.close()
+
+
+# files of older versions
+
+
+async def answers(folder, mode="r+"):
+    shop = Medha.open(folder, mode=mode, collection_name="shop", embedder=HashingEmbedder(16))
+    async with shop as cache:
+        return [
+            (await cache.search(question, filters=filters)).generated_query
+            for question, filters in (
+                ("How many customers are there?", None),
+                ("show me all orders of 2023!", None),
+                ("Which invoices are overdue?", None),
+                ("Total revenue", {"tenant": 7, "plan": "größer"}),
+                ("Total revenue", None),
+                ("Was kostet das?", None),
+            )
+        ]
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+@pytest.mark.parametrize("version", sorted(path.name for path in FORMATS.iterdir()))
+async def test_every_format_that_was_ever_written_loads(tmp_path, version, mode):
+    folder = tmp_path / "old"
+    shutil.copytree(FORMATS / version, folder)
+    assert await answers(folder, mode) == [
+        "SELECT count(*) FROM customers",
+        "SELECT * FROM orders WHERE year = 2023",
+        "SELECT * FROM invoices WHERE due < now()",
+        "SELECT sum(total) FROM orders WHERE tenant = 7",
+        "",
+        "",
+    ]
+
+
+async def test_a_migrated_file_is_like_a_new_one(tmp_path):
+    shutil.copytree(FORMATS / "1", tmp_path / "old")
+    await answers(tmp_path / "old")
+    Rows(tmp_path / "new.db").close()
+    made = []
+    for path in (tmp_path / "old" / "entries.db", tmp_path / "new.db"):
+        with sqlite3.connect(path) as db:
+            made.append(db.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2").fetchall())
+            assert db.execute("PRAGMA user_version").fetchone()[0] == FORMAT
+        db.close()
+    assert made[0] == made[1]
+    verify(tmp_path / "old")
+
+
+async def test_a_migrated_file_uses_no_label_twice_and_keeps_counters(tmp_path):
+    shutil.copytree(FORMATS / "1", tmp_path / "old")
+    with sqlite3.connect(tmp_path / "old" / "entries.db") as db:
+        (newest,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+        db.execute("DELETE FROM entries WHERE label = ?", (newest,))
+    db.close()
+    rows = Rows(tmp_path / "old" / "entries.db")
+    shop = rows.collection("shop").id
+    (row,) = rows.by_normalized(shop, "how many customers are there")
+    assert (row.correct, row.usage, row.summary, row.template) == (1, 1, "a number", "count")
+    assert rows.load_stats(shop) is not None
+    assert write(rows, shop, [entry(1, vector=np.ones(16))]).labels[0] > newest
+    rows.close()
+
+
+def test_a_migration_that_is_cut_off_changes_nothing(tmp_path, monkeypatch):
+    shutil.copytree(FORMATS / "1", tmp_path / "old")
+    before = (tmp_path / "old" / "entries.db").read_bytes()
+    broken = sqlite3.OperationalError("disk full")
+    monkeypatch.setattr("medha_core.rows.schema.seal_vector", lambda vector: (_ for _ in ()).throw(broken))
+    with pytest.raises(StorageInitializationError):
+        Rows(tmp_path / "old" / "entries.db", mode="c")
+    assert (tmp_path / "old" / "entries.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("PRAGMA user_version = 99", "format 99 by a newer medha_core"),
+        ("CREATE TABLE theirs(x)", "another program"),
+        ("PRAGMA application_id = 7", "another program"),
+    ],
+)
+def test_files_of_others_and_of_the_future_are_told_apart(tmp_path, statement, message):
+    with sqlite3.connect(tmp_path / "entries.db") as db:
+        db.execute("CREATE TABLE x(y)")
+        db.execute("DROP TABLE x")
+        db.execute(statement)
+    db.close()
+    for mode in ("r", "r+", "c"):
+        with pytest.raises(StorageInitializationError, match=message):
+            Rows(tmp_path / "entries.db", mode=mode)
+
+
+# what replaces what
+
+ASKED = "How many orders are open?"
+
+
+async def stored_queries(cache):
+    page, _ = await cache._backend.scroll(cache.collection_name)
+    return [row.generated_query for row in page]
+
+
+@pytest.fixture(params=["memory", "disk"])
+async def cache(request, tmp_path):
+    given = settings(path=tmp_path if request.param == "disk" else None)
+    async with Medha("c", HashingEmbedder(64), settings=given) as cache:
+        yield cache
+
+
+async def test_a_new_query_replaces_the_old_one(cache):
+    await cache.store(ASKED, "SELECT 'old'")
+    await cache.store("how many orders are OPEN", "SELECT 'new'")
+    assert await stored_queries(cache) == ["SELECT 'new'"]
+    await cache.clear_caches()
+    assert (await cache.search(ASKED)).generated_query == "SELECT 'new'"
+
+
+async def test_keep_both_answers_with_the_newest(cache):
+    for query in ("SELECT 1", "SELECT 2", "SELECT 1"):
+        await cache.store(ASKED, query, on_conflict="keep_both")
+        for _ in range(2):
+            assert (await cache.search(ASKED)).generated_query == query
+            assert (await cache.search(f"{ASKED}!!")).generated_query == query
+            await cache.clear_caches()
+    assert await stored_queries(cache) == ["SELECT 2", "SELECT 1"]
+    await cache.store(ASKED, "SELECT 3", on_conflict="replace")
+    assert await stored_queries(cache) == ["SELECT 3"]
+
+
+async def test_keep_both_forgets_what_a_paraphrase_was_answered():
+    given = settings(guard="off", score_threshold_semantic=0.5)
+    async with Medha("c", HashingEmbedder(64), settings=given) as cache:
+        paraphrase = "How many orders are still open?"
+        for query in ("SELECT 1", "SELECT 2"):
+            await cache.store(ASKED, query, on_conflict="keep_both")
+            assert (await cache.search(paraphrase)).generated_query == query
+
+
+async def test_error_raises_and_keeps_what_was_there(cache):
+    await cache.store(ASKED, "SELECT 1", on_conflict="error")
+    await cache.store(ASKED, "SELECT 1", on_conflict="error")
+    with pytest.raises(ConflictError, match=r"'SELECT 1'.*'SELECT 2'"):
+        await cache.store(ASKED, "SELECT 2", on_conflict="error")
+    pairs = [{"question": ASKED, "generated_query": "SELECT 3"}]
+    with pytest.raises(ValueError, match="SELECT 3"):
+        await cache.store_many(pairs, on_conflict="error")
+    assert await stored_queries(cache) == ["SELECT 1"]
+    assert (await cache.search(ASKED)).generated_query == "SELECT 1"
+    await cache.store(ASKED, "SELECT 4", metadata={"tenant": 1}, on_conflict="error")
+    with pytest.raises(ValueError, match="on_conflict"):
+        await cache.store(ASKED, "SELECT 5", on_conflict="ask")
+
+
+async def test_the_settings_decide_when_the_call_does_not():
+    async with Medha("c", HashingEmbedder(16), settings=settings(on_conflict="error")) as cache:
+        await cache.store(ASKED, "SELECT 1")
+        with pytest.raises(ConflictError):
+            await cache.store(ASKED, "SELECT 2")
+
+
+async def test_what_has_expired_is_no_conflict():
+    clock = [NOW.timestamp()]
+    async with NativeBackend(clock=lambda: clock[0]) as store:
+        await store.initialize("c", 8)
+        await store.put("c", [entry(1, expires_at=NOW + timedelta(seconds=5))], "error")
+        clock[0] += 6
+        assert await store.put("c", [entry(1, id="x", query_hash="other")], "error") == ["e1"]
+
+
+# what makes room
+
+
+async def kept(cache):
+    page, _ = await cache._backend.scroll(cache.collection_name)
+    return {row.original_question for row in page}
+
+
+async def limited(tmp_path, policy, disk):
+    given = settings(max_entries=3, eviction=policy, path=tmp_path if disk else None)
+    return Medha("c", HashingEmbedder(64), settings=given)
+
+
+@pytest.mark.parametrize("disk", [False, True])
+async def test_the_least_recently_used_makes_room(tmp_path, disk):
+    async with await limited(tmp_path, "recency", disk) as cache:
+        for name in "abc":
+            await cache.store(f"question {name}", f"SELECT '{name}'")
+        await cache.search("question a")
+        await cache.store("question d", "SELECT 'd'")
+        assert await kept(cache) == {"question a", "question c", "question d"}
+        await cache.store("question e", "SELECT 'e'")
+        assert await kept(cache) == {"question a", "question d", "question e"}
+        assert (await cache.search("question c")).generated_query != "SELECT 'c'"
+        assert (await cache.stats()).backend_count == 3
+
+
+@pytest.mark.parametrize("disk", [False, True])
+async def test_the_least_used_makes_room(tmp_path, disk):
+    async with await limited(tmp_path, "use", disk) as cache:
+        for name in "abc":
+            await cache.store(f"question {name}", f"SELECT '{name}'")
+            for _ in range("cab".index(name)):
+                await cache.search(f"question {name}")
+        for name in "de":
+            await cache.store(f"question {name}", f"SELECT '{name}'")
+        assert await kept(cache) == {"question a", "question b", "question e"}
+
+
+async def test_use_is_remembered_by_the_next_process(tmp_path):
+    for name in "abc":
+        async with await limited(tmp_path, "recency", True) as cache:
+            await cache.store(f"question {name}", f"SELECT '{name}'")
+            if name == "c":
+                await cache.search("question a")
+    async with await limited(tmp_path, "recency", True) as cache:
+        await cache.store("question d", "SELECT 'd'")
+        assert await kept(cache) == {"question a", "question c", "question d"}
+
+
+async def test_of_a_batch_that_is_too_large_the_end_is_kept(tmp_path):
+    async with await limited(tmp_path, "use", False) as cache:
+        await cache.store("question x", "SELECT 'x'")
+        pairs = [{"question": f"question {n}", "generated_query": f"SELECT {n}"} for n in range(10)]
+        await cache.store_many(pairs)
+        assert await kept(cache) == {"question 7", "question 8", "question 9"}
+        hits = await cache.search_batch([f"question {n}" for n in range(10)])
+        assert [bool(hit) for hit in hits] == [False] * 7 + [True] * 3
+
+
+async def test_what_has_expired_makes_room_first():
+    clock = [NOW.timestamp()]
+    store = NativeBackend(settings=settings(max_entries=3), clock=lambda: clock[0])
+    async with store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1), entry(2), entry(3, expires_at=NOW + timedelta(seconds=5))])
+        clock[0] += 6
+        await store.upsert("c", [entry(4)])
+        page, _ = await store.scroll("c")
+        assert [row.id for row in page] == ["e1", "e2", "e4"]
+
+
+async def test_uses_are_counted_in_each_tier(cache):
+    await cache.store(ASKED, "SELECT 1")
+    for _ in range(3000):
+        cache.peek(ASKED)
+    await cache.search(ASKED)
+    await cache.clear_caches()
+    await cache.search(ASKED)
+    page, _ = await cache._backend.scroll("c")
+    assert page[0].usage_count == 1 + 3002
+
+
+# what has expired
+
+
+async def test_expire_deletes_what_has_expired_and_nothing_else(cache):
+    for number in range(20):
+        await cache.store(f"question {number}", f"SELECT {number}", ttl=1000 if number % 2 else None)
+    clock = cache._backend._clock
+    cache._backend._clock = lambda: clock() + 2000
+    assert await cache.expire() == 10
+    assert await cache.expire() == 0
+    assert (await cache.stats()).backend_count == 10
+    hits = await cache.search_batch([f"question {n}" for n in range(20)])
+    assert Counter(map(bool, hits)) == {True: 10, False: 10}
+
+
+async def test_a_clock_that_jumps_back_brings_back_nothing_wrong(tmp_path):
+    clock = [NOW.timestamp()]
+    async with NativeBackend(tmp_path, clock=lambda: clock[0]) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1, expires_at=NOW + timedelta(seconds=60)), entry(2)])
+        clock[0] -= 10 * 365 * 86400
+        await store.upsert("c", [entry(3)])
+        assert await store.expire("c") == []
+        assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2", "e3"}
+        clock[0] = NOW.timestamp() + 61
+        assert "e1" not in {row.id for row in await store.search("c", entry(1).vector, 9)}
+        clock[0] -= 30
+        assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2", "e3"}
+        assert await store.expire("c") == []
