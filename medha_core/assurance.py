@@ -11,6 +11,7 @@ from medha_core import calibration
 from medha_core.calibration import Calibration
 from medha_core.decision import Decision
 from medha_core.errors import ConfigurationError
+from medha_core.files import checked_path
 from medha_core.guard import Reason, Verdict
 from medha_core.interfaces import Candidate
 from medha_core.judge import Judge
@@ -50,7 +51,11 @@ class Assurance:
     def _calibration(self) -> Calibration:
         if self._loaded is None:
             path = self._settings.calibration_file
-            self._loaded = calibration.shipped() if path is None else calibration.load(path)
+            self._loaded = (
+                calibration.shipped()
+                if path is None
+                else calibration.load(checked_path(path, self._settings))
+            )
         return self._loaded
 
     def required(self, correct: int = 0, incorrect: int = 0) -> float:
