@@ -40,7 +40,8 @@ class Assurance:
         self._settings = settings
         self._floor = 0.0 if floor is None else floor
         self._judge = judge
-        self._loaded: Calibration | None = None
+        path = settings.calibration_file
+        self._measured = None if path is None else calibration.load(checked_path(path, settings))
         self.rulings = Rulings()
         if settings.max_error_rate is None:
             self._required = self._floor
@@ -49,14 +50,7 @@ class Assurance:
 
     @property
     def _calibration(self) -> Calibration:
-        if self._loaded is None:
-            path = self._settings.calibration_file
-            self._loaded = (
-                calibration.shipped()
-                if path is None
-                else calibration.load(checked_path(path, self._settings))
-            )
-        return self._loaded
+        return self._measured or calibration.shipped()
 
     def required(self, correct: int = 0, incorrect: int = 0) -> float:
         """The confidence asked of an entry with this much feedback; infinity: the same words only.

@@ -84,7 +84,7 @@ def test_what_is_no_calibration_is_refused_with_its_name(tmp_path, text):
 
 
 def test_a_cache_names_the_calibration_it_cannot_read(tmp_path):
-    settings = Settings(_env_file=None, max_error_rate=0.01, calibration_file=str(tmp_path / "none.json"))
+    settings = Settings(_env_file=None, calibration_file=str(tmp_path / "none.json"))
     with pytest.raises(MedhaError, match=r"none\.json: no such file"):
         Medha("c", HashingEmbedder(), settings=settings)
 
