@@ -6,7 +6,7 @@
 Files of MEDHA_BENCH_FOLDER are kept and used again. Both graphs have 16 links per point and are built with
 little effort (ef_construction 20): how long a file takes to open does not depend on how good its links are
 (and whether the answer is the best one is no question here: bench_index.py measures recall).
-The question is a noisy copy of an entry. Time runs from before opening to after the first answer, with imports
+The question is a noisy copy of an entry. Time runs from before opening to after the first answer, imports
 done and the file in the page cache; of five processes the median is given. "resident" is the whole process
 then, imports and pages of the file among it, "own" what is not pages of a file, "added" the memory that a
 second process takes beside the first while both are open, imports again among it.
