@@ -129,7 +129,8 @@ from pathlib import Path
 from medha_core import *
 # Loads what lies where nobody may read: the first store reads the guard's words.
 warm = Medha("c", HashingEmbedder(32), settings=Settings(_env_file=None))
-warm.start_sync(), warm.store_sync("How many?", "SELECT 1"), warm.search_sync("How many of them?"), warm.close_sync()
+warm.start_sync(), warm.store_sync("How many?", "SELECT 1")
+warm.search_sync("How many of them?"), warm.close_sync()
 if os.geteuid() == 0:
     os.setgroups([]), os.setgid(65534), os.setuid(65534)
 folder = Path(sys.argv[1])
