@@ -4,8 +4,9 @@
     MEDHA_BENCH_SIZES=100000,1000000 MEDHA_BENCH_FOLDER=/var/tmp/indexes pytest benchmarks/bench_open.py -s
 
 Files of MEDHA_BENCH_FOLDER are kept and used again. Both graphs have 16 links per point and are built with
-little effort (ef_construction 20): how long a file takes to open does not depend on how good its links are.
-The question is a noisy copy of an entry. Time runs from before opening to after the first answer, with imports
+little effort (ef_construction 20): how long a file takes to open does not depend on how good its links are
+(and whether the answer is the best one is no question here: bench_index.py measures recall).
+The question is a noisy copy of an entry. Time runs from before opening to after the first answer, imports
 done and the file in the page cache; of five processes the median is given. "resident" is the whole process
 then, imports and pages of the file among it, "own" what is not pages of a file, "added" the memory that a
 second process takes beside the first while both are open, imports again among it.
@@ -135,7 +136,6 @@ def test_open_and_answer(folder: Path, size: int, engine: str) -> None:
         added = second["added"]
     milliseconds = MEDIANS[engine, size] = statistics.median(report["ms"] for report in reports)
     resident, own = (max(report[name] for report in reports) for name in ("resident", "own"))
-    assert {report["label"] for report in reports} == {size // 2}
     megabytes = path.stat().st_size / 2**20
     print(
         f"\n{engine:10} {size:8}: open and answer {milliseconds:8.1f} ms, resident {resident:5.0f} MB, "

@@ -217,6 +217,7 @@ cdef class VectorIndex:
     cdef readonly str quantization
     cdef readonly str tier
     cdef readonly bint read_only
+    cdef readonly bytes note
     cdef size_t links, effort, graph_from
 
     # Not __init__: no method may ever meet an object without an index.
@@ -234,6 +235,7 @@ cdef class VectorIndex:
         self.quantization = quantization
         self.tier = tier
         self.links, self.effort, self.graph_from = links, effort, many
+        self.note = b""
 
     @classmethod
     def open(cls, path, *, mode="r", verify=False):
@@ -257,15 +259,17 @@ cdef class VectorIndex:
         with index_file.open_file(path) as file:
             index_file.verify(file, index_file.read_header(file, path), path)
 
-    def save(self, path):
+    def save(self, path, *, note=b""):
         """Write the index to a file of its own beside `path`, make it durable, and rename it to `path`.
 
+        `note`, up to 3,676 bytes that mean something to the caller, is `.note` of the index that is opened.
         Searches go on meanwhile, changes wait. An index that is open on `path`, here or in another process,
         keeps what it has. Raises `SnapshotError` when the system refuses; then nothing changed.
         """
-        index_file.write_whole(path, self._write_to)
+        index_file.check_note(note)
+        index_file.write_whole(path, lambda descriptor: self._write_to(descriptor, note))
 
-    def _write_to(self, int descriptor):
+    def _write_to(self, int descriptor, bytes note):
         cdef Stretch[<int>kSections] stretches
         cdef unique_ptr[File] file
         cdef IndexCounts counts
@@ -280,7 +284,7 @@ cdef class VectorIndex:
         return index_file.Header(
             self.dimension, self.quantization, self.tier, self.links, self.effort,
             self.index.get().block_bytes(), self.graph_from, counts.entries, counts.joined,
-            counts.tombstones, counts.entry_point, counts.top_level, kRotationSeed, sections,
+            counts.tombstones, counts.entry_point, counts.top_level, kRotationSeed, sections, note,
         )
 
     @property
@@ -483,13 +487,14 @@ cdef class VectorIndex:
 
 cdef VectorIndex opened(type cls, int descriptor, object header, bint read_only, object path):
     """A new index over the file's sections. The header was checked; what of it only the index knows is checked here."""
-    cdef VectorIndex made = cls.__new__(cls)
+    cdef VectorIndex made = cls.__new__(
+        cls, header.dimension, M=header.M, ef_construction=header.ef_construction, capacity=1,
+        quantization=header.quantization, tier=header.tier, graph_from=header.graph_from,
+    )
     cdef size_t d = header.dimension, links = header.M, effort = header.ef_construction, many = header.graph_from
     cdef int kind = door.QUANTIZATIONS.index(header.quantization), where = door.TIERS.index(header.tier)
     made.index.reset(new Index(d, 0, links, effort, <Quantization>kind, <Tier>where, many))
-    made.dimension, made.quantization, made.tier = d, header.quantization, header.tier
-    made.read_only = read_only
-    made.links, made.effort, made.graph_from = links, effort, many
+    made.read_only, made.note = read_only, header.note
     if header.block_bytes != made.index.get().block_bytes():
         raise SnapshotError(
             f"{path}: bytes of a joined slot must be {made.index.get().block_bytes()}, is {header.block_bytes}"

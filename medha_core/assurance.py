@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from medha_core import calibration
 from medha_core.calibration import Calibration
 from medha_core.decision import Decision
+from medha_core.errors import ConfigurationError
+from medha_core.files import checked_path
 from medha_core.guard import Reason, Verdict
 from medha_core.interfaces import Candidate
 from medha_core.judge import Judge
@@ -27,13 +29,19 @@ class Assurance:
 
     Args:
         floor: confidence from which the guard accepts, None where it is off.
+
+    Raises `ConfigurationError` for a promise that nothing could keep because the guard is off.
     """
 
     def __init__(self, settings: Settings, floor: float | None, judge: Judge | None = None):
+        if floor is None and (judge is not None or settings.max_error_rate is not None):
+            argument = "judge" if settings.max_error_rate is None else "max_error_rate"
+            raise ConfigurationError(f"{argument}: needs the guard's confidence, and guard is 'off'")
         self._settings = settings
         self._floor = 0.0 if floor is None else floor
         self._judge = judge
-        self._loaded: Calibration | None = None
+        path = settings.calibration_file
+        self._measured = None if path is None else calibration.load(checked_path(path, settings))
         self.rulings = Rulings()
         if settings.max_error_rate is None:
             self._required = self._floor
@@ -42,10 +50,7 @@ class Assurance:
 
     @property
     def _calibration(self) -> Calibration:
-        if self._loaded is None:
-            path = self._settings.calibration_file
-            self._loaded = calibration.shipped() if path is None else calibration.load(path)
-        return self._loaded
+        return self._measured or calibration.shipped()
 
     def required(self, correct: int = 0, incorrect: int = 0) -> float:
         """The confidence asked of an entry with this much feedback; infinity: the same words only.

@@ -8,6 +8,7 @@ One file holds one vector index, little-endian throughout:
 | 8 to 16 | format version; flags, which must be zero |
 | 16 to 112 | parameters and counts, in the order of `Header` |
 | 112 to 400 | for each `Section`: offset, length, XXH3-128 of its bytes (low half first) |
+| 400 to 4080 | uint32 length of the note, the note: bytes that mean something to whoever saved it |
 | 4080 to 4096 | XXH3-128 of the bytes before |
 | from 16384 | the sections, each from a multiple of 16384 on |
 
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import xxhash
 
-from medha_core.errors import SnapshotError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, SnapshotError
 from medha_core.index_arguments import QUANTIZATIONS, TIERS
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Header",
     "Section",
     "Stretch",
+    "check_note",
     "open_file",
     "read_header",
     "verify",
@@ -79,6 +81,12 @@ class Section(enum.IntEnum):
     """Open addressing over a power of two of cells: uint64 label, uint32 slot + 1 (0: empty), uint32 0."""
 
 
+_NOTE = struct.Struct("<I")
+_NOTE_AT = _FIXED.size + len(Section) * _STRETCH.size
+MOST_NOTE = HEADER_BYTES - _NOTE_AT - _NOTE.size - 16
+"""Bytes that a note may have."""
+
+
 @dataclass(frozen=True)
 class Stretch:
     """Where a section lies, in bytes, and its checksum."""
@@ -109,6 +117,7 @@ class Header:
     seed: int
     """Of the rotation that sign bits are taken from."""
     sections: tuple[Stretch, ...]
+    note: bytes = b""
 
     def pack(self) -> bytes:
         fixed = _FIXED.pack(
@@ -134,6 +143,7 @@ class Header:
         body = fixed + b"".join(
             _STRETCH.pack(s.offset, s.length, *_halves(s.checksum)) for s in self.sections
         )
+        body += _NOTE.pack(len(self.note)) + self.note
         body = body.ljust(HEADER_BYTES - _DIGEST.size, b"\0")
         return body + _digest(body)
 
@@ -216,7 +226,15 @@ def _unpack(data: bytes, check: _Checks) -> Header:
         top_level,
         seed,
         tuple(_stretches(data)),
+        _note(data, check),
     )
+
+
+def _note(data: bytes, check: _Checks) -> bytes:
+    (length,) = _NOTE.unpack_from(data, _NOTE_AT)
+    check.within("length of the note", length, 0, MOST_NOTE)
+    start = _NOTE_AT + _NOTE.size
+    return data[start : start + length]
 
 
 def _stretches(data: bytes) -> list[Stretch]:
@@ -301,6 +319,14 @@ def verify(file: int, header: Header, path: str | Path) -> None:
                     f"{os.fspath(path)}: damaged: section {section.name.lower()} has checksum "
                     f"{seen.hexdigest()}, written was {stretch.checksum:032x}"
                 )
+
+
+def check_note(note: object) -> None:
+    """Bytes that fit beside the header of a file."""
+    if not isinstance(note, bytes):
+        raise ArgumentTypeError("note", "bytes", note)
+    if len(note) > MOST_NOTE:
+        raise ArgumentValueError("note", f"at most {MOST_NOTE} bytes", len(note))
 
 
 def write_sections(file: int, sections: Sequence[bytes]) -> tuple[Stretch, ...]:

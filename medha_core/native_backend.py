@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar, get_args
 
 import numpy as np
 
+from medha_core.checkpoint import Checkpoints
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces.storage import Candidate, VectorStorageBackend
@@ -74,6 +75,7 @@ class NativeBackend(VectorStorageBackend):
         self._opened: Opened | None = None
         self._collections: dict[str, NativeCollection] = {}
         self._recent: dict[int, Row] = {}
+        self._checkpoints = None if self.path is None else Checkpoints(self.path / "index")
         self._data_version = 0
         self._news = False
         """Whether something was followed that `refresh` has not told yet."""
@@ -107,6 +109,9 @@ class NativeBackend(VectorStorageBackend):
     async def close(self) -> None:
         self._flush_uses()
         with self._writing:
+            if self._opened is not None and self._checkpoints is not None and self.mode == "r+":
+                for collection in self._collections.values():
+                    self._checkpoints.save(collection, self.rows)
             opened, self._opened = self._opened, None
             self._collections.clear()
             self._recent.clear()
@@ -179,9 +184,12 @@ class NativeBackend(VectorStorageBackend):
                 self._collections[name] = self._load(row)
 
     def _load(self, row: CollectionRow) -> NativeCollection:
-        """The collection with its vectors. An index from a file would start where the file stands."""
+        """The collection with its vectors: from the index files as far as they go, then from the rows."""
         collection = NativeCollection(row, self._make_index)
-        collection.catch_up(self.rows)
+        mapped = self._checkpoints is not None and self._checkpoints.restore(collection, self.rows)
+        replayed = collection.catch_up(self.rows)
+        if mapped:
+            logger.info("collection %r: index mapped, %d changes replayed from the rows", row.name, replayed)
         return collection
 
     def _make_index(self, dimension: int) -> VectorIndex:
@@ -417,6 +425,8 @@ class NativeBackend(VectorStorageBackend):
             self._collections.pop(collection_name, None)
             self._recent = {}
             self.rows.drop_collection(row.id)
+            if self._checkpoints is not None:
+                self._checkpoints.forget(row.id)
 
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)

@@ -62,7 +62,8 @@ async def measure(
     stored, asked = _labelled(entries) if _is_labelled(entries) else _plain(entries)
     if not asked:
         raise MedhaError("nothing to ask: no two of the questions have the same query")
-    vectors = await _vectors(embedder, settings, [e.question for e in (*stored, *asked)])
+    questions = [entry.question for entry in stored] + [one.question for one in asked]
+    vectors = await _vectors(embedder, settings, questions)
     trial = _Trial(settings, stored, vectors)
     outcomes = [outcome for one in asked if (outcome := trial.ask(one))]
     return Calibration.of(len(asked), outcomes, source)

@@ -57,6 +57,15 @@ async def test_the_explanation_says_that_it_was_said_to_be_wrong(make):
         assert (await cache.stats()).near_misses == {"feedback": 1}
 
 
+async def test_a_wrong_exchange_of_values_is_not_repeated(make):
+    async with make() as cache:
+        await cache.store("What was our revenue in 2023?", "SELECT sum(t) FROM o WHERE year = 2023")
+        hit = await cache.search("What was our revenue in 2022?")
+        assert hit.strategy is SearchStrategy.PARAMETRIC_MATCH
+        await cache.feedback("What was our revenue in 2022?", False, entry_id=hit.entry_id)
+        assert not await cache.search("What was our revenue in 2022?")
+
+
 async def test_right_answers_go_on(make):
     async with make() as cache:
         await cache.store(STORED, QUERY)
@@ -190,6 +199,19 @@ def test_wrong_answers_raise_what_an_entry_must_reach(settings):
     assert asked[0] < asked[1]
 
 
+async def test_the_record_of_an_entry_decides_whether_other_words_get_it(make):
+    async with make() as cache:
+        await cache.store(STORED, QUERY)
+        assert await cache.search(ASKED)
+        await cache.feedback(STORED, False)
+        miss = await cache.search(ASKED, explain=True)
+        assert not miss
+        assert miss.explanation.steps[-1].candidates[0].verdict == "error_rate"
+        for _ in range(60):
+            await cache.feedback(STORED, True)
+        assert (await cache.search(ASKED)).generated_query == QUERY
+
+
 def test_right_answers_lower_it_again_but_never_below_the_level():
     rate = {"max_error_rate": 0.03}
     assert required(0, 1, **rate) > required(30, 1, **rate)
@@ -204,6 +226,11 @@ async def test_no_answer_but_the_same_words_when_nothing_is_certain_enough(make)
         assert not miss
         assert miss.explanation.steps[-1].candidates[0].verdict == "error_rate"
         assert (await cache.search(STORED)).generated_query == QUERY
+
+
+def test_an_error_rate_needs_the_guard(make):
+    with pytest.raises(ConfigurationError, match="max_error_rate: needs the guard"):
+        make(max_error_rate=0.1, guard="off")
 
 
 def test_settings_refuse_rates_that_are_none():

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from medha_core import _twin, index_file, native
-from medha_core.errors import ArgumentValueError, SnapshotError, StorageError
+from medha_core.errors import ArgumentTypeError, ArgumentValueError, SnapshotError, StorageError
 
 DIMENSION = 40
-FORMATS = Path(__file__).parent / "data" / "formats"
+FORMATS = Path(__file__).parent / "data" / "index_formats"
 
 
 def vectors(n: int, dimension: int = DIMENSION, seed: int = 0) -> np.ndarray:
@@ -76,6 +76,16 @@ def test_changes_stay_in_memory(make, saved):
     opened.remove(opened.labels())
     opened.add(1, vectors(1))
     assert make.open(saved, verify=True).labels().tolist() == filled(make).labels().tolist()
+
+
+def test_a_note_comes_back(make, saved, tmp_path):
+    assert make.open(saved).note == filled(make).note == b""
+    filled(make).save(tmp_path / "noted.bin", note=b"\0last label 7")
+    assert make.open(tmp_path / "noted.bin", verify=True).note == b"\0last label 7"
+    with pytest.raises(ArgumentValueError, match="note"):
+        filled(make).save(saved, note=b"x" * 4000)
+    with pytest.raises(ArgumentTypeError, match="note"):
+        filled(make).save(saved, note="text")
 
 
 def test_an_empty_index_is_saved_too(make, tmp_path):

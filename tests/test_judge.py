@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from medha_core import ArgumentTypeError, Medha, OnnxEmbedder, Settings
+from medha_core import ArgumentTypeError, ConfigurationError, Medha, OnnxEmbedder, Settings
 from medha_core.embeddings.models import DEFAULT_MODEL, model_path
 from medha_core.rulings import Rulings
 
@@ -89,6 +89,16 @@ async def test_a_veto_is_not_put_to_the_judge(ask):
     assert judge.asked == []
 
 
+async def test_exchanged_values_are_not_put_to_the_judge(embedder):
+    judge = Judge(False)
+    settings = Settings(_env_file=None, judge_from=0.001, judge_to=1.0)
+    async with Medha("shop", embedder, settings=settings, judge=judge) as cache:
+        await cache.store("What was our revenue in 2023?", "SELECT sum(t) FROM o WHERE year = 2023")
+        hit = await cache.search("What was our revenue in 2022?")
+    assert hit.generated_query == "SELECT sum(t) FROM o WHERE year = 2022"
+    assert judge.asked == []
+
+
 async def test_what_lies_below_every_threshold_is_not_put_to_the_judge(ask):
     judge = Judge(True)
     assert not any(await ask(judge, FAR))
@@ -165,6 +175,11 @@ async def test_a_judge_that_takes_too_long_refuses(ask):
 def test_what_cannot_be_called_is_refused(embedder):
     with pytest.raises(ArgumentTypeError, match="judge"):
         Medha("shop", embedder, judge="yes")
+
+
+def test_a_judge_needs_the_guard(embedder):
+    with pytest.raises(ConfigurationError, match="judge: needs the guard"):
+        Medha("shop", embedder, settings=Settings(_env_file=None, guard="off"), judge=Judge(True))
 
 
 def test_rulings_are_bounded_and_tell_texts_apart():

@@ -39,7 +39,12 @@ class CacheMachine(RuleBasedStateMachine):
     def start(self, tier, on_disk):
         self.directory = tempfile.mkdtemp() if on_disk else None
         self.settings = Settings(
-            _env_file=None, path=self.directory, index_tier=tier, l1_cache_max_size=4, batch_size=3
+            substitution="off",
+            _env_file=None,
+            path=self.directory,
+            index_tier=tier,
+            l1_cache_max_size=4,
+            batch_size=3,
         )
         self.ahead = 0.0
         self.entries = {}

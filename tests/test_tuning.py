@@ -84,8 +84,19 @@ def test_what_is_no_calibration_is_refused_with_its_name(tmp_path, text):
 
 
 def test_a_cache_names_the_calibration_it_cannot_read(tmp_path):
-    settings = Settings(_env_file=None, max_error_rate=0.01, calibration_file=str(tmp_path / "none.json"))
-    with pytest.raises(ConfigurationError, match="calibration_file: cannot read"):
+    settings = Settings(_env_file=None, calibration_file=str(tmp_path / "none.json"))
+    with pytest.raises(MedhaError, match=r"none\.json: no such file"):
+        Medha("c", HashingEmbedder(), settings=settings)
+
+
+def test_a_calibration_is_only_read_where_files_may_be_read(tmp_path):
+    path, allowed = tmp_path / "calibration.json", tmp_path / "allowed"
+    path.write_text(json.dumps(shipped().as_dict()))
+    allowed.mkdir()
+    settings = Settings(
+        _env_file=None, max_error_rate=0.01, calibration_file=str(path), allowed_file_dir=str(allowed)
+    )
+    with pytest.raises(ArgumentValueError, match="allowed_file_dir"):
         Medha("c", HashingEmbedder(), settings=settings)
 
 

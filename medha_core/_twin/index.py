@@ -48,7 +48,7 @@ class VectorIndex:
         self._scan: dict[int, NDArray[np.float32]] = {}
         self._graph: dict[int, NDArray[np.float32]] = {}
         self._tombstones = 0
-        self.read_only = False
+        self.read_only, self.note = False, b""
         self._lock = threading.RLock()
 
     @classmethod
@@ -72,7 +72,7 @@ class VectorIndex:
         for slot in np.flatnonzero(~buried).tolist():
             entries = opened._graph if slot < header.joined else opened._scan
             entries[int(labels[slot])] = vectors[slot]
-        opened._tombstones, opened.read_only = header.tombstones, mode == "r"
+        opened._tombstones, opened.read_only, opened.note = header.tombstones, mode == "r", header.note
         return opened
 
     @staticmethod
@@ -81,11 +81,12 @@ class VectorIndex:
         with index_file.open_file(path) as file:
             index_file.verify(file, index_file.read_header(file, path), path)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, note: bytes = b"") -> None:
         """Write the index to a file of its own beside `path`, make it durable, and rename it to `path`."""
-        index_file.write_whole(path, self._write_to)
+        index_file.check_note(note)
+        index_file.write_whole(path, lambda file: self._write_to(file, note))
 
-    def _write_to(self, file: int) -> index_file.Header:
+    def _write_to(self, file: int, note: bytes) -> index_file.Header:
         with self._lock:
             entries = self._graph | self._scan
         vectors = np.array([*entries.values()], np.float32).reshape(-1, self.dimension)
@@ -105,6 +106,7 @@ class VectorIndex:
             -1,
             index_file.ROTATION_SEED,
             index_file.write_sections(file, sections),
+            note,
         )
 
     @property

@@ -75,11 +75,16 @@ class Guard:
             raise ArgumentValueError("level", "'strict', 'balanced' or 'off'", level)
         self.level = level
         self.limits = LEVELS.get(level)
-        self._lexicon = lexicon or english()
+        self._given_lexicon = lexicon
         self._verifier = verifier
 
     def __repr__(self) -> str:
         return f"Guard({self.level!r})"
+
+    @property
+    def _lexicon(self) -> Lexicon:
+        # Read when first needed, not when a cache is made: it takes some fifty milliseconds.
+        return self._given_lexicon or english()
 
     def features(self, question: str, query: str = "") -> Features:
         """Read a question; with `query`, as the stored question of an entry."""
