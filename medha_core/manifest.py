@@ -57,10 +57,8 @@ class Manifest:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `manifest.json` and wait until it is on disk."""
-    body = asdict(manifest)
-    text = json.dumps({**body, "checksum": _seal(body)}, indent=2, ensure_ascii=True)
-    with (directory / MANIFEST).open("w", encoding="ascii") as file:
-        file.write(text + "\n")
+    with (directory / MANIFEST).open("wb") as file:
+        file.write(_text(asdict(manifest)))
         file.flush()
         os.fsync(file.fileno())
 
@@ -69,14 +67,18 @@ def read_manifest(directory: Path) -> Manifest:
     """Raises `SnapshotError` when it is missing, damaged, or of a version that cannot be read."""
     path = directory / MANIFEST
     try:
-        body = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        body = json.loads(text)
     except OSError as error:
         raise SnapshotError(f"{directory} holds no snapshot: {MANIFEST}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, or brackets too deep
         raise SnapshotError(f"{path} is damaged: {error}") from error
     if not isinstance(body, dict):
         raise SnapshotError(f"{path} is no manifest: expected an object, got {type(body).__name__}")
-    return _checked(path, body)
+    manifest = _checked(path, body)
+    if text != _text(body):
+        raise SnapshotError(f"{path} is damaged: it has more or fewer blanks than were written")
+    return manifest
 
 
 def _checked(path: Path, body: dict[str, Any]) -> Manifest:
@@ -142,6 +144,12 @@ def checksum(path: Path, on_bytes: Callable[[int], object] = lambda _: None) -> 
             done += len(block)
             on_bytes(done)
     return digest.hexdigest()
+
+
+def _text(body: dict[str, Any]) -> bytes:
+    """What the file holds, to the byte."""
+    text = json.dumps({**body, "checksum": _seal(body)}, indent=2, ensure_ascii=True)
+    return f"{text}\n".encode("ascii")
 
 
 def _seal(body: dict[str, Any]) -> str:

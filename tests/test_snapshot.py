@@ -181,8 +181,8 @@ def in_manifest(old, new):
     return change
 
 
-def lengthen(path):
-    path.write_bytes(path.read_bytes() + b"x")
+def lengthen(path, more=b"x"):
+    path.write_bytes(path.read_bytes() + more)
 
 
 DAMAGE = {
@@ -191,6 +191,8 @@ DAMAGE = {
     "no JSON": (in_manifest(b"{", b"["), "manifest.json is damaged"),
     "a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "expected an object, got list"),
     "not ours": (lambda folder: (folder / "manifest.json").write_text("{}"), "checksum"),
+    "a blank": (lambda folder: lengthen(folder / "manifest.json", b" "), "blanks"),
+    "deep": (lambda folder: (folder / "manifest.json").write_text("[" * 200_000), "damaged"),
     "empty": (lambda folder: (folder / "manifest.json").write_bytes(b""), "manifest.json is damaged"),
     "longer": (lambda folder: lengthen(folder / "entries.db"), r"expected \d+ bytes, got \d+"),
     "gone": (lambda folder: (folder / "entries.db").unlink(), "entries.db"),
