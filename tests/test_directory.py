@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +16,6 @@ from medha_core import (
     DirectoryLockedError,
     HashingEmbedder,
     Medha,
-    MedhaError,
     NativeBackend,
     SearchStrategy,
     Settings,
@@ -243,54 +242,35 @@ async def test_an_index_that_stands_still_catches_up_with_the_rows(tmp_path):
 # a writer and readers in processes of their own
 
 
-def read_on(folder, until, say):
-    """Ask until the time is up; what was seen that may not be, and how old it was."""
-
-    async def body():
-        faults, asked, oldest = [], 0, 0.0
-        async with reader(folder) as cache:
-            while time.time() < until:
-                for number in range(10):
-                    hit = await cache.search(f"Where is machine {number}?")
-                    told, _, stamp = hit.generated_query.partition(" -- ")
-                    if hit.strategy is SearchStrategy.ERROR or told != f"SELECT {number}":
-                        faults.append(f"{number}: {hit}")
-                    else:
-                        oldest = max(oldest, time.time() - float(stamp))
-                    asked += 1
-                await asyncio.sleep(0.002)
-        return {"faults": faults[:3], "asked": asked, "oldest": oldest}
-
-    try:
-        say.send(asyncio.run(body()))
-    except MedhaError as error:
-        say.send({"faults": [repr(error)], "asked": 0, "oldest": 0.0})
+def start_reader(folder, until):
+    """A process that asks until the time is up."""
+    command = [sys.executable, str(Path(__file__).with_name("reader_harness.py")), str(folder), str(until)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-async def write_on(folder, until, processes):
+async def write_on(folder, until, readers):
+    """Write until the time is up, with readers from the first round on; the readers and the rounds."""
+    processes = []
     async with writer(folder) as cache:
         for rounds in count():
             for number in range(10):
                 await cache.store(f"Where is machine {number}?", f"SELECT {number} -- {time.time()}")
             if rounds == 0:
-                for process in processes:
-                    process.start()
+                processes = [start_reader(folder, until) for _ in range(readers)]
             if time.time() > until:
                 break
             await asyncio.sleep(0.01)
-    return rounds
+    return processes, rounds
 
 
 def run_together(folder, seconds, readers):
     """One writer here and readers in other processes; what the readers say, and the rounds written."""
-    context = multiprocessing.get_context("spawn")
-    until = time.time() + seconds
-    pipes = [context.Pipe(duplex=False) for _ in range(readers)]
-    processes = [context.Process(target=read_on, args=(folder, until, say)) for _, say in pipes]
-    rounds = asyncio.run(write_on(folder, until + 0.2, processes))
-    said = [hear.recv() for hear, _ in pipes]
+    processes, rounds = asyncio.run(write_on(folder, time.time() + seconds, readers))
+    said = []
     for process in processes:
-        process.join()
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        said.append(json.loads(out))
     return said, rounds
 
 
