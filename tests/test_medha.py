@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -478,8 +479,17 @@ def test_an_interrupted_caller_leaves_nothing_running():
         finally:
             ended.set()
 
+    def is_waiting(thread):
+        frame, names = sys._current_frames()[thread.ident], set()
+        while frame:
+            names.add(frame.f_code.co_name)
+            frame = frame.f_back
+        return "result" in names
+
     def interrupt():
         reached.wait()
+        while not is_waiting(threading.main_thread()):  # the model may run before its caller waits
+            time.sleep(0.01)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     cache = make(embedder=CallableEmbedder(vector, 2, "slow"))
