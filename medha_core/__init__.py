@@ -24,6 +24,7 @@ from medha_core.normalise import keyword_overlap_score, normalize_question, quer
 from medha_core.parameters import ParameterExtractor
 from medha_core.settings import Settings
 from medha_core.types import (
+    Bound,
     CacheEntry,
     CacheHit,
     CacheResult,
@@ -43,6 +44,7 @@ __all__ = [
     "Medha",
     "Settings",
     # its values
+    "Bound",
     "CacheEntry",
     "CacheHit",
     "CacheResult",

@@ -71,10 +71,7 @@ def decide(
             answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
     winner = _winner(guard, answers, candidates, verdicts)
     if winner is None:
-        verdicts = [
-            v._replace(accepted=False, reason=Reason.AMBIGUOUS) if v.accepted else v for v in verdicts
-        ]
-        return Decision(None, None, tuple(verdicts))
+        return Decision(None, None, tuple(_ambiguous(verdict) for verdict in verdicts))
     return Decision(winner.place, winner.substituted, tuple(verdicts))
 
 

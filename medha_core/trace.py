@@ -85,6 +85,7 @@ class NoTrace:
     """Stands in for `Explanation` and `Step` when nobody asked for one."""
 
     outcome = ""
+    microseconds = 0.0
 
     def step(self, _name: str) -> Self:
         return self

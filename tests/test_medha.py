@@ -305,6 +305,15 @@ async def test_batches_keep_the_order_and_say_what_is_wrong_with_each(cache):
     assert (await cache.stats()).total_requests == 5
 
 
+async def test_every_question_of_an_explained_batch_has_its_times(cache):
+    await cache.store("How many users?", COUNT)
+    hits = await cache.search_batch(["Which city is it?", "Who sells umbrellas?"], explain=True)
+    for hit in hits:
+        times = {step.name: step.microseconds for step in hit.explanation.steps}
+        assert times["embedding"] > 0
+        assert times["index"] > 0
+
+
 async def test_store_many_reports_progress_and_names_the_faulty_entry(cache):
     seen = []
     entries = [{"question": f"How many of kind {i}?", "generated_query": f"SELECT {i}"} for i in range(7)]
