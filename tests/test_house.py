@@ -27,7 +27,7 @@ LAYERS = {
     "request vector_tiers decision assurance feedback tuning",
     "facade": "medha acts",
     "adapters": "embeddings backends l1_cache",
-    "edge": "service cli integrations demo __init__ __main__",
+    "edge": "service cli integrations demo testing __init__ __main__",
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}
