@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from medha_core.acts.binding import Act, twin
+from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
 from medha_core.acts.keeping import Keeping
 from medha_core.acts.parts import Parts
@@ -21,13 +21,13 @@ from medha_core.judge import JudgeFunction
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.native_backend import InMemoryBackend, NativeBackend
 from medha_core.opening import only_collection
+from medha_core.pairs import check_text
 from medha_core.parameters import ParameterExtractor
 from medha_core.rows.database import Mode
 from medha_core.scope import make_scope
 from medha_core.settings import Settings
 from medha_core.templates import Templates
 from medha_core.types import QueryTemplate
-from medha_core.writer import check_text
 
 __all__ = ["Medha"]
 
@@ -78,6 +78,7 @@ class Medha:
         )
         self._searching = Searching(self._parts)
         self._storing = Storing(self._parts)
+        self._exporting = Exporting(self._parts)
         self._forgetting = Forgetting(self._parts)
         self._telling = Telling(self._parts)
         self._keeping = Keeping(self._parts)
@@ -146,9 +147,8 @@ class Medha:
         await self._parts.initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
-        await self._parts.writer.recall(self.collection_name)
-        if self._backend.read_only:
-            self._searching.look_at = monotonic()
+        await self._parts.teacher.recall(self.collection_name)
+        self._searching.begin()
 
     async def _check_connectivity(self) -> None:
         try:
@@ -199,12 +199,23 @@ class Medha:
     # storing
 
     store = Act(Storing.store)
+    store_batch = Act(Storing.store_batch)
     store_many = Act(Storing.store_many)
     warm_from_file = Act(Storing.warm_from_file)
+    warm_from_dataframe = Act(Storing.warm_from_dataframe)
+    export_jsonl = Act(Exporting.export_jsonl)
+    export_to_dataframe = Act(Exporting.export_to_dataframe)
 
     # forgetting
 
+    invalidate = Act(Forgetting.invalidate)
+    invalidate_by_query_hash = Act(Forgetting.invalidate_by_query_hash)
+    invalidate_by_template = Act(Forgetting.invalidate_by_template)
+    invalidate_by_table = Act(Forgetting.invalidate_by_table)
+    invalidate_where = Act(Forgetting.invalidate_where)
+    invalidate_collection = Act(Forgetting.invalidate_collection)
     expire = Act(Forgetting.expire)
+    dedup_collection = Act(Forgetting.dedup_collection)
 
     # feedback
 
@@ -224,9 +235,20 @@ class Medha:
     search_batch_sync = twin(Searching.search_batch)
     refresh_sync = twin(Searching.refresh)
     store_sync = twin(Storing.store)
+    store_batch_sync = twin(Storing.store_batch)
     store_many_sync = twin(Storing.store_many)
     warm_from_file_sync = twin(Storing.warm_from_file)
+    warm_from_dataframe_sync = twin(Storing.warm_from_dataframe)
+    export_jsonl_sync = twin(Exporting.export_jsonl)
+    export_to_dataframe_sync = twin(Exporting.export_to_dataframe)
+    invalidate_sync = twin(Forgetting.invalidate)
+    invalidate_by_query_hash_sync = twin(Forgetting.invalidate_by_query_hash)
+    invalidate_by_template_sync = twin(Forgetting.invalidate_by_template)
+    invalidate_by_table_sync = twin(Forgetting.invalidate_by_table)
+    invalidate_where_sync = twin(Forgetting.invalidate_where)
+    invalidate_collection_sync = twin(Forgetting.invalidate_collection)
     expire_sync = twin(Forgetting.expire)
+    dedup_collection_sync = twin(Forgetting.dedup_collection)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
     stats_sync = twin(Keeping.stats)

@@ -22,9 +22,9 @@ LAYERS = {
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings",
+    "calibration judge rulings pairs tables frames logs",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
-    "request vector_tiers decision assurance feedback tuning",
+    "request vector_tiers teaching forgetter decision assurance feedback tuning",
     "facade": "medha acts",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing __init__ __main__",
