@@ -23,7 +23,8 @@ LAYERS = {
     "contracts": "settings interfaces normalise trace scope reading directory manifest",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
-    "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
+    "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
+    "native_writing native_backend knowledge "
     "decision assurance feedback tuning",
     "facade": "medha",
     "adapters": "embeddings backends l1_cache",
