@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 from medha_core.checkpoint import Checkpoints
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
 from medha_core.forking import unwatch, watch
+from medha_core.generation import Generation
 from medha_core.interfaces.storage import VectorStorageBackend
 from medha_core.native import VectorIndex
 from medha_core.native_collection import NativeCollection
@@ -51,6 +52,7 @@ class NativeKeeping(VectorStorageBackend):
         self._collections: dict[str, NativeCollection] = {}
         self._recent: dict[int, Row] = {}
         self._checkpoints = None if self.path is None else Checkpoints(self.path / "index")
+        self._generation: Generation | None = None
         self._data_version = 0
         self._news = False
         """Whether something was followed that `refresh` has not told yet."""
@@ -79,6 +81,9 @@ class NativeKeeping(VectorStorageBackend):
                 if self._settings.max_entries and not self.read_only:
                     self.rows.index_for_eviction(self._settings.eviction)
                 if self.path is not None:
+                    self._generation = (
+                        None if self.mode == "c" else Generation(self.path, write=not self.read_only)
+                    )
                     watch(self)
 
     async def close(self) -> None:
@@ -90,14 +95,24 @@ class NativeKeeping(VectorStorageBackend):
             opened, self._opened = self._opened, None
             self._collections.clear()
             self._recent.clear()
+            self._generation = None
             unwatch(self)
             if opened is not None:
                 opened.close()
 
     def abandon(self) -> None:
         """In a forked child: whatever is asked from now on goes to the rows, which refuse it."""
-        self._collections, self._recent, self._uses = {}, {}, PendingUses()
+        self._collections, self._recent, self._uses, self._generation = {}, {}, PendingUses(), None
         self._writing = threading.RLock()
+
+    @property
+    def generation(self) -> int:
+        """For a reader, a number that moves when the writer has replaced, forgotten or judged entries."""
+        return self._generation.read() if self._generation is not None and self.read_only else 0
+
+    def _tell_readers(self) -> None:
+        if self._generation is not None:
+            self._generation.advance()
 
     @property
     def rows(self) -> Rows:
@@ -118,6 +133,8 @@ class NativeKeeping(VectorStorageBackend):
 
     def _follow(self) -> None:
         with self._writing:
+            if self._generation is not None:
+                self._generation.open()
             version = self.rows.data_version()
             if version == self._data_version:
                 return
@@ -225,6 +242,7 @@ class NativeKeeping(VectorStorageBackend):
             self.rows.drop_collection(row.id)
             if self._checkpoints is not None:
                 self._checkpoints.forget(row.id)
+            self._tell_readers()
 
     def _forget_recent(self, labels: Iterable[int]) -> None:
         for label in labels:
@@ -235,7 +253,18 @@ class NativeKeeping(VectorStorageBackend):
         return PersistedStats.model_validate_json(body) if body else None
 
     async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
-        self.rows.save_stats(self._collection(collection_name).id, stats.model_dump_json())
+        body = stats.model_dump_json()
+        self.rows.change_stats(self._collection(collection_name).id, lambda _: body)
+
+    async def add_stats(self, collection_name: str, delta: PersistedStats) -> PersistedStats:
+        """Add to the statistics that are kept, in one transaction; the sum."""
+
+        def add(body: str | None) -> str:
+            kept = PersistedStats.model_validate_json(body) if body else PersistedStats()
+            return (kept + delta).model_dump_json()
+
+        body = self.rows.change_stats(self._collection(collection_name).id, add)
+        return PersistedStats.model_validate_json(body)
 
 
 def _directory(path: str | Path) -> Path:

@@ -161,6 +161,26 @@ class NativeReading(NativeKeeping):
     async def find_by_template_id(self, collection_name: str, template_id: str) -> list[str]:
         return self._ids(collection_name, "template = ?", template_id)
 
+    async def find_by_tables(self, collection_name: str, names: Sequence[str]) -> list[str]:
+        """Ids of the entries that were stored with one of these names among their tables."""
+        return self.rows.ids_of_tables(self._collection(collection_name).id, names)
+
+    async def find_unread(self, collection_name: str) -> list[str]:
+        """Ids of the entries that were stored without tables."""
+        return self.rows.ids(self._collection(collection_name).id, "tables IS NULL", ())
+
+    async def find_by_filters(self, collection_name: str, filters: Mapping[str, MetadataValue]) -> list[str]:
+        """Ids of all entries whose metadata equals `filters`, expired ones too; without filters, of none."""
+        checked = validate_metadata(filters, label="filters")
+        if not checked:
+            return []
+        collection = self._collection(collection_name).id
+        return self.rows.ids_of(collection, self.rows.labels_matching(collection, checked))
+
+    async def get(self, collection_name: str, ids: Sequence[str]) -> list[CacheResult]:
+        """The entries with these ids that are there, expired ones too, in the order of `ids`."""
+        return [row.result() for row in self.rows.by_ids(self._collection(collection_name).id, ids)]
+
     def _ids(self, name: str, condition: str, value: object) -> list[str]:
         return self.rows.ids(self._collection(name).id, condition, (value,))
 

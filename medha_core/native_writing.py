@@ -66,6 +66,8 @@ class NativeWriting(NativeKeeping):
             self._hide(collection, written.gone)
             expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])
+            if written.gone or written.outdated:
+                self._tell_readers()
         return [one.id for one in written.gone] + written.outdated
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
@@ -73,6 +75,7 @@ class NativeWriting(NativeKeeping):
         with self._writing:
             self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
             self.rows.delete(collection.id, ids)
+            self._tell_readers()
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
         collection.remove([one.label for one in gone])
@@ -88,6 +91,8 @@ class NativeWriting(NativeKeeping):
                 self._hide_expired(collection)
                 gone = self.rows.expire(collection.id, self._clock())
                 self._hide(collection, gone)
+                if gone:
+                    self._tell_readers()
             if not gone:
                 return ids
             ids += [one.id for one in gone]
@@ -99,7 +104,9 @@ class NativeWriting(NativeKeeping):
         collection = self._collection(collection_name)
         with self._writing:
             self._forget_recent(self.rows.labels(collection.id, [point_id]))
-            return self.rows.add_feedback(collection.id, point_id, correct)
+            count = self.rows.add_feedback(collection.id, point_id, correct)
+            self._tell_readers()
+        return count
 
 
 async def _finished(function: Callable[..., T], *arguments: Any) -> T:
