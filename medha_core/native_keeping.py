@@ -53,6 +53,8 @@ class NativeKeeping(VectorStorageBackend):
         self._recent: dict[int, Row] = {}
         self._checkpoints = None if self.path is None else Checkpoints(self.path / "index")
         self._generation: Generation | None = None
+        self._told = 0
+        """Times that this object has changed what others may hold in memory."""
         self._data_version = 0
         self._news = False
         """Whether something was followed that `refresh` has not told yet."""
@@ -107,10 +109,13 @@ class NativeKeeping(VectorStorageBackend):
 
     @property
     def generation(self) -> int:
-        """For a reader, a number that moves when the writer has replaced, forgotten or judged entries."""
-        return self._generation.read() if self._generation is not None and self.read_only else 0
+        """A number that moves when entries were replaced, forgotten or judged, here or by the writer."""
+        found = self._generation
+        return self._told + found.read() if found is not None and self.read_only else self._told
 
     def _tell_readers(self) -> None:
+        """Move the number, once rows and index have changed. The caller holds the lock for writing."""
+        self._told += 1
         if self._generation is not None:
             self._generation.advance()
 
@@ -123,6 +128,10 @@ class NativeKeeping(VectorStorageBackend):
     async def collection_names(self) -> list[str]:
         """Names of all collections, in the order they were made."""
         return [row.name for row in self.rows.collections()]
+
+    async def has_collection(self, collection_name: str) -> bool:
+        """Whether the collection exists."""
+        return collection_name in self._collections or self.rows.collection(collection_name) is not None
 
     async def refresh(self) -> bool:
         """See what another process has written since; whether there was anything."""
