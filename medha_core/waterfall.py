@@ -152,7 +152,7 @@ class Waterfall:
         found = self.templates.match(
             request.question,
             self._settings.score_threshold_template,
-            explained=self._settings.guard != "off",
+            None if self._knowledge.is_off else self._knowledge.agrees,
         )
         if found is None:
             return None
@@ -161,6 +161,7 @@ class Waterfall:
             confidence=found.score,
             strategy=SearchStrategy.TEMPLATE_MATCH,
             template_used=found.template.intent,
+            parameters=found.values,
         )
 
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
