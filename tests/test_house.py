@@ -24,10 +24,10 @@ LAYERS = {
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
-    "decision assurance feedback tuning",
-    "facade": "medha",
+    "request vector_tiers decision assurance feedback tuning",
+    "facade": "medha acts",
     "adapters": "embeddings backends l1_cache",
-    "edge": "service cli integrations demo __init__ __main__",
+    "edge": "service cli integrations demo testing __init__ __main__",
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}

@@ -1,0 +1,48 @@
+"""One question on its way, who may see which entry, and what becomes of the one that answers."""
+
+import logging
+from typing import NamedTuple
+
+from medha_core.errors import MedhaError
+from medha_core.interfaces import Candidate
+from medha_core.metadata import metadata_matches
+from medha_core.scope import Scope
+from medha_core.trace import Explanation, NoTrace
+from medha_core.types import CacheHit, CacheResult, SearchStrategy
+
+logger = logging.getLogger("medha_core")
+
+
+class Request(NamedTuple):
+    """One question on its way through the tiers."""
+
+    question: str
+    scope: Scope
+    trace: Explanation | NoTrace
+
+
+def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
+    """The hit that a stored row makes."""
+    return CacheHit(
+        generated_query=row.generated_query,
+        response_summary=row.response_summary,
+        confidence=confidence,
+        strategy=strategy,
+        template_used=row.template_id,
+        expires_at=row.expires_at,
+        metadata=row.metadata,
+        entry_id=row.id,
+        similarity=cosine,
+    )
+
+
+def failure(error: MedhaError) -> CacheHit:
+    """The hit that says why there is none."""
+    logger.warning("search failed: %s", error)
+    return CacheHit(strategy=SearchStrategy.ERROR, error=str(error))
+
+
+def is_visible(candidate: Candidate, scope: Scope) -> bool:
+    """Whether a caller with this scope may see an entry."""
+    allowed = bool(scope.filters) or scope.include_scoped or not candidate.metadata
+    return allowed and metadata_matches(candidate.metadata, scope.filters)
