@@ -58,8 +58,14 @@ class Waterfall:
         self._l1 = l1
         self._store = store
         self._embedding = embedding
+        self._knowledge = knowledge
         self._by_vector = VectorTiers(settings, store, embedding, knowledge, assurance, stats)
         self.templates: Templates | None = None
+
+    def warm_up(self) -> None:
+        """Read the guard's words now, so that the first question does not wait for it."""
+        if not self._knowledge.is_off:
+            self._knowledge.guard.features("")
 
     async def answer(self, requests: Sequence[Request]) -> list[CacheHit]:
         """One hit, miss or error a request, in order. A single search is a batch of one."""
