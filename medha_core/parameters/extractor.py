@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, get_args
 
 from medha_core.errors import ArgumentValueError, ParameterExtractionError, TemplateError
@@ -63,7 +64,13 @@ class ParameterExtractor:
         self._gliner = LazyModel("GLiNER", lambda: _Remembered(entities.gliner(gliner_model)))
         self._spacy_model = (spacy_model or entities.installed_spacy_model()) if use_spacy else None
         self._spacy = LazyModel("spaCy", lambda: _Remembered(entities.spacy_pipeline(self._spacy_model)))
-        self._use_gliner = use_gliner
+        self._gliner_available = use_gliner and entities.gliner_installed()
+        asked = [
+            (self._own is not None, self._by_own),
+            (self._gliner_available, self._by_gliner),
+            (self.spacy_available, self._by_spacy),
+        ]
+        self._stages = [self._by_pattern, *(stage for is_there, stage in asked if is_there), self._by_form]
 
     def __repr__(self) -> str:
         used = [("own", self._own), ("gliner", self.gliner_available), ("spacy", self.spacy_available)]
@@ -77,7 +84,7 @@ class ParameterExtractor:
     @property
     def gliner_available(self) -> bool:
         """Whether GLiNER is wanted and installed."""
-        return self._use_gliner and entities.gliner_installed()
+        return self._gliner_available
 
     def load(self) -> None:
         """Load the recognisers now; without it, the first question that needs them does.
@@ -116,7 +123,7 @@ class ParameterExtractor:
         Raises `ParameterExtractionError` naming the parameters that found none.
         """
         found: dict[str, Span] = {}
-        for stage in (self._by_pattern, self._by_own, self._by_gliner, self._by_spacy, self._by_form):
+        for stage in self._stages:
             missing = [name for name in template.parameters if name not in found]
             if not missing:
                 break
@@ -167,26 +174,24 @@ class ParameterExtractor:
     def _by_gliner(
         self, question: str, _template: QueryTemplate, missing: Sequence[str]
     ) -> Iterator[tuple[str, Span]]:
-        recogniser = self._gliner.get() if self.gliner_available else None
-        return _labelled(recogniser, question, missing, lambda name: (name,))
+        return _labelled(self._gliner.get(), question, missing, lambda name: (name,))
 
     def _by_spacy(
         self, question: str, _template: QueryTemplate, missing: Sequence[str]
     ) -> Iterator[tuple[str, Span]]:
         wanted = [name for name in missing if _SPACY_LABELS.get(name)]
-        recogniser = self._spacy.get() if wanted and self.spacy_available else None
+        recogniser = self._spacy.get() if wanted else None
         return _labelled(recogniser, question, wanted, lambda name: _SPACY_LABELS[name])
 
     def _by_form(
         self, question: str, template: QueryTemplate, missing: Sequence[str]
     ) -> Iterator[tuple[str, Span]]:
         """First what stands where the slot stands in the template's text, then anything of the form."""
-        texts = [template.template_text, *template.aliases]
-        own = set().union(*(forms.words(text) for text in texts))
+        own, leads = _read(template.template_text, *template.aliases)
         spans = {name: _of_form(name, question, own) for name in missing}
         for name in missing:
-            leads = _words_before(texts, name)
-            yield from ((name, span) for span in spans[name] if span.before in leads)
+            before = leads.get(name, ())
+            yield from ((name, span) for span in spans[name] if span.before in before)
         for name in missing:
             yield from ((name, span) for span in spans[name])
 
@@ -246,18 +251,28 @@ def _places(question: str, value: str) -> Iterator[Span]:
         start = question.find(value, start + len(value))
 
 
-def _of_form(name: str, question: str, own: set[str]) -> list[Span]:
-    parts = name.lower().split("_")
-    if _DATED.intersection(parts):
+def _of_form(name: str, question: str, own: frozenset[str]) -> list[Span]:
+    """What may be a value for a parameter of that name, in the question's order."""
+    parts = _parts(name)
+    if parts & _DATED:
         return forms.dates(question)
-    if _NUMERIC.intersection(parts):
+    if parts & _NUMERIC:
         return forms.numbers(question)
-    if "project" in parts:
-        return forms.words_after(question, "project") or forms.names(question, own)
+    if "project" in parts and (named := forms.words_after(question, "project")):
+        return named
     return forms.names(question, own)
 
 
-def _words_before(texts: Sequence[str], name: str) -> set[str]:
-    """The words that stand right before a slot in the template's texts."""
-    split = [text.partition(f"{{{name}}}") for text in texts]
-    return {forms.last_word(before) for before, slot, _ in split if slot}
+@lru_cache(maxsize=4096)
+def _parts(name: str) -> frozenset[str]:
+    return frozenset(name.lower().split("_"))
+
+
+@lru_cache(maxsize=4096)
+def _read(*texts: str) -> tuple[frozenset[str], dict[str, set[str]]]:
+    """The words of a template's texts, and for each slot those that stand right before it."""
+    leads: dict[str, set[str]] = {}
+    for text in texts:
+        for slot in forms.SLOT.finditer(text):
+            leads.setdefault(slot[1], set()).add(forms.last_word(text[: slot.start()]))
+    return frozenset().union(*(forms.words(text) for text in texts)), leads

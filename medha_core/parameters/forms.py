@@ -1,7 +1,8 @@
 """Values by their form: numbers, dates, quoted strings, capitalised names, with the word before them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Span", "dates", "last_word", "names", "numbers", "quoted", "words", "words_after"]
@@ -20,6 +21,8 @@ _OPENERS = frozenset(
     "please i me my we our top first last sum total average number".split()
 )
 """Capitalised because they open a sentence, not because they name something."""
+_QUESTIONS = 64
+"""Questions whose forms are kept: many templates look at one."""
 
 
 class Span(NamedTuple):
@@ -32,11 +35,13 @@ class Span(NamedTuple):
     """The word before it, in lower case."""
 
 
+@lru_cache(maxsize=_QUESTIONS)
 def numbers(question: str) -> list[Span]:
     """Numbers without a sign, in digits."""
     return [_span(question, *found.span()) for found in _NUMBER.finditer(question)]
 
 
+@lru_cache(maxsize=_QUESTIONS)
 def dates(question: str) -> list[Span]:
     """ISO dates and months: `2024-03-15`, `2024-03`."""
     return [_span(question, *found.span()) for found in _DATE.finditer(question)]
@@ -51,19 +56,23 @@ def quoted(question: str) -> list[Span]:
     return found
 
 
-def names(question: str, own_words: Iterable[str] = ()) -> list[Span]:
+def names(question: str, own_words: Collection[str] = ()) -> list[Span]:
     """Quoted strings and capitalised spans ("New York", "Rio de Janeiro"), in order.
 
     Words that only open a sentence, and the template's own, are no names.
     """
+    found, capitalised = _marked(question)
+    spans = [_without_openers(question, start, end, own_words) for start, end in capitalised]
+    return sorted([*found, *filter(None, spans)], key=lambda span: span.start)
+
+
+@lru_cache(maxsize=_QUESTIONS)
+def _marked(question: str) -> tuple[list[Span], list[tuple[int, int]]]:
+    """The quoted strings, and outside them where capitalised words stand."""
     found = quoted(question)
+    places = [(match.start(), _unpunctuated(match)) for match in _NAME.finditer(question)]
     inside = [(span.start, span.end) for span in found]
-    skipped = _OPENERS.union(own_words)
-    for match in _NAME.finditer(question):
-        span = _without_openers(question, match.start(), _unpunctuated(match), skipped)
-        if span and not any(start <= span.start < end for start, end in inside):
-            found.append(span)
-    return sorted(found, key=lambda span: span.start)
+    return found, [place for place in places if not any(s <= place[0] < e for s, e in inside)]
 
 
 def words_after(question: str, word: str) -> list[Span]:
@@ -82,9 +91,10 @@ def _unpunctuated(match: re.Match[str]) -> int:
     return match.start() + len(text.rstrip(".'’&-"))
 
 
-def _without_openers(question: str, start: int, end: int, skipped: Iterable[str]) -> Span | None:
+def _without_openers(question: str, start: int, end: int, skipped: Collection[str]) -> Span | None:
     for word in re.finditer(r"\S+", question[start:end]):
-        if word.group().lower() not in skipped:
+        text = word.group().lower()
+        if text not in _OPENERS and text not in skipped:
             return _span(question, start + word.start(), end)
     return None
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from medha_core.errors import ArgumentTypeError, ParameterExtractionError
@@ -13,13 +14,14 @@ _SLOT = re.compile(r"\{(\w+)\}")
 _SLOT_WORD = re.compile(r"\w*\{\w+\}\w*")
 """A slot with the letters around it: `{role}s`."""
 _WORD = re.compile(r"\w+")
-_TRIED = 16
-"""Templates whose values are looked for at most; so many that reach the threshold are not told apart."""
+_TRIED = 64
+"""Templates whose values are looked for at most; it bounds the time that slow patterns take together."""
 
 
-def _words(text: str) -> set[str]:
+def _words(text: str) -> frozenset[str]:
     """The words of a text, in the singular as far as a last letter tells."""
-    return {word[:-1] if len(word) > 3 and word[-1] == "s" else word for word in _WORD.findall(text.lower())}
+    found = _WORD.findall(text.lower())
+    return frozenset(word[:-1] if len(word) > 3 and word[-1] == "s" else word for word in found)
 
 
 _FILLERS = _words(
@@ -85,17 +87,23 @@ class Templates:
             gate = self._gates[threshold] = Gate(self._templates, threshold)
         asked = frozenset(keywords(question)).union(keywords(normalize_question(question)))
         made: dict[int, tuple[str, dict[str, str]] | None] = {}
-        for score, place, text in gate.reached(asked)[:_TRIED]:
+        words = _words(question)
+        tried = 0
+        for score, place, text in gate.reached(asked):
             template = self._templates[place]
+            if agrees is not None and not _may_cover(words, template, text):
+                continue
             if place not in made:
+                tried += 1
+                if tried > _TRIED:
+                    return None
                 made[place] = self._make(question, template)
             found = made[place]
             if found is None:
                 continue
             query, values = found
             if agrees is None or (
-                _is_covered(question, template, text, values)
-                and agrees(question, _filled(text, values), query)
+                _covers(words, template, text, values) and agrees(question, _filled(text, values), query)
             ):
                 return TemplateMatch(template, query, min(score, 1.0), values)
         return None
@@ -109,12 +117,29 @@ class Templates:
             return None
 
 
-def _is_covered(question: str, template: QueryTemplate, text: str, values: dict[str, str]) -> bool:
-    """Whether no word of the one is without its like in the other; the names of parameters may be."""
-    asked, own = _words(question), _words(_SLOT_WORD.sub(" ", text))
-    allowed = _FILLERS.union(*(_words(name.replace("_", " ")) for name in template.parameters))
-    valued = set().union(*(_words(value) for value in values.values()))
-    return asked - own - valued <= allowed and own - asked <= allowed
+def _may_cover(asked: frozenset[str], template: QueryTemplate, text: str) -> bool:
+    """Whether the question says all of a text's words; the names of parameters may be left out.
+
+    Where there are no parameters, the text must say all of the question's words too.
+    """
+    own, allowed = _own_words(text), _allowed(*template.parameters)
+    return own - asked <= allowed and (bool(template.parameters) or asked - own <= allowed)
+
+
+def _covers(asked: frozenset[str], template: QueryTemplate, text: str, values: dict[str, str]) -> bool:
+    """Whether a text and the values account for all words of the question."""
+    valued = frozenset().union(*map(_words, values.values()))
+    return asked - _own_words(text) - valued <= _allowed(*template.parameters)
+
+
+@lru_cache(maxsize=16_384)
+def _own_words(text: str) -> frozenset[str]:
+    return _words(_SLOT_WORD.sub(" ", text))
+
+
+@lru_cache(maxsize=1024)
+def _allowed(*parameters: str) -> frozenset[str]:
+    return _FILLERS.union(*(_words(name.replace("_", " ")) for name in parameters))
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
