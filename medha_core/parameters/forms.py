@@ -9,7 +9,7 @@ __all__ = ["Span", "dates", "last_word", "names", "numbers", "quoted", "words", 
 
 SLOT = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"[^\W_]+")
-_NUMBER = re.compile(r"(?<![\w.,-])\d+(?:\.\d+)?(?![\w.]*\w|,\d)")
+_NUMBER = re.compile(r"(?<![\w.,-])\d+(?:\.\d+)?(?![\w.]*\w|[,-]\d)")
 _DATE = re.compile(r"(?<!\w)\d{4}-\d{2}(?:-\d{2})?(?![\w-])")
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|(?<!\w)'([^']+)'(?!\w)")
 _CAPITAL = r"[^\W\d_a-z][\w'’&.-]*"

@@ -44,7 +44,7 @@ def plan_of(template: QueryTemplate, language: str) -> Plan:
     kept = frozenset[str]()
     if language == "graphql":
         kept = frozenset(re.findall(r"\{(\w+)\}", template.query_template)) - set(template.parameters)
-    return plan(template.query_template, kept)
+    return plan(template.query_template, kept, language != "graphql")
 
 
 def render(template: QueryTemplate, params: Mapping[str, object], language: str) -> str:

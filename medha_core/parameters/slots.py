@@ -65,8 +65,11 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def plan(query_template: str, kept: frozenset[str] = frozenset()) -> Plan:
-    """The slots of a query template, but for those named in `kept`, which are text of the query."""
+def plan(query_template: str, kept: frozenset[str] = frozenset(), has_labels: bool = True) -> Plan:
+    """The slots of a query template, but for those named in `kept`, which are text of the query.
+
+    `has_labels`: whether `(n:x` may name something, as in Cypher, or is an argument, as in GraphQL.
+    """
     found = [match for match in SLOT.finditer(query_template) if match[1] not in kept]
     probed, spans = _probed(query_template, found)
     tokens = tokenize(probed)
@@ -77,7 +80,7 @@ def plan(query_template: str, kept: frozenset[str] = frozenset()) -> Plan:
         slots.append(
             Slot(match[1], *match.span(), Place.COMMENT)
             if i is None
-            else _slot(match, tokens, i, probed[start:end])
+            else _slot(match, tokens, i, probed[start:end], has_labels)
         )
     return Plan(query_template, tuple(slots), is_sql, skeleton(tokens, spans))
 
@@ -111,7 +114,7 @@ def _is_sql(tokens: Sequence[Token]) -> bool:
     return bool(tokens) and tokens[0].text.lower() in _SQL_STARTS and "match" not in words
 
 
-def _slot(match: re.Match[str], tokens: Sequence[Token], i: int, probe: str) -> Slot:
+def _slot(match: re.Match[str], tokens: Sequence[Token], i: int, probe: str, has_labels: bool) -> Slot:
     """Cases: inside quotes; a part of a name; a name of its own; a value."""
     token, before = tokens[i], tokens[i - 1].text.lower() if i else ""
     context = {"is_pattern": before in _PATTERNS, "is_expression": before in _EXPRESSIONS}
@@ -120,7 +123,7 @@ def _slot(match: re.Match[str], tokens: Sequence[Token], i: int, probe: str) -> 
         prefixed = i > 0 and tokens[i - 1].end == token.start and tokens[i - 1].kind == "name"
         return Slot(match[1], *match.span(), Place.QUOTED, quote, **context, prefixed=prefixed)
     bare = token.text.removeprefix(":") == probe
-    if not bare or _is_followed_by(tokens, i, "(", ".") or _is_name_place(tokens, i):
+    if not bare or _is_followed_by(tokens, i, "(", ".") or _is_name_place(tokens, i, has_labels):
         return Slot(match[1], *match.span(), Place.NAME)
     return Slot(match[1], *match.span(), Place.VALUE, **context)
 
@@ -129,11 +132,11 @@ def _is_followed_by(tokens: Sequence[Token], i: int, *texts: str) -> bool:
     return i + 1 < len(tokens) and tokens[i + 1].text in texts
 
 
-def _is_name_place(tokens: Sequence[Token], i: int) -> bool:
+def _is_name_place(tokens: Sequence[Token], i: int, has_labels: bool) -> bool:
     """Whether the bare token at `i` names something; what is not known to stand before values does."""
     before = tokens[i - 1].text.lower() if i else ""
     if tokens[i].text.startswith(":") or before == ":":
-        return _is_label(tokens, i if before != ":" else i - 1)
+        return has_labels and _is_label(tokens, i if before != ":" else i - 1)
     if before in _COMPARISONS or before in _EXPRESSIONS or before in _ARITHMETIC:
         return False
     if before == "(":
