@@ -83,14 +83,19 @@ class LinesFile:
             raise MedhaError(f"{self._path}: cannot be written: {error.strerror}") from error
 
 
-def read_entries(path: str | Path, settings: Settings) -> list[dict[str, Any]]:
-    """The objects of a JSON array or of a JSONL file, UTF-8. `MedhaError` names the line of a fault."""
+def read_text(path: str | Path, settings: Settings) -> str:
+    """The text of a file that the settings allow to be read, UTF-8."""
     try:
-        text = checked_path(path, settings).read_text(encoding="utf-8-sig")
+        return checked_path(path, settings).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise MedhaError(f"{path}: not UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise MedhaError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_entries(path: str | Path, settings: Settings) -> list[dict[str, Any]]:
+    """The objects of a JSON array or of a JSONL file, UTF-8. `MedhaError` names the line of a fault."""
+    text = read_text(path, settings)
     if text.lstrip().startswith("["):
         return [_object(item, f"{path}, item {i}") for i, item in enumerate(_parsed(text, path))]
     return list(_lines(text, path))

@@ -99,6 +99,14 @@ class Knowledge:
                 backslash_escapes=self._backslash,
             )
 
+    def agrees(self, question: str, text: str, query: str) -> bool:
+        """Whether a question asks for what another text does; for a text that is no stored question.
+
+        There is no cosine to weigh: the texts already share most of their words.
+        """
+        verdict = self.guard.judge(self._read(question), self.guard.features(text, query), 1.0)
+        return verdict.accepted
+
     def _features(self, entry: Candidate) -> Features:
         return self._read(entry.question, entry.query)
 

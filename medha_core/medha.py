@@ -1,7 +1,6 @@
 """The facade: one object that a program asks, stores into and closes."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +13,7 @@ from medha_core.acts.parts import Parts
 from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
+from medha_core.acts.templating import Templating
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
@@ -22,11 +22,9 @@ from medha_core.l1 import InMemoryL1Cache
 from medha_core.native_backend import InMemoryBackend, NativeBackend
 from medha_core.opening import only_collection
 from medha_core.pairs import check_text
-from medha_core.parameters import ParameterExtractor
 from medha_core.rows.database import Mode
 from medha_core.scope import make_scope
 from medha_core.settings import Settings
-from medha_core.templates import Templates
 from medha_core.types import QueryTemplate
 
 __all__ = ["Medha"]
@@ -42,7 +40,7 @@ class Medha:
         embedder: turns questions into vectors.
         backend: the vector store; None builds the one `settings.backend_type` names.
         settings: None reads the environment, see `Settings`.
-        templates: query templates for the template tier.
+        templates: query templates for the template tier; None reads `settings.template_file`.
         l1_backend: the first-level cache; None builds an in-memory one.
         judge: asked, as `judge(question, stored_question, stored_query)`, whether that query answers
             the question, where the guard's confidence lies from `Settings.judge_from` to below
@@ -82,7 +80,7 @@ class Medha:
         self._forgetting = Forgetting(self._parts)
         self._telling = Telling(self._parts)
         self._keeping = Keeping(self._parts)
-        self._templates = list(templates or [])
+        self._templating = Templating(self._parts, templates)
 
     def __repr__(self) -> str:
         state, model = self._parts.state, self._embedder.model_name
@@ -124,7 +122,8 @@ class Medha:
         """Open the store and make the collection. A second call changes nothing.
 
         Raises `StorageError` if the store cannot be opened or the collection holds
-        vectors of another model, `DimensionMismatchError` if of another dimension.
+        vectors of another model, `DimensionMismatchError` if of another dimension,
+        `TemplateError` if a template or the file of templates cannot be used.
         """
         if self._parts.state == "closed":
             raise ConfigurationError("this cache was closed; make a new Medha to open it again")
@@ -133,11 +132,11 @@ class Medha:
         await self._parts.embedding.probe()
         try:
             await self._open_collection()
+            await self._templating.begin()
         except BaseException:
             if self._made_backend:  # nobody else can close it
                 await self._backend.close()
             raise
-        self.set_templates(self._templates)
         watch(self)
         self._parts.state = "started"
         logger.info("started %r", self)
@@ -155,13 +154,6 @@ class Medha:
             await self._backend.count(self.collection_name)
         except StorageError as error:
             raise StorageError(f"the connectivity check of the store failed: {error}") from error
-
-    def set_templates(self, templates: Sequence[QueryTemplate]) -> None:
-        """Replace the templates of the template tier."""
-        self._templates = list(templates)
-        self._parts.waterfall.templates = (
-            Templates(self._templates, ParameterExtractor()) if self._templates else None
-        )
 
     async def close(self) -> None:
         """Release the store and the first-level cache. Closing twice is harmless."""
@@ -217,6 +209,11 @@ class Medha:
     expire = Act(Forgetting.expire)
     dedup_collection = Act(Forgetting.dedup_collection)
 
+    # templates
+
+    load_templates = Act(Templating.load_templates)
+    load_templates_from_file = Act(Templating.load_templates_from_file)
+
     # feedback
 
     feedback = Act(Telling.feedback)
@@ -249,6 +246,8 @@ class Medha:
     invalidate_collection_sync = twin(Forgetting.invalidate_collection)
     expire_sync = twin(Forgetting.expire)
     dedup_collection_sync = twin(Forgetting.dedup_collection)
+    load_templates_sync = twin(Templating.load_templates)
+    load_templates_from_file_sync = twin(Templating.load_templates_from_file)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
     stats_sync = twin(Keeping.stats)

@@ -46,8 +46,14 @@ class Waterfall:
         self._l1 = l1
         self._store = store
         self._embedding = embedding
+        self._knowledge = knowledge
         self._by_vector = VectorTiers(settings, store, embedding, knowledge, assurance, stats)
         self.templates: Templates | None = None
+
+    def warm_up(self) -> None:
+        """Read the guard's words now, so that the first question does not wait for it."""
+        if not self._knowledge.is_off:
+            self._knowledge.guard.features("")
 
     async def answer(self, requests: Sequence[Request]) -> list[CacheHit]:
         """One hit, miss or error a request, in order. A single search is a batch of one."""
@@ -100,7 +106,7 @@ class Waterfall:
         found = self.templates.match(
             request.question,
             self._settings.score_threshold_template,
-            explained=self._settings.guard != "off",
+            None if self._knowledge.is_off else self._knowledge.agrees,
         )
         if found is None:
             return None
@@ -109,6 +115,7 @@ class Waterfall:
             confidence=found.score,
             strategy=SearchStrategy.TEMPLATE_MATCH,
             template_used=found.template.intent,
+            parameters=found.values,
         )
 
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
