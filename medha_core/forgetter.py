@@ -1,6 +1,7 @@
 """Forgetting: what is deleted answers nothing any more, by no way."""
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary, WeakSet
 
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.native import question_key
@@ -9,6 +10,9 @@ from medha_core.teaching import Teacher
 
 _PORTION = 1000
 """Entries deleted at once, so that nobody waits long."""
+
+_FORGETTERS: WeakKeyDictionary[VectorStorageBackend, WeakSet["Forgetter"]] = WeakKeyDictionary()
+"""Of all caches that are open, by the store object that several may share."""
 
 
 class Forgetter:
@@ -30,7 +34,7 @@ class Forgetter:
             try:
                 await self._store.delete(collection, portion)
             finally:  # a call that failed or was cancelled may have deleted some
-                await self._drop(collection, portion)
+                await self.drop(collection, portion)
         return len(ids)
 
     async def forget_question(self, collection: str, question: str) -> int:
@@ -53,7 +57,7 @@ class Forgetter:
     async def expire(self, collection: str) -> int:
         """Delete what has expired; the number."""
         gone = await self._store.expire(collection)
-        await self._drop(collection, gone)
+        await self.drop(collection, gone)
         return len(gone)
 
     async def forget_all(self, collection: str) -> None:
@@ -61,9 +65,29 @@ class Forgetter:
         try:
             await self._store.drop_collection(collection)
         finally:
-            await self._l1.invalidate_all()
-            self._teacher.forget_all(collection)
+            for one in [self, *self._others()]:
+                await one._l1.invalidate_all()
+                one._teacher.forget_all(collection)
 
-    async def _drop(self, collection: str, ids: Sequence[str]) -> None:
+    async def drop(self, collection: str, ids: Sequence[str]) -> None:
+        """Answer with these entries no more, here and in every other cache on the same store object.
+
+        This cache's own L1 is a generation further for each id.
+        """
         await self._l1.invalidate_entries(ids)
         self._teacher.forget(collection, ids)
+        for other in self._others():
+            if other._l1 is not self._l1:
+                await other._l1.invalidate_entries(ids)
+            other._teacher.forget(collection, ids)
+
+    def _others(self) -> list["Forgetter"]:
+        return [other for other in _FORGETTERS.get(self._store, ()) if other is not self]
+
+    def join(self) -> None:
+        """Hear from now on what other caches on the same store object forget."""
+        _FORGETTERS.setdefault(self._store, WeakSet()).add(self)
+
+    def leave(self) -> None:
+        """Hear no more."""
+        _FORGETTERS.get(self._store, WeakSet()).discard(self)

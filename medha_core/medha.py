@@ -8,12 +8,14 @@ from typing import Self
 from medha_core.acts.binding import Act, twin
 from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
+from medha_core.acts.generating import Generating
 from medha_core.acts.keeping import Keeping
 from medha_core.acts.parts import Parts
 from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
+from medha_core.acts.upkeep import Upkeep
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
@@ -79,7 +81,9 @@ class Medha:
         self._exporting = Exporting(self._parts)
         self._forgetting = Forgetting(self._parts)
         self._telling = Telling(self._parts)
-        self._keeping = Keeping(self._parts)
+        self._generating = Generating(self._parts, self._searching, self._storing)
+        self._upkeep = Upkeep(self._parts)
+        self._keeping = Keeping(self._parts, self._upkeep)
         self._templating = Templating(self._parts, templates)
 
     def __repr__(self) -> str:
@@ -139,6 +143,7 @@ class Medha:
             raise
         watch(self)
         self._parts.state = "started"
+        self._upkeep.begin()
         logger.info("started %r", self)
 
     async def _open_collection(self) -> None:
@@ -148,6 +153,7 @@ class Medha:
             await self._check_connectivity()
         await self._parts.teacher.recall(self.collection_name)
         self._searching.begin()
+        self._parts.forgetter.join()
 
     async def _check_connectivity(self) -> None:
         try:
@@ -156,12 +162,17 @@ class Medha:
             raise StorageError(f"the connectivity check of the store failed: {error}") from error
 
     async def close(self) -> None:
-        """Release the store and the first-level cache. Closing twice is harmless."""
+        """Save the statistics, and release the first-level cache and the store. Closing twice is harmless."""
         if self._parts.state != "closed":
-            self._parts.state = "closed"
+            was_started, self._parts.state = self._parts.state == "started", "closed"
             unwatch(self)
-            await self._l1.close()
-            await self._backend.close()
+            self._parts.forgetter.leave()
+            try:
+                if was_started:
+                    await self._upkeep.end()
+                await self._l1.close()
+            finally:
+                await self._backend.close()
 
     def abandon(self) -> None:
         """In a forked child: refuse all use, for the directory belongs to the parent."""
@@ -187,6 +198,8 @@ class Medha:
     search = Act(Searching.search)
     search_batch = Act(Searching.search_batch)
     refresh = Act(Searching.refresh)
+
+    get_or_generate = Act(Generating.get_or_generate)
 
     # storing
 
@@ -222,6 +235,8 @@ class Medha:
 
     snapshot = Act(Keeping.snapshot)
     stats = Act(Keeping.stats)
+    persisted_stats = Act(Keeping.persisted_stats)
+    reset_stats = Act(Keeping.reset_stats)
     clear_caches = Act(Keeping.clear_caches)
 
     # the same for synchronous callers
@@ -231,6 +246,7 @@ class Medha:
     search_sync = twin(Searching.search, ready=lambda cache, question: cache._searching.ready(question))
     search_batch_sync = twin(Searching.search_batch)
     refresh_sync = twin(Searching.refresh)
+    get_or_generate_sync = twin(Generating.get_or_generate)
     store_sync = twin(Storing.store)
     store_batch_sync = twin(Storing.store_batch)
     store_many_sync = twin(Storing.store_many)
@@ -251,6 +267,8 @@ class Medha:
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
     stats_sync = twin(Keeping.stats)
+    persisted_stats_sync = twin(Keeping.persisted_stats)
+    reset_stats_sync = twin(Keeping.reset_stats)
     clear_caches_sync = twin(Keeping.clear_caches)
 
 

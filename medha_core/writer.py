@@ -9,6 +9,7 @@ import numpy as np
 
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError
+from medha_core.forgetter import Forgetter
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question, query_hash
@@ -36,12 +37,14 @@ class Writer:
         store: VectorStorageBackend,
         embedding: EmbeddingStep,
         teacher: Teacher,
+        forgetter: Forgetter,
     ):
         self._settings = settings
         self._l1 = l1
         self._store = store
         self._embedding = embedding
         self._teacher = teacher
+        self._forgetter = forgetter
         self._keeps_tables = type(store).find_by_tables is not VectorStorageBackend.find_by_tables
 
     async def embed(self, pairs: Sequence[Pair]) -> np.ndarray:
@@ -78,7 +81,7 @@ class Writer:
         expires = self.expiry(ttl)
         tables = await self._tables(pairs)
         entries = [
-            self._entry(collection, pair, vector, read, ttl, expires, keep_both=on_conflict == "keep_both")
+            self._entry(self.id_of(collection, pair, on_conflict), pair, vector, read, ttl, expires)
             for pair, vector, read in zip(pairs, vectors, tables, strict=True)
         ]
         generation = self._l1.advance()
@@ -87,10 +90,15 @@ class Writer:
             outdated = await self._store.put(collection, entries, on_conflict)
         finally:  # a write that was cancelled or failed may have changed rows before
             forgotten = list(dict.fromkeys([*outdated, *(entry.id for entry in entries)]))
-            await self._l1.invalidate_entries(forgotten)
-            self._teacher.forget(collection, forgotten)
+            await self._forgetter.drop(collection, forgotten)
         await self._make_known(collection, pairs, entries, generation + len(forgotten))
         return len(entries)
+
+    def id_of(self, collection: str, pair: Pair, on_conflict: OnConflict | None = None) -> str:
+        """The id that a pair is stored under."""
+        keep_both = (on_conflict or self._settings.on_conflict) == "keep_both"
+        hashed = query_hash(pair.query) if keep_both else ""
+        return entry_id(collection, pair.question, pair.metadata, hashed)
 
     def expiry(self, ttl: int | None) -> datetime | None:
         """When an entry stored now expires. Raises for a `ttl` that is no positive number of seconds."""
@@ -112,23 +120,20 @@ class Writer:
 
     def _entry(
         self,
-        collection: str,
+        identity: str,
         pair: Pair,
         vector: np.ndarray,
         tables: tuple[str, ...] | None,
         ttl: int | None,
         expires: datetime | None,
-        *,
-        keep_both: bool,
     ) -> CacheEntry:
-        hashed = query_hash(pair.query)
         return CacheEntry(
-            id=entry_id(collection, pair.question, pair.metadata, hashed if keep_both else ""),
+            id=identity,
             vector=vector if self._store.local else vector.tolist(),
             original_question=pair.question,
             normalized_question=normalize_question(pair.question),
             generated_query=pair.query,
-            query_hash=hashed,
+            query_hash=query_hash(pair.query),
             response_summary=pair.summary,
             template_id=pair.template_id,
             usage_count=pair.usage_count,

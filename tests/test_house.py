@@ -18,7 +18,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
-    "words": "errors types metadata arrays index_arguments index_file bridge inflight forking uses",
+    "words": "errors types metadata arrays index_arguments index_file bridge calling inflight forking uses",
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "

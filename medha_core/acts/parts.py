@@ -59,6 +59,7 @@ class Parts:
             enabled=settings.collect_stats,
             max_samples=settings.stats_max_latency_samples,
             promised=settings.max_error_rate,
+            save_every=settings.stats_persist_interval,
         )
         knowledge = Knowledge(
             settings.guard, settings.substitution, settings.query_language, limit=settings.learned_entries
@@ -71,8 +72,8 @@ class Parts:
         )
         self.waterfall = Waterfall(settings, l1, backend, self.embedding, knowledge, assurance, self.stats)
         self.teacher = Teacher(settings, backend, knowledge)
-        self.writer = Writer(settings, l1, backend, self.embedding, self.teacher)
         self.forgetter = Forgetter(l1, backend, self.teacher)
+        self.writer = Writer(settings, l1, backend, self.embedding, self.teacher, self.forgetter)
         self.feedback = Feedback(settings, l1, backend, self.forgetter, assurance, self.stats)
 
     def check_started(self) -> None:
