@@ -22,7 +22,7 @@ LAYERS = {
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings pairs tables frames logs",
+    "calibration judge rulings pairs tables frames logs exchanged",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
     "native_writing native_backend knowledge "
     "request vector_tiers teaching forgetter decision assurance feedback tuning",

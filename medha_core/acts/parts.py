@@ -72,7 +72,7 @@ class Parts:
         )
         self.waterfall = Waterfall(settings, l1, backend, self.embedding, knowledge, assurance, self.stats)
         self.teacher = Teacher(settings, backend, knowledge)
-        self.forgetter = Forgetter(l1, backend, self.teacher)
+        self.forgetter = Forgetter(l1, backend, self.teacher, self.waterfall.exchanged)
         self.writer = Writer(settings, l1, backend, self.embedding, self.teacher, self.forgetter)
         self.feedback = Feedback(settings, l1, backend, self.forgetter, assurance, self.stats)
 
