@@ -147,6 +147,7 @@ class Medha:
         logger.info("started %r", self)
 
     async def _open_collection(self) -> None:
+        self._backend.overfetch = self._settings.metadata_filter_overfetch
         await self._backend.connect()
         await self._parts.initialize(self.collection_name)
         if self._settings.validate_on_start:
