@@ -264,8 +264,17 @@ class VectorStorageBackend(ABC):
             if not _has_expired(row)
         ]
 
-    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
-        """Every live entry with exactly this normalised question, newest first.
+    async def with_text(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[Candidate]:
+        """The live entries with exactly this normalised question that a caller may see, newest first.
+
+        `filters` and `include_scoped` as for `candidates`; of scoped entries without filters a
+        store may leave out all but some of the newest.
 
         Asked before each embedding, so only a store that answers in microseconds
         should; this default knows of none.
