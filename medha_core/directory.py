@@ -18,6 +18,8 @@ except ImportError:
 ENTRIES = "entries.db"
 MANIFEST = "manifest.json"
 LOCK = "writer.lock"
+INDEX = "index"
+"""Folder of the index files."""
 _LOCKED_BYTE = 1 << 30
 """On Windows a locked byte cannot be read, so it lies far behind the holder's name."""
 

@@ -22,7 +22,7 @@ from medha_core import (
 )
 from medha_core.rows import Rows
 from medha_core.rows.schema import FORMAT
-from medha_core.snapshot import verify
+from medha_core.verification import verify
 
 FORMATS = Path(__file__).parent / "data" / "formats"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -10,7 +10,8 @@ import typer
 from medha_core.cli.output import OK, emit, emit_json, progress
 from medha_core.manifest import Manifest
 from medha_core.native_backend import NativeBackend
-from medha_core.snapshot import read_info, verify
+from medha_core.snapshot import read_info
+from medha_core.verification import verify
 
 app = typer.Typer(help="Write, show and check snapshots of a cache.", no_args_is_help=True)
 
