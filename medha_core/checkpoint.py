@@ -14,7 +14,7 @@ from typing import Any
 
 from medha_core.errors import SnapshotError, StorageError, shown
 from medha_core.held_file import HeldFile
-from medha_core.index_file import open_file, read_header
+from medha_core.index_file import open_file, read_header, sync_folder
 from medha_core.native import VectorIndex
 from medha_core.native_collection import NativeCollection
 from medha_core.rows import CollectionRow, Rows
@@ -79,6 +79,7 @@ class Checkpoints:
             getattr(collection, kind).save(_next(path), note=note)
         for path in paths:
             _next(path).replace(path)
+        sync_folder(self.folder)
         return paths
 
     def restore(self, collection: NativeCollection, rows: Rows, *, verify: bool = False) -> bool:

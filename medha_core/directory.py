@@ -106,10 +106,10 @@ def _unlock(file: IO[bytes]) -> None:
 
 
 def existing(directory: Path) -> Path:
-    """Where the store of a directory lies: beside it when writing a snapshot over it was cut off."""
+    """Where the store of a directory lies: beside it when putting another in its place was cut off."""
     if not directory.exists():
         previous = previous_of(directory)
-        if (previous / MANIFEST).is_file():
+        if (previous / ENTRIES).is_file():
             return previous
     return directory
 

@@ -39,6 +39,7 @@ __all__ = [
     "check_note",
     "open_file",
     "read_header",
+    "sync_folder",
     "verify",
     "write_sections",
     "write_whole",
@@ -364,7 +365,7 @@ def write_whole(path: str | Path, write: Callable[[int], Header]) -> None:
         try:
             _fill(temporary, write)
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
@@ -386,7 +387,8 @@ def _fill(path: Path, write: Callable[[int], Header]) -> None:
         os.close(file)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until what a folder lists is on disk."""
     if os.name == "nt":
         return  # Windows cannot open a folder; its rename is in the journal
     descriptor = os.open(folder, os.O_RDONLY)

@@ -12,8 +12,12 @@ from xxhash import xxh3_128
 from medha_core.directory import MANIFEST
 from medha_core.errors import SnapshotError, shown
 
-FORMAT = 1
+FORMAT = 2
 METRIC = "cosine"
+NORMALISATION_1 = "unit vectors, questions 1"
+NORMALISATION = NORMALISATION_1
+"""What is done to vectors, and the version of the rules that `normalize_question` follows: texts that were
+normalised by others would not be found again."""
 _BLOCK = 1 << 20
 
 Progress = Callable[[int, int], None]
@@ -29,6 +33,8 @@ class CollectionInfo:
     dimension: int
     entries: int
     metric: str = METRIC
+    normalisation: str = NORMALISATION_1
+    """Since format 2; before there was one."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,9 @@ class NativeKeeping(VectorStorageBackend):
         self._clock = clock
         self._opened: Opened | None = None
         self._collections: dict[str, NativeCollection] = {}
+        self._spaces: dict[str, tuple[int, str]] = {}
+        """By collection, dimension and model that `initialize` was called with: they hold for as long as this
+        object lives, whatever another process makes of the collection."""
         self._recent: dict[int, Row] = {}
         self._checkpoints: Checkpoints | None = None
         self._upkeep: Upkeep | None = None
@@ -182,6 +185,7 @@ class NativeKeeping(VectorStorageBackend):
             raise ArgumentValueError("dimension", "at least 1", dimension)
         await self.connect()
         model = kwargs.get("model", "")
+        self._spaces[collection_name] = dimension, model
         known = self._collections.get(collection_name)
         if known is not None:
             check_space(known.row, dimension, model)
@@ -230,6 +234,7 @@ class NativeKeeping(VectorStorageBackend):
         row = self.rows.collection(name)
         if row is None:
             raise StorageError(f"collection {name!r} does not exist; initialize() creates it")
+        check_space(row, *self._spaces.get(name, (row.dimension, "")))
         with self._writing:
             if name not in self._collections:
                 self._collections[name] = self._load(row)
@@ -238,7 +243,7 @@ class NativeKeeping(VectorStorageBackend):
     async def snapshot(self, directory: Path, on_progress: Progress | None = None) -> Path:
         """Write all collections as a snapshot, see `medha_core.snapshot.write_snapshot`."""
         self._flush_uses()
-        source = IndexSource(self._make_index, self._checkpoints)
+        source = IndexSource(lambda _: self._make_index, self._checkpoints)
         return await asyncio.to_thread(write_snapshot, self.rows, directory, source, on_progress)
 
     def _hide_expired(self, collection: NativeCollection) -> None:

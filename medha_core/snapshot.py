@@ -8,7 +8,7 @@ die just then.
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,6 @@ from medha_core.checkpoint import Checkpoints, MakeIndex, from_rows
 from medha_core.directory import ENTRIES, INDEX, LOCK, MANIFEST, WriterLock, existing, previous_of
 from medha_core.errors import SnapshotError, StorageError
 from medha_core.manifest import (
-    CollectionInfo,
     Manifest,
     Progress,
     check_sizes,
@@ -34,7 +33,8 @@ from medha_core.rows import CollectionRow, Rows
 class IndexSource(NamedTuple):
     """Where the index of a snapshot comes from."""
 
-    make: MakeIndex
+    maker: Callable[[int], MakeIndex]
+    """By number of the collection."""
     known: Checkpoints | None = None
     """Files to start from, so that what they hold is not read from the rows again."""
 
@@ -50,11 +50,29 @@ def write_snapshot(
     """
     directory = directory.absolute()
     _check_place(rows, directory)
+    return replace_directory(directory, lambda folder: _fill(rows, folder, source, on_progress))
+
+
+def compact_snapshot(directory: Path, on_progress: Progress | None = None) -> Manifest:
+    """Write a snapshot anew, without unused pages and tombstones, in its own place; what it holds now."""
+    with closing(Rows(directory / ENTRIES, mode="r")) as rows:
+        source = IndexSource(Checkpoints(directory / INDEX).maker)
+        replace_directory(
+            directory.absolute(), lambda folder: _fill(rows, folder, source, on_progress, compact=True)
+        )
+    return read_manifest(directory)
+
+
+def replace_directory(directory: Path, fill: Callable[[Path], None]) -> Path:
+    """Have a folder filled, forced to disk, and put in the place of `directory`; there it is whole.
+
+    Raises `SnapshotError`; then what was there is still there, and nothing else.
+    """
     unfinished = directory.with_name(f"{directory.name}.partial")
     try:
         lock = _begin(unfinished)
         try:
-            _fill(rows, unfinished, source, on_progress)
+            fill(unfinished)
             (unfinished / LOCK).unlink()
             _put_in_place(unfinished, directory)
         except BaseException:
@@ -65,9 +83,9 @@ def write_snapshot(
     except SnapshotError:
         raise
     except OSError as error:
-        raise SnapshotError(f"cannot write the snapshot {directory}: {error.strerror or error}") from error
+        raise SnapshotError(f"cannot write {directory}: {error.strerror or error}") from error
     except StorageError as error:
-        raise SnapshotError(f"cannot write the snapshot {directory}: {error}") from error
+        raise SnapshotError(f"cannot write {directory}: {error}") from error
     return directory
 
 
@@ -94,18 +112,20 @@ def _begin(folder: Path) -> WriterLock:
     return lock
 
 
-def _fill(rows: Rows, folder: Path, source: IndexSource, on_progress: Progress | None) -> None:
+def _fill(
+    rows: Rows, folder: Path, source: IndexSource, on_progress: Progress | None, *, compact: bool = False
+) -> None:
     entries = folder / ENTRIES
-    rows.database.copy_to(entries, on_progress)
-    _force(entries)
+    rows.database.copy_to(entries, on_progress, compact=compact)
+    force(entries)
     with closing(Rows(entries, mode="r")) as copied:
         held = copied.collections()
         files = [entries, *_write_indexes(held, copied, Checkpoints(folder / INDEX), source, on_progress)]
-    collections = tuple(CollectionInfo(row.name, row.model, row.dimension, row.entries) for row in held)
+    collections = tuple(row.info() for row in held)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     described = tuple(describe(folder, file) for file in files)
     write_manifest(folder, Manifest(created, _library(), collections, described))
-    _force(folder)
+    force(folder)
 
 
 def _write_indexes(
@@ -118,7 +138,7 @@ def _write_indexes(
     total, before, written = sum(row.entries for row in held), 0, list[Path]()
     for row in held:
         tell = None if on_progress is None else partial(_tell, on_progress, before, total)
-        made = from_rows(row, source.make, rows, source.known, tell)
+        made = from_rows(row, source.maker(row.id), rows, source.known, tell)
         written += files.write(made, rows, made.last_removal)
         before += row.entries
         if on_progress is not None and total:
@@ -137,11 +157,11 @@ def _put_in_place(finished: Path, directory: Path) -> None:
             shutil.rmtree(previous)
         directory.rename(previous)
     finished.rename(directory)
-    _force(directory.parent)
+    force(directory.parent)
     shutil.rmtree(previous, ignore_errors=True)
 
 
-def _force(path: Path) -> None:
+def force(path: Path) -> None:
     """Wait until a file, or what a folder lists, is on disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders, and keeps their entries in its journal
@@ -170,9 +190,7 @@ def read_info(directory: Path) -> Manifest:
         raise SnapshotError(f"{directory} holds no snapshot: there is no {MANIFEST} and no {ENTRIES}")
     rows = Rows(directory / ENTRIES, mode="r")
     try:
-        collections = tuple(
-            CollectionInfo(row.name, row.model, row.dimension, row.entries) for row in rows.collections()
-        )
+        collections = tuple(row.info() for row in rows.collections())
     finally:
         rows.close()
     return Manifest("", "", collections, ())

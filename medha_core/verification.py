@@ -51,7 +51,7 @@ def _check_rows(rows: Rows, path: Path, info: Manifest, on_progress: Progress | 
         raise SnapshotError(
             f"{path}: {len(damaged)} of {sum(counted.values())} entries are damaged: {damaged[:10]}"
         )
-    held = {row.id: row for row in rows.collections()}
+    held = {row.id: row for row in rows.collections(hidden=True)}
     for number in held | counted:
         promised = held[number].entries if number in held else 0
         if counted.get(number, 0) != promised:
@@ -59,8 +59,8 @@ def _check_rows(rows: Rows, path: Path, info: Manifest, on_progress: Progress | 
             raise SnapshotError(
                 f"{path}: collection {name!r} has {counted.get(number, 0)} entries of {promised}"
             )
-    seen = [(row.name, row.model, row.dimension, row.entries) for row in held.values()]
-    if seen != [(one.name, one.model, one.dimension, one.entries) for one in info.collections]:
+    seen = [row.info() for row in rows.collections()]
+    if seen != list(info.collections):
         raise SnapshotError(f"{path}: collections {seen}, and the manifest lists {list(info.collections)}")
 
 

@@ -25,7 +25,7 @@ LAYERS = {
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
-    "native_writing native_backend upkeep verification "
+    "native_writing native_backend upkeep verification maintenance reembedding "
     "knowledge "
     "decision assurance feedback tuning",
     "facade": "medha",

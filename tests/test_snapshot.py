@@ -189,7 +189,7 @@ def lengthen(path, more=b"x"):
 
 
 DAMAGE = {
-    "newer": (lambda folder: rewritten(folder, format=9), r"format 9 by a newer .* up to 1"),
+    "newer": (lambda folder: rewritten(folder, format=9), r"format 9 by a newer .* up to 2"),
     "entries": (in_manifest(b'"entries": 20', b'"entries": 21'), "checksum"),
     "no JSON": (in_manifest(b"{", b"["), "manifest.json is damaged"),
     "a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "expected an object, got list"),

@@ -84,6 +84,13 @@ def insert(
     return label
 
 
+def drop_collection(db: Connection, collection: int) -> None:
+    """Delete a collection and everything in it."""
+    for table in ("entries", "entry_metadata", "entry_tables", "stats"):
+        db.execute(f"DELETE FROM {table} WHERE collection = ?", (collection,))  # noqa: S608
+    db.execute("DELETE FROM collections WHERE id = ?", (collection,))
+
+
 def delete(db: Connection, collection: int, condition: str, values: Sequence[Any]) -> list[Gone]:
     """Delete the rows that satisfy a condition over indexed columns."""
     found = db.execute(

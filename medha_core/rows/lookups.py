@@ -10,10 +10,12 @@ from medha_core.errors import StorageError
 from medha_core.metadata import filter_value
 from medha_core.rows import changes
 from medha_core.rows.database import Database
-from medha_core.rows.row import COLUMNS, CollectionRow, Row, logger, read_row, seal_vector
+from medha_core.rows.row import COLLECTION_COLUMNS, COLUMNS, CollectionRow, Row, logger, read_row, seal_vector
 from medha_core.types import MetadataValue
 
 _MAX_VARIABLES = 500
+HIDDEN = "\0"
+"""A name that starts with it is nobody's: users' names are text without it."""
 
 
 class Vectors(NamedTuple):
@@ -41,18 +43,20 @@ class Lookups:
 
     # collections
 
-    def collections(self) -> list[CollectionRow]:
-        """All collections, in the order they were made."""
+    def collections(self, *, hidden: bool = False) -> list[CollectionRow]:
+        """All collections, in the order they were made; `hidden` for those too that are being made."""
         with self._statements() as db:
             found = db.execute(
-                "SELECT id, name, dimension, model, entries FROM collections ORDER BY id"
+                f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY id"  # noqa: S608
             ).fetchall()
-        return [CollectionRow(*record) for record in found]
+        rows = [CollectionRow(*record) for record in found]
+        return [row for row in rows if hidden or not row.name.startswith(HIDDEN)]
 
     def collection(self, name: str) -> CollectionRow | None:
         with self._statements() as db:
             found = db.execute(
-                "SELECT id, name, dimension, model, entries FROM collections WHERE name = ?", (name,)
+                f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?",  # noqa: S608
+                (name,),
             ).fetchone()
         return CollectionRow(*found) if found else None
 
