@@ -206,9 +206,16 @@ class NativeReading(NativeKeeping):
         found = await self.with_text(collection_name, normalized_question)
         return found[0].label.result(1.0) if found else None
 
-    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
-        rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
-        return self._live(rows)
+    async def with_text(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[Candidate]:
+        collection = self._collection(collection_name).id
+        rows = self.rows.by_normalized(collection, normalized_question, filters, include_scoped)
+        return self._live(row for row in rows if metadata_matches(row.metadata, filters))
 
     async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
         return self._live(self.rows.by_ids(self._collection(collection_name).id, ids))

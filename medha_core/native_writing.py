@@ -105,7 +105,11 @@ class NativeWriting(NativeKeeping):
             ids += [one.id for one in gone]
 
     def touch(self, collection_name: str, entry_id: str) -> None:
-        self._uses.add(collection_name, entry_id)
+        if self._uses.add(collection_name, entry_id):
+            if self._upkeep is None:
+                self._flush_uses()
+            else:
+                self._upkeep.keeper.do("uses", self._flush_uses)
 
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)

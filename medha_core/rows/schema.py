@@ -72,6 +72,9 @@ _FROM_2 = f"""
 ALTER TABLE collections ADD COLUMN metric TEXT NOT NULL DEFAULT '{METRIC}';
 ALTER TABLE collections ADD COLUMN normalisation TEXT NOT NULL DEFAULT '{NORMALISATION_1}';
 ALTER TABLE entries ADD COLUMN tables TEXT;
+DROP INDEX entries_normalized;
+CREATE INDEX entries_plain ON entries(collection, normalized) WHERE metadata = '';
+CREATE INDEX entries_scoped ON entries(collection, normalized, metadata) WHERE metadata != '';
 CREATE INDEX entries_unread ON entries(collection) WHERE tables IS NULL;
 CREATE TABLE entry_tables(
     collection INTEGER NOT NULL,
@@ -154,7 +157,9 @@ def _from_1_to_2(db: sqlite3.Connection) -> None:
 
 
 def _from_2_to_3(db: sqlite3.Connection) -> None:
-    """Adds the tables that a query reads, and how vectors are compared and questions normalised."""
+    """Adds the tables that a query reads, how vectors are compared and questions normalised, and indexes
+    for the same question under many metadata.
+    """
     _run(db, _FROM_2)
 
 
