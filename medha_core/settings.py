@@ -108,6 +108,10 @@ class _Limits(BaseSettings):
     """SQLite's `synchronous`: FULL survives a power cut, NORMAL any kill of the process."""
     on_conflict: Literal["replace", "keep_both", "error"] = "replace"
     """When another query is stored for a question; with `keep_both` the newest answers."""
+    checkpoint_changes: int = Field(10_000, ge=1)
+    """Changes after which the index files are brought up to date in the background, ..."""
+    compact_above: float = Field(0.3, gt=0.0, le=1.0)
+    """... and the share of tombstones above which a graph is built anew there."""
     max_entries: int | None = Field(None, ge=1)
     """Entries a collection may hold; None for any number."""
     eviction: Literal["recency", "use"] = "recency"

@@ -126,7 +126,10 @@ class Waterfall:
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
         scope, question = request.scope, request.question
-        for candidate in await self._store.with_text(scope.collection, normalize_question(question)):
+        known = await self._store.with_text(
+            scope.collection, normalize_question(question), scope.filters, scope.include_scoped
+        )
+        for candidate in known:
             if is_visible(candidate, scope) and question_key(b"", candidate.question) == question_key(
                 b"", question
             ):

@@ -339,7 +339,7 @@ async def test_what_has_expired_is_deleted_in_the_background():
         while await cache._backend.count("c") > 1:
             assert time.monotonic() < until
             await asyncio.sleep(0.02)
-    assert not cache._upkeep._saves
+    assert not cache._background._saves
 
 
 def test_the_background_goes_on_when_the_loop_of_start_is_gone():
