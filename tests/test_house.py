@@ -26,7 +26,7 @@ LAYERS = {
     "calibration judge rulings",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
     "decision assurance feedback tuning",
-    "facade": "medha",
+    "facade": "medha embedding_cache",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo __init__ __main__",
 }
