@@ -13,6 +13,7 @@ import numpy as np
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text
+from medha_core.vector_file import VectorFile
 
 __all__ = ["EmbeddingCache", "embed"]
 
@@ -70,13 +71,10 @@ class EmbeddingCache:
         url = os.environ.get("EMBEDDING_CACHE_URL") if remote_url is None else remote_url
         self._chain = self._chained(_checked_providers(fallback_providers), url or None)
         self._is_loaded = False
-        directory = cache_dir or os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR
+        path = default_path() if cache_dir is None else Path(cache_dir).expanduser() / "cache.db"
+        file = VectorFile(path, max_entries=max_entries, max_bytes=max_bytes)
         self._cached = CachedEmbedder(
-            self._chain,
-            Path(directory).expanduser() / "cache.db",
-            max_entries=max_entries,
-            max_bytes=max_bytes,
-            ttl=ttl,
+            self._with_migrated(file), file, max_entries=max_entries, max_bytes=max_bytes, ttl=ttl
         )
 
     def _chained(self, providers: Sequence[str], url: str | None) -> BaseEmbedder:
@@ -111,6 +109,13 @@ class EmbeddingCache:
             )
         self._remotes = remotes
         return FallbackEmbedder(members)
+
+    def _with_migrated(self, file: VectorFile) -> BaseEmbedder:
+        """The chain, behind the vectors that were taken over from an older cache."""
+        from medha_core.embeddings.migrated import MigratedEmbedder, old_names
+
+        names = old_names(file, self._config.name)
+        return MigratedEmbedder(self._chain, file, names) if names else self._chain
 
     def __repr__(self) -> str:
         return f"<EmbeddingCache {self.model!r}, {self._cached!r}>"
@@ -195,6 +200,11 @@ def embed(text: Any) -> Any:
             _shared = EmbeddingCache()
             atexit.register(_shared.close)
     return _shared.embed(text)
+
+
+def default_path() -> Path:
+    """The file that is used where no folder is named: in `EMBEDDING_CACHE_DIR`, or in the user's cache."""
+    return Path(os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR).expanduser() / "cache.db"
 
 
 def _checked_providers(providers: Sequence[str] | None) -> Sequence[str]:
