@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, explain, models, reembed, search, snapshot, tune, warm
+from medha_core.cli import demo, doctor, embed_cache, explain, models, reembed, search, snapshot, tune, warm
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -23,13 +23,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
 
 Collection = Annotated[str | None, typer.Option(help="Collection of the cache [MEDHA_COLLECTION].")]
 Directory = Annotated[
     Path | None, typer.Option(help="Directory of the cache [MEDHA_PATH]; in memory without.")
 ]
-Model = Annotated[str | None, typer.Option(help="A model's name or directory, or 'hashing'.")]
+Model = Annotated[
+    str | None, typer.Option(help="A model's name or directory, 'provider:model', or 'hashing'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
