@@ -176,14 +176,15 @@ class VectorFile:
         """The vectors that are there, whole and not expired."""
         found = {}
         now = self._clock()
-        with self._forgiving("read"), self._reading:
+        with self._forgiving("read"):
             for key in keys:
-                row = self._reader.execute(_READ, (key,)).fetchone()
-                stored = None if row is None else self._checked(key, row, now)
-                if stored is not None:
-                    found[key] = stored
-                    count, _ = self._touched.get(key, (0, 0))
-                    self._touched[key] = (count + 1, now)
+                with self._reading:  # one at a time: a large batch makes no single text wait
+                    row = self._reader.execute(_READ, (key,)).fetchone()
+                    stored = None if row is None else self._checked(key, row, now)
+                    if stored is not None:
+                        found[key] = stored
+                        count, _ = self._touched.get(key, (0, 0.0))
+                        self._touched[key] = (count + 1, now)
         if len(self._touched) >= _FLUSH_EVERY:
             self._flush_soon()
         return found

@@ -108,7 +108,9 @@ def sentences(tmp_path_factory):
     from medha_core.embeddings.sentence_transformers_adapter import SentenceTransformersAdapter
 
     folder = tmp_path_factory.mktemp("sentences") / "tiny"
-    bag = pytest.importorskip("sentence_transformers.models").BoW(vocab=[*VOCABULARY[4:], "search_query", "search_document"])
+    bag = pytest.importorskip("sentence_transformers.models").BoW(
+        vocab=[*VOCABULARY[4:], "search_query", "search_document"]
+    )
     package.SentenceTransformer(modules=[bag], device="cpu").save(str(folder))
     return lambda **options: SentenceTransformersAdapter(str(folder), device="cpu", **options)
 
