@@ -105,7 +105,7 @@ class VectorFile:
     def _open(self) -> None:
         self._inode = _inode(self.path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             problem = strange(self.path)
             if problem is not None:
                 self._set_aside(problem)
