@@ -105,7 +105,7 @@ class VectorFile:
     def _open(self) -> None:
         self._inode = _inode(self.path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             problem = strange(self.path)
             if problem is not None:
                 self._set_aside(problem)
@@ -176,14 +176,15 @@ class VectorFile:
         """The vectors that are there, whole and not expired."""
         found = {}
         now = self._clock()
-        with self._forgiving("read"), self._reading:
+        with self._forgiving("read"):
             for key in keys:
-                row = self._reader.execute(_READ, (key,)).fetchone()
-                stored = None if row is None else self._checked(key, row, now)
-                if stored is not None:
-                    found[key] = stored
-                    count, _ = self._touched.get(key, (0, 0))
-                    self._touched[key] = (count + 1, now)
+                with self._reading:  # one at a time: a large batch makes no single text wait
+                    row = self._reader.execute(_READ, (key,)).fetchone()
+                    stored = None if row is None else self._checked(key, row, now)
+                    if stored is not None:
+                        found[key] = stored
+                        count, _ = self._touched.get(key, (0, 0.0))
+                        self._touched[key] = (count + 1, now)
         if len(self._touched) >= _FLUSH_EVERY:
             self._flush_soon()
         return found
@@ -313,8 +314,14 @@ class VectorFile:
             if self._reader is reader:  # no other thread was faster
                 self._writer.close()
                 self._reader.close()
-                self._set_aside(f"is damaged ({error})")
-                self._open()
+                try:
+                    self._set_aside(f"is damaged ({error})")
+                    self._open()
+                except (OSError, StorageInitializationError) as failure:
+                    self._warn("replace", "the embedding cache is kept no more: %s", failure)
+                    # Two empty databases: nothing is found, and what is written is lost.
+                    self._reader, self._writer = connect(Path(":memory:")), connect(Path(":memory:"))
+                    self._is_open = True
 
     def _warn(self, kind: str, message: str, *arguments: object) -> None:
         if kind not in self._warned:

@@ -457,6 +457,14 @@ def test_a_missing_package_is_one_sentence():
     assert done.stdout.strip() == "RemoteEmbedder needs httpx: pip install 'medha-core[remote]'"
 
 
+def test_a_password_in_the_address_is_not_shown():
+    with RemoteEmbedder("http://me:secret@localhost:1/base", timeout=0.2) as embedder:
+        assert "at http://localhost:1/base," in repr(embedder)
+        with pytest.raises(EmbeddingError) as told:
+            embedder.embed("one")
+    assert "secret" not in str(told.value)
+
+
 def test_questions_and_keys_are_not_logged(server, caplog):
     server.faults = [{"status": 500, "body": b"{}"}]
     with (
