@@ -2,18 +2,20 @@
 
 import logging
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from medha_core.acts.binding import Act, twin
+from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
+from medha_core.acts.generating import Generating
 from medha_core.acts.keeping import Keeping
 from medha_core.acts.parts import Parts
 from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
+from medha_core.acts.upkeep import Upkeep
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
@@ -21,11 +23,11 @@ from medha_core.judge import JudgeFunction
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.native_backend import InMemoryBackend, NativeBackend
 from medha_core.opening import only_collection
+from medha_core.pairs import check_text
 from medha_core.rows.database import Mode
 from medha_core.scope import make_scope
 from medha_core.settings import Settings
 from medha_core.types import QueryTemplate
-from medha_core.writer import check_text
 
 __all__ = ["Medha"]
 
@@ -76,9 +78,12 @@ class Medha:
         )
         self._searching = Searching(self._parts)
         self._storing = Storing(self._parts)
+        self._exporting = Exporting(self._parts)
         self._forgetting = Forgetting(self._parts)
         self._telling = Telling(self._parts)
-        self._keeping = Keeping(self._parts)
+        self._generating = Generating(self._parts, self._searching, self._storing)
+        self._upkeep = Upkeep(self._parts)
+        self._keeping = Keeping(self._parts, self._upkeep)
         self._templating = Templating(self._parts, templates)
 
     def __repr__(self) -> str:
@@ -138,6 +143,7 @@ class Medha:
             raise
         watch(self)
         self._parts.state = "started"
+        self._upkeep.begin()
         logger.info("started %r", self)
 
     async def _open_collection(self) -> None:
@@ -145,9 +151,9 @@ class Medha:
         await self._parts.initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
-        await self._parts.writer.recall(self.collection_name)
-        if self._backend.read_only:
-            self._searching.look_at = monotonic()
+        await self._parts.teacher.recall(self.collection_name)
+        self._searching.begin()
+        self._parts.forgetter.join()
 
     async def _check_connectivity(self) -> None:
         try:
@@ -156,12 +162,17 @@ class Medha:
             raise StorageError(f"the connectivity check of the store failed: {error}") from error
 
     async def close(self) -> None:
-        """Release the store and the first-level cache. Closing twice is harmless."""
+        """Save the statistics, and release the first-level cache and the store. Closing twice is harmless."""
         if self._parts.state != "closed":
-            self._parts.state = "closed"
+            was_started, self._parts.state = self._parts.state == "started", "closed"
             unwatch(self)
-            await self._l1.close()
-            await self._backend.close()
+            self._parts.forgetter.leave()
+            try:
+                if was_started:
+                    await self._upkeep.end()
+                await self._l1.close()
+            finally:
+                await self._backend.close()
 
     def abandon(self) -> None:
         """In a forked child: refuse all use, for the directory belongs to the parent."""
@@ -188,15 +199,28 @@ class Medha:
     search_batch = Act(Searching.search_batch)
     refresh = Act(Searching.refresh)
 
+    get_or_generate = Act(Generating.get_or_generate)
+
     # storing
 
     store = Act(Storing.store)
+    store_batch = Act(Storing.store_batch)
     store_many = Act(Storing.store_many)
     warm_from_file = Act(Storing.warm_from_file)
+    warm_from_dataframe = Act(Storing.warm_from_dataframe)
+    export_jsonl = Act(Exporting.export_jsonl)
+    export_to_dataframe = Act(Exporting.export_to_dataframe)
 
     # forgetting
 
+    invalidate = Act(Forgetting.invalidate)
+    invalidate_by_query_hash = Act(Forgetting.invalidate_by_query_hash)
+    invalidate_by_template = Act(Forgetting.invalidate_by_template)
+    invalidate_by_table = Act(Forgetting.invalidate_by_table)
+    invalidate_where = Act(Forgetting.invalidate_where)
+    invalidate_collection = Act(Forgetting.invalidate_collection)
     expire = Act(Forgetting.expire)
+    dedup_collection = Act(Forgetting.dedup_collection)
 
     # templates
 
@@ -211,6 +235,8 @@ class Medha:
 
     snapshot = Act(Keeping.snapshot)
     stats = Act(Keeping.stats)
+    persisted_stats = Act(Keeping.persisted_stats)
+    reset_stats = Act(Keeping.reset_stats)
     clear_caches = Act(Keeping.clear_caches)
 
     # the same for synchronous callers
@@ -220,15 +246,29 @@ class Medha:
     search_sync = twin(Searching.search, ready=lambda cache, question: cache._searching.ready(question))
     search_batch_sync = twin(Searching.search_batch)
     refresh_sync = twin(Searching.refresh)
+    get_or_generate_sync = twin(Generating.get_or_generate)
     store_sync = twin(Storing.store)
+    store_batch_sync = twin(Storing.store_batch)
     store_many_sync = twin(Storing.store_many)
     warm_from_file_sync = twin(Storing.warm_from_file)
+    warm_from_dataframe_sync = twin(Storing.warm_from_dataframe)
+    export_jsonl_sync = twin(Exporting.export_jsonl)
+    export_to_dataframe_sync = twin(Exporting.export_to_dataframe)
+    invalidate_sync = twin(Forgetting.invalidate)
+    invalidate_by_query_hash_sync = twin(Forgetting.invalidate_by_query_hash)
+    invalidate_by_template_sync = twin(Forgetting.invalidate_by_template)
+    invalidate_by_table_sync = twin(Forgetting.invalidate_by_table)
+    invalidate_where_sync = twin(Forgetting.invalidate_where)
+    invalidate_collection_sync = twin(Forgetting.invalidate_collection)
     expire_sync = twin(Forgetting.expire)
+    dedup_collection_sync = twin(Forgetting.dedup_collection)
     load_templates_sync = twin(Templating.load_templates)
     load_templates_from_file_sync = twin(Templating.load_templates_from_file)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
     stats_sync = twin(Keeping.stats)
+    persisted_stats_sync = twin(Keeping.persisted_stats)
+    reset_stats_sync = twin(Keeping.reset_stats)
     clear_caches_sync = twin(Keeping.clear_caches)
 
 

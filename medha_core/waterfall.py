@@ -6,8 +6,7 @@ One search proposes for all the vector's tiers; the guard decides which candidat
 may answer, and the thresholds say which tier that is.
 """
 
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question
-from medha_core.request import Request, failure, hit_from, is_visible
+from medha_core.request import Request, failure, hit_from, is_visible, named
 from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
@@ -28,17 +27,6 @@ from medha_core.types import CacheHit, SearchStrategy
 from medha_core.vector_tiers import VectorTiers
 
 MISS = CacheHit()
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """Errors that are not ours become ours: a store of somebody else's may raise anything."""
-    try:
-        yield
-    except MedhaError:
-        raise
-    except Exception as error:
-        raise MedhaError(f"a tier raised {type(error).__name__}: {error}") from error
 
 
 class Waterfall:
@@ -89,10 +77,10 @@ class Waterfall:
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
         try:
-            with _named():
+            with named():
                 return await tier
         except MedhaError as error:
-            return failure(error)
+            return failure(error, self._settings)
 
     # before the embedding: nothing here runs a model
 
@@ -149,7 +137,7 @@ class Waterfall:
         try:
             vectors = await self._embed(requests)
         except MedhaError as error:
-            return [failure(error)] * len(requests)
+            return [failure(error, self._settings)] * len(requests)
         return [
             await self._caught(self._by_vector.answer(request, vector))
             for request, vector in zip(requests, vectors, strict=True)
@@ -157,7 +145,7 @@ class Waterfall:
 
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
-        with steps[0], _named():
+        with steps[0], named():
             vectors = await self._embedding.vectors([request.question for request in requests])
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds

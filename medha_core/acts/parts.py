@@ -6,18 +6,21 @@ from typing import Literal
 
 from medha_core.assurance import Assurance
 from medha_core.embedding import EmbeddingStep
-from medha_core.errors import ConfigurationError
+from medha_core.errors import ConfigurationError, StorageError
 from medha_core.feedback import Feedback
+from medha_core.forgetter import Forgetter
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
 from medha_core.judge import Judge, JudgeFunction
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import validate_metadata
+from medha_core.pairs import check_text
 from medha_core.scope import Scope, make_scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
+from medha_core.teaching import Teacher
 from medha_core.types import MetadataValue
 from medha_core.waterfall import Waterfall
-from medha_core.writer import Writer, check_text
+from medha_core.writer import Writer
 
 logger = logging.getLogger("medha_core")
 
@@ -44,6 +47,8 @@ class Parts:
         judge: JudgeFunction | None,
     ):
         self.state: State = "new"
+        self._checked: set[str] = set()
+        """Collections whose dimension and model were held against the embedder."""
         self.scope = scope
         self.settings = settings
         self.embedder = embedder
@@ -54,6 +59,7 @@ class Parts:
             enabled=settings.collect_stats,
             max_samples=settings.stats_max_latency_samples,
             promised=settings.max_error_rate,
+            save_every=settings.stats_persist_interval,
         )
         knowledge = Knowledge(
             settings.guard, settings.substitution, settings.query_language, limit=settings.learned_entries
@@ -64,10 +70,11 @@ class Parts:
             limits.floor if limits else None,
             Judge(judge, settings.judge_timeout) if judge is not None else None,
         )
-        path = (settings, l1, backend, self.embedding, knowledge)
-        self.waterfall = Waterfall(*path, assurance, self.stats)
-        self.writer = Writer(*path)
-        self.feedback = Feedback(settings, l1, backend, knowledge, assurance, self.stats)
+        self.waterfall = Waterfall(settings, l1, backend, self.embedding, knowledge, assurance, self.stats)
+        self.teacher = Teacher(settings, backend, knowledge)
+        self.forgetter = Forgetter(l1, backend, self.teacher)
+        self.writer = Writer(settings, l1, backend, self.embedding, self.teacher, self.forgetter)
+        self.feedback = Feedback(settings, l1, backend, self.forgetter, assurance, self.stats)
 
     def check_started(self) -> None:
         if self.state != "started":
@@ -90,6 +97,16 @@ class Parts:
         return make_scope(self.collection(collection_name), checked, include_scoped)
 
     async def initialize(self, collection: str) -> None:
-        """Make a collection unless it is there, for vectors of this embedder."""
+        """Make a collection unless it is there, for vectors of this embedder. Raises if it has others."""
         dimension = await self.embedding.probe()
         await self.backend.initialize(collection, dimension, model=self.embedder.fingerprint)
+        self._checked.add(collection)
+
+    async def known(self, name: str | None) -> str:
+        """The collection meant by an argument, seen to exist and to hold vectors of this embedder."""
+        collection = self.collection(name)
+        if collection not in self._checked:
+            if not await self.backend.has_collection(collection):
+                raise StorageError(f"collection {collection!r} does not exist; storing into it makes it")
+            await self.initialize(collection)
+        return collection

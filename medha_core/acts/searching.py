@@ -1,18 +1,17 @@
 """Searching: a question in, a hit or an honest miss out."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from time import monotonic, perf_counter
 
 from medha_core.acts.parts import Filters, Parts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, MedhaError
 from medha_core.l1 import InMemoryL1Cache
-from medha_core.request import Request, failure
+from medha_core.pairs import check_question
+from medha_core.request import Request, failure, named
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
 from medha_core.types import CacheHit
-from medha_core.writer import check_question
 
 logger = logging.getLogger("medha_core")
 
@@ -27,8 +26,17 @@ class Searching:
     def __init__(self, parts: Parts):
         self._parts = parts
         self.lookup = parts.l1.lookup if isinstance(parts.l1, InMemoryL1Cache) else None
-        self.look_at = math.inf
-        """When a reader of a directory looks next whether the writer has written, in monotonic seconds."""
+        self._follows = False
+        """Whether another process writes what is read here."""
+        self._look_at = self._seen = 0.0
+        """When such a reader looks for new entries next, in monotonic seconds; up to which change it has."""
+
+    def begin(self) -> None:
+        """The store is open now."""
+        self._follows = self._parts.backend.read_only
+
+    def _is_behind(self) -> bool:
+        return monotonic() >= self._look_at or self._parts.backend.generation != self._seen
 
     def peek(self, question: str) -> CacheHit | None:
         """The hit that the first-level cache holds ready for a question, or None.
@@ -37,7 +45,7 @@ class Searching:
         tier. None also where the first-level cache is not the in-memory one, and
         where a reader has yet to look at what the writer of its directory wrote.
         """
-        if self.lookup is None or self._parts.state != "started" or monotonic() >= self.look_at:
+        if self.lookup is None or self._parts.state != "started" or (self._follows and self._is_behind()):
             return None
         started = perf_counter()
         hit = self.lookup(self._parts.scope.key, question)
@@ -112,9 +120,9 @@ class Searching:
         self, questions: Sequence[str], scopes: Sequence[Scope], explain: bool
     ) -> list[CacheHit]:
         started = perf_counter()
-        if monotonic() >= self.look_at:
+        if self._follows and self._is_behind():
             await self._look()
-        hits: list[CacheHit | None] = [self._refused(question) for question in questions]
+        hits = [await self._refused(*asked) for asked in zip(questions, scopes, strict=True)]
         requests = {
             i: Request(questions[i], scopes[i], Explanation(questions[i]) if explain else _NO_TRACE)
             for i, refused in enumerate(hits)
@@ -127,30 +135,40 @@ class Searching:
             if hit and hit.entry_id is not None:
                 self._parts.backend.touch(request.scope.collection, hit.entry_id)
         answered = [hit for hit in hits if hit is not None]
-        for hit in answered:
+        for question, hit in zip(questions, answered, strict=True):
             self._parts.stats.record(hit.strategy, seconds)
+            if self._logs:
+                logger.debug("%r: %s %r", question, hit.strategy.value, hit.generated_query)
         return answered
 
-    def _refused(self, question: object) -> CacheHit | None:
+    @property
+    def _logs(self) -> bool:
+        return self._parts.settings.log_questions and logger.isEnabledFor(logging.DEBUG)
+
+    async def _refused(self, question: object, scope: Scope) -> CacheHit | None:
         """An error hit for what cannot be searched for, None for a question that can."""
         try:
-            self._parts.check_started()
-            check_question(question, self._parts.settings)
+            with named():
+                self._parts.check_started()
+                check_question(question, self._parts.settings)
+                await self._parts.known(scope.collection)
         except MedhaError as error:
-            return failure(error)
+            return failure(error, self._parts.settings)
         return None
 
     async def refresh(self) -> bool:
         """See at once what another process has written to the directory; whether there was anything.
 
-        A reader (mode "r") does this by itself while it is asked, at least once a second.
+        A reader (mode "r") does this by itself: before its next answer once something
+        was replaced or forgotten, and at least twice a second while it is asked.
         """
         self._parts.check_started()
-        self.look_at = monotonic() + _LOOK_EVERY if self._parts.backend.read_only else math.inf
-        changed = await self._parts.backend.refresh()
+        seen, self._look_at = self._parts.backend.generation, monotonic() + _LOOK_EVERY
+        changed = await self._parts.backend.refresh() or seen != self._seen
         if changed:
-            # A better answer than one of these may have come.
+            # A better answer than one of these may have come, or one of them may be forgotten.
             await self._parts.l1.invalidate_all()
+        self._seen = seen
         return changed
 
     async def _look(self) -> None:

@@ -4,7 +4,7 @@ import logging
 
 from medha_core.acts.parts import Parts
 from medha_core.errors import ArgumentTypeError, StorageError
-from medha_core.writer import check_question, check_text
+from medha_core.pairs import check_question, check_text
 
 logger = logging.getLogger("medha_core")
 

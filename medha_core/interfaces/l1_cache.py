@@ -68,5 +68,8 @@ class L1CacheBackend(ABC):
         self._generation += 1
         await self.clear()
 
+    async def connect(self) -> None:
+        """Called when a cache that uses this one starts. Nothing by default."""
+
     async def close(self) -> None:
         """Release connections. Nothing by default."""

@@ -135,6 +135,10 @@ class RedisL1Cache(L1CacheBackend):
     async def invalidate_all(self) -> None:
         await self._forget(1, scripts.CLEAR, [])
 
+    async def connect(self) -> None:
+        """Learn the server's generation, so that what is stored first can be shown at once."""
+        await self._send(scripts.DROP)
+
     async def close(self) -> None:
         await self._connection.close()
 
