@@ -8,7 +8,15 @@ import threading
 
 import pytest
 
-from medha_core import ArgumentValueError, CacheHit, ConfigurationError, HashingEmbedder, Medha, Settings
+from medha_core import (
+    ArgumentValueError,
+    CacheHit,
+    ConfigurationError,
+    HashingEmbedder,
+    Medha,
+    NativeBackend,
+    Settings,
+)
 from medha_core.l1_cache import RedisL1Cache
 from medha_core.testing import L1CacheContract
 from medha_core.testing.l1_cache import hit
@@ -270,17 +278,23 @@ async def test_collections_that_share_a_server_do_not_meet(redis):
         assert not await a.search("how many users", filters={"tenant": "x"})
 
 
-async def test_another_process_does_not_serve_what_was_replaced(redis, tmp_path):
+async def test_a_reader_that_lags_behind_brings_nothing_old_into_what_is_shared(redis, tmp_path):
     async with shared(redis, "c", path=tmp_path) as writer:
         await writer.store("how many users", "SELECT 1")
-        reader = Medha.open(tmp_path, embedder=HashingEmbedder(), settings=Settings(_env_file=None))
-        reader._l1 = reader._parts.l1 = RedisL1Cache(redis.url)
-        assert (await writer.search("how many users")).generated_query == "SELECT 1"
-        other = RedisL1Cache(redis.url)
-        await writer.store("how many users", "SELECT 2")
-        assert (await writer.search("how many users")).generated_query == "SELECT 2"
-        await other.close()
-        await reader._l1.close()
+        store = NativeBackend(tmp_path, mode="r")
+        settings = Settings(_env_file=None)
+        async with Medha(
+            "c", HashingEmbedder(), store, settings, l1_backend=RedisL1Cache(redis.url)
+        ) as reader:
+            assert (await reader.search("how many users")).strategy.value == "l1_cache"
+            await writer.store("how many users", "SELECT 2")
+            await writer.clear_caches()
+            assert (await reader.search("how many users")).generated_query.startswith("SELECT")
+            assert (await writer.search("how many users")).generated_query == "SELECT 2"
+            assert await reader.refresh() in (True, False)
+            assert (await writer.search("how many users")).strategy.value == "l1_cache"
+            assert (await reader.search("how many users")).generated_query == "SELECT 2"
+        await store.close()
 
 
 def test_asyncio_run_then_sync_calls_then_threads(redis):

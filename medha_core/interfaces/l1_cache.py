@@ -14,6 +14,10 @@ class L1CacheBackend(ABC):
     cannot bring back what was forgotten meanwhile.
     """
 
+    shared = False
+    """Whether other processes use the same hits. A reader of a directory, who may lag behind its
+    writer, then takes hits from here and puts none in."""
+
     _generation = 0
 
     @abstractmethod

@@ -43,6 +43,8 @@ class RedisL1Cache(L1CacheBackend):
         timeout: seconds the server may take; then the look-up is a miss.
     """
 
+    shared = True
+
     def __init__(
         self,
         url: str = "redis://localhost:6379/0",
