@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from medha_core.acts.background import Background
 from medha_core.acts.binding import Act, twin
 from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
@@ -15,7 +16,6 @@ from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
-from medha_core.acts.upkeep import Upkeep
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
@@ -82,8 +82,8 @@ class Medha:
         self._forgetting = Forgetting(self._parts)
         self._telling = Telling(self._parts)
         self._generating = Generating(self._parts, self._searching, self._storing)
-        self._upkeep = Upkeep(self._parts)
-        self._keeping = Keeping(self._parts, self._upkeep)
+        self._background = Background(self._parts)
+        self._keeping = Keeping(self._parts, self._background)
         self._templating = Templating(self._parts, templates)
 
     def __repr__(self) -> str:
@@ -143,10 +143,11 @@ class Medha:
             raise
         watch(self)
         self._parts.state = "started"
-        self._upkeep.begin()
+        self._background.begin()
         logger.info("started %r", self)
 
     async def _open_collection(self) -> None:
+        self._backend.overfetch = self._settings.metadata_filter_overfetch
         await self._backend.connect()
         await self._l1.connect()
         await self._parts.initialize(self.collection_name)
@@ -170,7 +171,7 @@ class Medha:
             self._parts.forgetter.leave()
             try:
                 if was_started:
-                    await self._upkeep.end()
+                    await self._background.end()
                 await self._l1.close()
             finally:
                 await self._backend.close()

@@ -13,6 +13,7 @@ import numpy as np
 from medha_core.assurance import Assurance
 from medha_core.embedding import EmbeddingStep
 from medha_core.errors import MedhaError
+from medha_core.exchanged import Exchanged
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.native import question_key
@@ -49,6 +50,7 @@ class Waterfall:
         self._knowledge = knowledge
         self._by_vector = VectorTiers(settings, store, embedding, knowledge, assurance, stats)
         self.templates: Templates | None = None
+        self.exchanged = Exchanged()
 
     def warm_up(self) -> None:
         """Read the guard's words now, so that the first question does not wait for it."""
@@ -74,7 +76,10 @@ class Waterfall:
         if self._l1.shared and self._store.read_only:
             return
         ready = hit.model_copy(update={"strategy": SearchStrategy.L1_CACHE, "explanation": None})
-        await self._l1.refill(question_key(scope.key, question).hex(), ready, generation)
+        key = question_key(scope.key, question).hex()
+        if hit.bound is not None:
+            self.exchanged.add(key)
+        await self._l1.refill(key, ready, generation)
 
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
@@ -123,7 +128,10 @@ class Waterfall:
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
         scope, question = request.scope, request.question
-        for candidate in await self._store.with_text(scope.collection, normalize_question(question)):
+        known = await self._store.with_text(
+            scope.collection, normalize_question(question), scope.filters, scope.include_scoped
+        )
+        for candidate in known:
             if is_visible(candidate, scope) and question_key(b"", candidate.question) == question_key(
                 b"", question
             ):

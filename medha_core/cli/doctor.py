@@ -18,6 +18,9 @@ OPTIONAL = {
     "onnx": ("onnxruntime", "tokenizers", "onnx", "safetensors"),
     "cli": ("typer", "rich"),
     "plot": ("matplotlib",),
+    "pandas": ("pandas",),
+    "redis": ("redis",),
+    "sql": ("sqlglot",),
 }
 """Optional packages by the extra that brings them."""
 

@@ -46,9 +46,9 @@ def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:
 def open_cache(
     settings: Settings, collection: str | None, model: str | None, *, read_only: bool = False
 ) -> Medha:
-    """A cache that is not started yet; `read_only` opens a directory beside its writer."""
+    """A cache that is not started yet. With `read_only` a kept one is opened beside whoever writes it."""
     name = settings.collection if collection is None else collection
     embedder = open_embedder(model, settings)
-    if read_only and settings.backend_type == "native" and settings.path is not None:
+    if read_only and settings.path is not None and settings.backend_type == "native":
         return Medha.open(settings.path, embedder=embedder, collection_name=name, settings=settings)
     return Medha(name, embedder, settings=settings)
