@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import numpy as np
 import xxhash
 from cachetools import LRUCache
 
+from medha_core import forking
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -64,7 +64,7 @@ class EmbeddingStep:
         self._timeout = timeout
         self._dimension: int | None = None
         self._takes_role = _accepts(embedder.aembed_array) and _accepts(embedder.aembed_batch)
-        self._lock = threading.Lock()  # guards the cache
+        self._lock = forking.lock()  # guards the cache
         self._cache: LRUCache[bytes, np.ndarray] = LRUCache(cache_size)
         self._inflight: InFlight[bytes, np.ndarray] = InFlight()
         # Each candidate of each search is asked for: as costly as a twentieth of an embedding.

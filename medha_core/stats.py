@@ -1,10 +1,10 @@
 """Counts and latencies of one cache in this process."""
 
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from medha_core import forking
 from medha_core.types import CacheStats, GuardStats, SearchStrategy, StrategyStats
 
 _PENDING = 1024
@@ -35,7 +35,7 @@ class StatsRecorder:
         self.enabled = enabled
         self._promised = promised
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while sums change; appending to `_pending` and popping from it need none."""
         self._pending: deque[tuple[SearchStrategy, float]] = deque()
         self._samples: deque[float] = deque(maxlen=max_samples)
