@@ -22,7 +22,7 @@ LAYERS = {
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings",
+    "calibration judge rulings joining",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
     "decision assurance feedback tuning",
     "facade": "medha",
