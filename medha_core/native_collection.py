@@ -35,6 +35,10 @@ class NativeCollection:
         self.last_label, self.last_removal = 0, -1
         self.swept = self.next_expiry = float("-inf")
 
+    @property
+    def indexes(self) -> tuple[VectorIndex, VectorIndex]:
+        return self.unscoped, self.scoped
+
     def __len__(self) -> int:
         return len(self.unscoped) + len(self.scoped)
 

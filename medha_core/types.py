@@ -1,5 +1,6 @@
 """The values that cross layers: hits, entries, results, statistics, templates."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -108,6 +109,8 @@ class CacheEntry(BaseModel):
     role: VectorRole = VectorRole.DOCUMENT
     features: bytes | None = None
     """What a reader of questions found in this one; kept with the entry, not looked into."""
+    tables: tuple[str, ...] | None = None
+    """Keys of the tables that the query reads, see `medha_core.tables`; None when it was not read."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     expires_at: datetime | None = None
     metadata: dict[str, MetadataValue] = Field(default_factory=dict)
@@ -268,8 +271,20 @@ def _guard_lines(guard: GuardStats) -> list[str]:
 
 
 class PersistedStats(_Rates):
-    """Statistics that outlive the process; latencies are not kept."""
+    """Statistics that outlive the process; latencies are not kept. They can be added."""
 
     hits_by_strategy: dict[str, int] = Field(default_factory=dict)
     last_reset_at: datetime | None = None
     updated_at: datetime | None = None
+
+    def __add__(self, other: "PersistedStats") -> "PersistedStats":
+        return PersistedStats(
+            **{name: getattr(self, name) + getattr(other, name) for name in _Rates.model_fields},
+            hits_by_strategy=dict(Counter(self.hits_by_strategy) + Counter(other.hits_by_strategy)),
+            last_reset_at=_later(self.last_reset_at, other.last_reset_at),
+            updated_at=_later(self.updated_at, other.updated_at),
+        )
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)

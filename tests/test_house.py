@@ -20,10 +20,11 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file bridge inflight forking uses",
     "core": "_core _twin native",
-    "contracts": "settings interfaces normalise trace scope reading directory manifest",
+    "contracts": "settings interfaces normalise trace scope reading directory manifest generation",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings joining",
-    "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
+    "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
+    "native_writing native_backend knowledge "
     "decision assurance feedback tuning",
     "facade": "medha",
     "adapters": "embeddings backends l1_cache",
