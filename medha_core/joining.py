@@ -21,7 +21,7 @@ _NICENESS = 10
 
 
 class Joiner:
-    """Puts waiting vectors into the graphs of the indexes it is shown, in one thread that ends with its work."""
+    """Puts waiting vectors into the graphs of the indexes it is shown; its one thread ends with the work."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
