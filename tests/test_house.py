@@ -22,7 +22,7 @@ LAYERS = {
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings joining",
+    "calibration judge rulings joining spelling",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
     "native_writing native_backend knowledge "
     "decision assurance feedback tuning",
