@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from medha_core.joining import join_later
 from medha_core.metadata import validate_metadata
 from medha_core.native import as_unit_rows
 from medha_core.native_collection import NativeCollection
@@ -68,7 +69,7 @@ class NativeWriting(NativeKeeping):
             collection.next_expiry = min([collection.next_expiry, *expiries])
             if written.gone or written.outdated:
                 self._tell_readers()
-        self._joiner.look(collection.indexes)
+            self._look_after(collection)
         return [one.id for one in written.gone] + written.outdated
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
@@ -77,6 +78,12 @@ class NativeWriting(NativeKeeping):
             self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
             self.rows.delete(collection.id, ids)
             self._tell_readers()
+            self._look_after(collection)
+
+    def _look_after(self, collection: NativeCollection) -> None:
+        join_later(collection, self._keeper)
+        if self._upkeep is not None and self.mode == "r+":
+            self._upkeep.changed(collection)
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
         collection.remove([one.label for one in gone])
@@ -94,12 +101,14 @@ class NativeWriting(NativeKeeping):
                 self._hide(collection, gone)
                 if gone:
                     self._tell_readers()
+                    self._look_after(collection)
             if not gone:
                 return ids
             ids += [one.id for one in gone]
 
     def touch(self, collection_name: str, entry_id: str) -> None:
-        self._uses.add(collection_name, entry_id)
+        if self._uses.add(collection_name, entry_id):
+            self._keeper.do("uses", self._flush_uses)
 
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)

@@ -1,13 +1,11 @@
 """New vectors join the graph while the store is in use, and closing does not wait for all of them."""
 
+import threading
 import time
 
 import numpy as np
-import pytest
 
 from medha_core import CacheEntry, NativeBackend, Settings
-from medha_core.joining import Joiner
-from medha_core.native import VectorIndex
 from medha_core.normalise import normalize_question, query_hash
 
 DIMENSION = 32
@@ -39,6 +37,10 @@ def joined(index, at_least, seconds=60):
     return True
 
 
+def keepers():
+    return [thread for thread in threading.enumerate() if thread.name == "medha-keeper"]
+
+
 async def test_a_growing_store_joins_by_itself_and_answers_meanwhile(tmp_path):
     vectors = rows(24_000)
     async with NativeBackend(tmp_path, settings=Settings(_env_file=None)) as store:
@@ -56,22 +58,20 @@ async def test_a_growing_store_joins_by_itself_and_answers_meanwhile(tmp_path):
         assert store._collection("c").unscoped.info()["graph"] >= 20_000
 
 
-def test_few_vectors_start_no_thread(monkeypatch):
-    monkeypatch.setattr("threading.Thread.start", lambda _: pytest.fail("a thread was started"))
-    index = VectorIndex(DIMENSION, graph_from=0)
-    index.add(np.arange(1_000), rows(1_000))
-    Joiner().look([index])
+async def test_few_vectors_start_no_thread():
+    async with NativeBackend(settings=Settings(_env_file=None)) as store:
+        await store.initialize("c", DIMENSION)
+        await store.upsert("c", list(entries(rows(10))))
+        assert not keepers()
 
 
-def test_closing_stops_after_the_present_step():
-    index = VectorIndex(DIMENSION, graph_from=0)
+async def test_closing_stops_after_the_present_step():
+    store = NativeBackend(settings=Settings(_env_file=None))
+    await store.initialize("c", DIMENSION)
+    index = store._collection("c").unscoped
     index.add(np.arange(50_000), rows(50_000))
-    joiner = Joiner()
-    joiner.look([index])
+    await store.upsert("c", list(entries(rows(1))))
     joined(index, 1)
-    joiner.close()
-    stands = index.info()["graph"]
-    assert stands < 50_000
-    joiner.look([index])
-    time.sleep(0.05)
-    assert index.info()["graph"] == stands
+    await store.close()
+    assert index.info()["graph"] < 50_000
+    assert not keepers()

@@ -21,7 +21,9 @@ _INSERT = (
     "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
     "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-_SAME_QUESTION = "normalized = ? AND metadata = ?"
+_SAME_PLAIN = "normalized = ? AND metadata = ? AND metadata = ''"
+_SAME_SCOPED = "normalized = ? AND metadata = ? AND metadata != ''"
+"""Each has an index, which SQLite takes only where the statement itself says which rows it is for."""
 _LEAST = {"recency": "used", "use": "usage, used"}
 
 
@@ -84,6 +86,13 @@ def insert(
     return label
 
 
+def drop_collection(db: Connection, collection: int) -> None:
+    """Delete a collection and everything in it."""
+    for table in ("entries", "entry_metadata", "entry_tables", "stats"):
+        db.execute(f"DELETE FROM {table} WHERE collection = ?", (collection,))  # noqa: S608
+    db.execute("DELETE FROM collections WHERE id = ?", (collection,))
+
+
 def delete(db: Connection, collection: int, condition: str, values: Sequence[Any]) -> list[Gone]:
     """Delete the rows that satisfy a condition over indexed columns."""
     found = db.execute(
@@ -111,21 +120,22 @@ def resolve(
 ) -> tuple[list[Gone], list[str]]:
     """Deal with rows that have the question of a new entry: those deleted, and ids of those outdated."""
     same = (entry.normalized_question, metadata)
+    same_question = _SAME_SCOPED if metadata else _SAME_PLAIN
     if on_conflict == "keep_both":
         found = db.execute(
-            f"SELECT id FROM entries WHERE collection = ? AND {_SAME_QUESTION} AND id != ?",  # noqa: S608
+            f"SELECT id FROM entries WHERE collection = ? AND {same_question} AND id != ?",  # noqa: S608
             (collection, *same, entry.id),
         ).fetchall()
         return [], [entry_id for (entry_id,) in found]
     if on_conflict == "error":
         other = db.execute(
-            f"SELECT query FROM entries WHERE collection = ? AND {_SAME_QUESTION} "  # noqa: S608
+            f"SELECT query FROM entries WHERE collection = ? AND {same_question} "  # noqa: S608
             "AND query_hash != ? AND (expires IS NULL OR expires > ?)",
             (collection, *same, entry.query_hash, now),
         ).fetchone()
         if other is not None:
             raise ConflictError(entry.original_question, other[0], entry.generated_query)
-    return delete(db, collection, _SAME_QUESTION, same), []
+    return delete(db, collection, same_question, same), []
 
 
 def evict(
