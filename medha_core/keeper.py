@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 
 from medha_core.errors import MedhaError
+from medha_core.forking import rlock
 
 __all__ = ["Keeper", "Stopped"]
 
@@ -30,7 +31,7 @@ class Keeper:
         self._tasks: deque[tuple[Hashable, Callable[[], None]]] = deque()
         self._thread: threading.Thread | None = None
         self._busy = False
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(rlock())
         self._closing = False
 
     def do(self, name: Hashable, task: Callable[[], None]) -> None:
@@ -39,7 +40,8 @@ class Keeper:
             if self._closing or any(name == waiting for waiting, _ in self._tasks):
                 return
             self._tasks.append((name, task))
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # not alive: in a forked child
+                self._busy = False
                 self._thread = threading.Thread(target=self._run, name="medha-keeper", daemon=True)
                 self._thread.start()
             self._changed.notify()
