@@ -20,6 +20,7 @@ OPTIONAL = {
     "plot": ("matplotlib",),
     "pandas": ("pandas",),
     "redis": ("redis",),
+    "metrics": ("prometheus-client",),
     "sql": ("sqlglot",),
 }
 """Optional packages by the extra that brings them."""
