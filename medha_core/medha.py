@@ -1,5 +1,6 @@
 """The facade: one object that a program asks, stores into and closes."""
 
+import asyncio
 import logging
 from pathlib import Path
 from types import TracebackType
@@ -174,6 +175,7 @@ class Medha:
             try:
                 if was_started:
                     await self._background.end()
+                await asyncio.to_thread(self._parts.embedding.close)
                 await self._l1.close()
             finally:
                 await self._backend.close()

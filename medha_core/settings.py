@@ -25,7 +25,16 @@ BackendType = Literal[
     "lancedb",
 ]
 EmbedderType = Literal[
-    "onnx", "hashing", "fastembed", "openai", "openai-compatible", "cohere", "gemini", "mistral", "_noop"
+    "onnx",
+    "hashing",
+    "fastembed",
+    "sentence-transformers",
+    "openai",
+    "openai-compatible",
+    "cohere",
+    "gemini",
+    "mistral",
+    "_noop",
 ]
 
 
@@ -119,7 +128,7 @@ class _Limits(BaseSettings):
     template_file: str | None = None
     """JSON file of templates, read at start where none are given."""
     embedding_cache_path: str | None = None
-    """File in which the vectors of questions outlive the process."""
+    """File in which vectors are kept for the next process; None keeps them in memory only."""
     allowed_file_dir: str | None = None
     """When set, files are only read and written below this directory."""
     max_file_size_mb: int = Field(100, ge=1, le=10_000)

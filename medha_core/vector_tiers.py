@@ -8,7 +8,7 @@ import numpy as np
 
 from medha_core.assurance import Assurance
 from medha_core.decision import Decision
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
@@ -35,7 +35,7 @@ class VectorTiers:
         self,
         settings: Settings,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         knowledge: Knowledge,
         assurance: Assurance,
         stats: StatsRecorder,

@@ -12,7 +12,7 @@ from time import perf_counter
 import numpy as np
 
 from medha_core.assurance import Assurance
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import MedhaError
 from medha_core.exchanged import Exchanged
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
@@ -39,7 +39,7 @@ class Waterfall:
         settings: Settings,
         l1: L1CacheBackend,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         knowledge: Knowledge,
         assurance: Assurance,
         stats: StatsRecorder,
@@ -159,7 +159,7 @@ class Waterfall:
         steps = [request.trace.step("embedding") for request in requests]
         started = perf_counter()
         with steps[0], named():
-            vectors = await self._embedding.vectors([request.question for request in requests])
+            vectors = await self._embedding.aembed_array([request.question for request in requests])
         self._stats.record_embedding(perf_counter() - started)
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds

@@ -21,13 +21,14 @@ LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file held_file keeper bridge calling "
     "logging_setup histogram inflight forking uses",
     "core": "_core _twin native",
-    "contracts": "settings interfaces normalise trace scope reading directory manifest generation",
+    "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
+    "vector_schema vector_file vector_cache",
     "steps": "metrics l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings pairs tables frames logs exchanged",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
     "native_writing native_backend upkeep verification maintenance reembedding knowledge "
     "request vector_tiers teaching forgetter decision assurance feedback tuning",
-    "facade": "medha acts",
+    "facade": "medha acts embedding_cache",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing __init__ __main__",
 }

@@ -73,6 +73,7 @@ async def test_the_text_counts_every_answer(cache):
     assert of(found, "medha_similarity_score_count", result="miss") == 1
     assert of(found, "medha_similarity_score_count", result="hit") == 1
     assert of(found, "medha_embed_duration_seconds_count", model="hashing-v1-384") == 2
+    assert of(found, "medha_embed_texts_total", source="model") >= 2
     assert of(found, "medha_stampede_waiters") == 0
 
 

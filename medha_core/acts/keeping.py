@@ -72,5 +72,5 @@ class Keeping:
         Entries stay, and so do the statistics kept with the collection.
         """
         await self._parts.l1.invalidate_all()
-        self._parts.embedding.clear()
+        self._parts.embedding.forget()
         self._parts.stats.reset()

@@ -9,6 +9,9 @@ from medha_core.errors import StorageError
 from medha_core.metrics import Family, as_text, families
 from medha_core.native_backend import NativeBackend
 
+_SOURCES = {"cache": "hits", "model": "computed"}
+"""Where vectors come from, and the name of their number in `CachedEmbedder.stats`."""
+
 
 class Measuring:
     """Reads counters; changes none."""
@@ -27,6 +30,7 @@ class Measuring:
         entries = {"l1": parts.l1.size, "templates": len(parts.waterfall.templates or ())}
         with suppress(StorageError):  # its failure shows in the answers; the counters are still of use
             entries = {"store": await parts.backend.count(parts.scope.collection), **entries}
+        vectors = parts.embedding.stats
         return families(
             await asyncio.to_thread(parts.stats.snapshot, entries.get("store", 0)),
             parts.stats.meters,
@@ -34,6 +38,7 @@ class Measuring:
             deleted=self._deleted(),
             evictions=parts.l1.evictions,
             waiters=self._generating.waiting,
+            texts={source: vectors[name] for source, name in _SOURCES.items()},
             model=parts.embedder.model_name,
         )
 

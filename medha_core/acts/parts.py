@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from medha_core.assurance import Assurance
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.feedback import Feedback
 from medha_core.forgetter import Forgetter
@@ -54,7 +54,9 @@ class Parts:
         self.embedder = embedder
         self.backend = backend
         self.l1 = l1
-        self.embedding = EmbeddingStep(embedder, timeout=settings.embedding_timeout)
+        self.embedding = CachedEmbedder(
+            embedder, settings.embedding_cache_path, timeout=settings.embedding_timeout
+        )
         self.stats = StatsRecorder(
             enabled=settings.collect_stats,
             max_samples=settings.stats_max_latency_samples,

@@ -14,6 +14,7 @@ from medha_core import MedhaError, __version__
 from medha_core.cli import (
     demo,
     doctor,
+    embed_cache,
     explain,
     forgetting,
     keeping,
@@ -37,6 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
 for more in (keeping, forgetting, logo):
     app.add_typer(more.app)

@@ -22,6 +22,10 @@ OPTIONAL = {
     "redis": ("redis",),
     "metrics": ("prometheus-client",),
     "sql": ("sqlglot",),
+    "http": ("httpx", "stamina"),
+    "remote": ("httpx", "msgpack"),
+    "fastembed": ("fastembed",),
+    "sentence-transformers": ("sentence-transformers",),
 }
 """Optional packages by the extra that brings them."""
 

@@ -12,5 +12,7 @@ Directory = Annotated[
     Path | None, typer.Option(help="Directory of the cache [MEDHA_PATH]; in memory without.")
 ]
 Kept = Annotated[Path | None, typer.Option("--path", help="Directory of the cache [MEDHA_PATH].")]
-Model = Annotated[str | None, typer.Option(help="A model's name or directory, or 'hashing'.")]
+Model = Annotated[
+    str | None, typer.Option(help="A model's name or directory, 'provider:model', or 'hashing'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]

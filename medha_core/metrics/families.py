@@ -42,6 +42,7 @@ def families(
     deleted: int | None = None,
     evictions: int | None = None,
     waiters: int = 0,
+    texts: Mapping[str, int] | None = None,
     model: str = "",
 ) -> list[Family]:
     """Everything a cache tells, in a fixed order.
@@ -51,6 +52,7 @@ def families(
         deleted: entries that are gone and still take room in the index; None where that is unknown.
         evictions: hits that were pushed out of the first-level cache.
         waiters: callers that wait for another one's query.
+        texts: texts by where their vectors came from.
         model: the embedder's name.
     """
     found = [
@@ -77,6 +79,12 @@ def families(
             "histogram",
             "Time a search waited for its vector.",
             [_histogram({"model": model}, meters.embedding)],
+        ),
+        Family(
+            "medha_embed_texts_total",
+            "counter",
+            "Texts by where their vector came from.",
+            [Sample({"source": source}, count) for source, count in (texts or {}).items()],
         ),
         Family(
             "medha_near_misses_total",
