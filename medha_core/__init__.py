@@ -28,6 +28,7 @@ from medha_core.errors import (
 )
 from medha_core.interfaces import BaseEmbedder, Candidate, L1CacheBackend, VectorStorageBackend
 from medha_core.l1_cache import InMemoryL1Cache
+from medha_core.logging_setup import setup_logging
 from medha_core.medha import Medha
 from medha_core.normalise import keyword_overlap_score, normalize_question, query_hash, question_hash
 from medha_core.parameters import ParameterExtractor
@@ -88,6 +89,7 @@ __all__ = [
     "normalize_question",
     "query_hash",
     "question_hash",
+    "setup_logging",
     # errors
     "ArgumentTypeError",
     "ArgumentValueError",

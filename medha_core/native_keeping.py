@@ -165,6 +165,10 @@ class NativeKeeping(VectorStorageBackend):
         """Names of all collections, in the order they were made."""
         return [row.name for row in self.rows.collections()]
 
+    def tombstones(self, collection_name: str) -> int:
+        """Entries of a collection that are gone and still take room in its index."""
+        return self._collection(collection_name).tombstones()
+
     async def has_collection(self, collection_name: str) -> bool:
         """Whether the collection exists."""
         return collection_name in self._collections or self.rows.collection(collection_name) is not None

@@ -19,11 +19,11 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file held_file keeper bridge calling "
-    "inflight forking uses",
+    "logging_setup histogram inflight forking uses",
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
     "vector_schema vector_file vector_cache",
-    "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
+    "steps": "metrics l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings spelling pairs tables frames logs exchanged",
     "flow": "waterfall opening snapshot writer native_collection joining checkpoint native_keeping "
     "native_reading native_writing native_backend upkeep verification maintenance reembedding knowledge "

@@ -20,6 +20,7 @@ OPTIONAL = {
     "plot": ("matplotlib",),
     "pandas": ("pandas",),
     "redis": ("redis",),
+    "metrics": ("prometheus-client",),
     "sql": ("sqlglot",),
     "http": ("httpx", "stamina"),
     "remote": ("httpx", "msgpack"),
