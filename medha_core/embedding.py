@@ -23,7 +23,14 @@ from medha_core.errors import (
 )
 from medha_core.forking import watch
 from medha_core.inflight import InFlight, UnfinishedError, done, outcome
-from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts, known_dimension, unit_rows
+from medha_core.interfaces.embedder import (
+    ArrayEmbedder,
+    BaseEmbedder,
+    as_array,
+    check_texts,
+    known_dimension,
+    unit_rows,
+)
 from medha_core.vector_cache import VectorCache, vector_keys
 from medha_core.vector_file import VectorFile
 
@@ -34,7 +41,7 @@ _READ_INLINE = 32
 """Vectors that are read from the file without leaving the event loop: below a millisecond."""
 
 
-class CachedEmbedder(BaseEmbedder):
+class CachedEmbedder(ArrayEmbedder):
     """Unit vectors of `inner`, each computed once as long as it is remembered.
 
     What is asked for is looked up in memory, then in the file, then among what is
@@ -181,18 +188,6 @@ class CachedEmbedder(BaseEmbedder):
                 self._dimension = dimension
 
     # embedding
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts, **kwargs).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts, **kwargs)).tolist()
 
     async def aembed_array(
         self, texts: Sequence[str], *, is_document: bool = False, **kwargs: Any
