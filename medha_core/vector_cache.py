@@ -79,6 +79,8 @@ class VectorCache:
             vector = self._memory.get(key[:16])
             if vector is not None:
                 found[key] = vector
+        if found and self.file is not None:
+            self.file.touch([key.hex() for key in found])
         return found
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:

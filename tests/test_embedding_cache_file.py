@@ -209,17 +209,21 @@ def test_what_has_expired_is_computed_again_and_goes_first(opened):
 
 
 def test_many_reads_are_written_down_together(opened, path):
-    cache = opened(memory_entries=0)
-    texts = [f"text {i}" for i in range(2100)]
-    cache.embed_array(texts)
-    cache.embed_array(texts[:600])
-    cache.embed_array(texts[:600])
-    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(2100,)]
-    cache.embed_array(texts)
+    """E7: a read is no write; memory counts too, or what is asked for most would go first."""
+    clock = Clock()
+    cache = opened(memory_entries=2, clock=clock)
+    texts = [f"text {i}" for i in range(50)]
+    for _ in range(3):
+        cache.embed_array(texts)
+        cache.embed_array(texts[-2:])
+    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(50,)]
+    clock.now += 60
+    cache.embed_array(texts[:1])
     for thread in threading.enumerate():
         if thread.name == "medha-embed-flush":
             thread.join()
-    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(2100 + 1200 + 2100,)]
+    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(50 + 2 * 50 + 3 * 2 + 1,)]
+    assert in_file(path, "SELECT max(last_accessed) FROM embeddings") == [(clock.now,)]
 
 
 # damage
