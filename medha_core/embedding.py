@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -39,6 +40,15 @@ __all__ = ["CachedEmbedder"]
 _PROBE = "How many orders were placed today?"
 _READ_INLINE = 32
 """Vectors that are read from the file without leaving the event loop: below a millisecond."""
+
+
+@dataclass
+class _Work:
+    """What one call needs that nobody remembers, and what of it the call has computed itself."""
+
+    texts: dict[bytes, str]
+    is_document: bool
+    computed: dict[bytes, np.ndarray] = field(default_factory=dict)
 
 
 class CachedEmbedder(ArrayEmbedder):
@@ -232,9 +242,15 @@ class CachedEmbedder(ArrayEmbedder):
         """The vectors of all texts, those included that nobody remembers yet."""
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         self._count(hits=len(texts) - len(missing), misses=len(missing))
-        if missing:
-            async with _limit(self._timeout):
-                found |= await self._missing(missing, is_document, shared)
+        work = _Work(missing, is_document)
+        try:
+            if missing:
+                async with _limit(self._timeout):
+                    found |= await self._missing(work, shared)
+        finally:
+            # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
+            if work.computed and self._cache.file is not None:
+                await asyncio.to_thread(self._write, work.computed, is_document)
         return self._rows(keys, found)
 
     def _rows(self, keys: Sequence[bytes], found: dict[bytes, np.ndarray]) -> np.ndarray:
@@ -260,46 +276,43 @@ class CachedEmbedder(ArrayEmbedder):
 
     # computing
 
-    async def _missing(
-        self, texts: dict[bytes, str], is_document: bool, shared: bool
-    ) -> dict[bytes, np.ndarray]:
+    async def _missing(self, work: _Work, shared: bool) -> dict[bytes, np.ndarray]:
         # for each text: nobody computes it -> we do; somebody does -> wait;
         # and if that one's call ends without a result -> start again
         if not shared:
-            return await self._new(texts, is_document)
+            return await self._new(list(work.texts), work)
         found: dict[bytes, np.ndarray] = {}
-        while waiting := [key for key in texts if key not in found]:
+        while waiting := [key for key in work.texts if key not in found]:
             futures, mine = self._inflight.claim(waiting)
             if mine:
-                await self._compute(mine, texts, is_document)
+                await self._compute(mine, work)
             for key, future in futures.items():
                 await done(future)
-                vector = outcome(future, texts.keys())
+                vector = outcome(future, work.texts.keys())
                 if vector is not None:
                     found[key] = vector
         return found
 
-    async def _compute(self, mine: dict[bytes, Future], texts: dict[bytes, str], is_document: bool) -> None:
+    async def _compute(self, mine: dict[bytes, Future], work: _Work) -> None:
         try:
             # Somebody may have finished between our look at the cache and our claim.
             found = self._cache.remembered(mine)
-            new = {key: texts[key] for key in mine if key not in found}
+            new = [key for key in mine if key not in found]
             if new:
-                found |= await self._new(new, is_document)
+                found |= await self._new(new, work)
             for key in mine:
                 self._inflight.settle(key, found[key])
         except BaseException as error:
             self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
             raise
 
-    async def _new(self, texts: dict[bytes, str], is_document: bool) -> dict[bytes, np.ndarray]:
-        rows = await self._embedded(list(texts.values()), is_document)
-        self._count(computed=len(texts))
+    async def _new(self, keys: Sequence[bytes], work: _Work) -> dict[bytes, np.ndarray]:
+        rows = await self._embedded([work.texts[key] for key in keys], work.is_document)
+        self._count(computed=len(keys))
         # Copies: a row of a batch would keep the whole batch in memory.
-        vectors = {key: row.copy() for key, row in zip(texts, rows, strict=True)}
+        vectors = {key: row.copy() for key, row in zip(keys, rows, strict=True)}
         self._cache.keep(vectors)
-        if self._cache.file is not None:
-            await asyncio.to_thread(self._write, vectors, is_document)
+        work.computed |= vectors
         return vectors
 
     def _write(self, vectors: dict[bytes, np.ndarray], is_document: bool) -> None:

@@ -384,6 +384,24 @@ def test_a_file_that_cannot_be_written_costs_no_answer(opened, path, caplog, mon
     assert opened().mget(["d"])[0] is not None
 
 
+async def test_a_slow_disk_is_no_slow_embedder_and_keeps_only_its_owner_waiting(opened, path, caplog):
+    cache = opened(timeout=0.2)
+    await cache.aembed("a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        owner = asyncio.create_task(cache.aembed("b"))
+        while "b" not in cache.inner.computed:
+            await asyncio.sleep(0.001)
+        assert await cache.aembed("b") == Counting().embed("b")
+        await asyncio.sleep(0.4)
+        assert not owner.done()
+        other.execute("ROLLBACK")
+    assert await owner == Counting().embed("b")
+    assert cache.inner.computed == ["a", "b"]
+    assert opened().mget(["b"])[0] is not None
+    assert not caplog.records
+
+
 def test_a_closed_cache_says_so(opened):
     cache = opened()
     cache.close()
