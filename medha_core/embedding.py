@@ -93,16 +93,11 @@ class CachedEmbedder(ArrayEmbedder):
         """
         if not isinstance(inner, BaseEmbedder):
             raise ArgumentTypeError("inner", "a BaseEmbedder", inner)
-        _check_positive("timeout", timeout, "seconds")
-        _check_positive("ttl", ttl, "seconds")
-        _check_count("max_entries", max_entries, optional=True)
-        _check_count("max_bytes", max_bytes, optional=True)
-        _check_count("memory_entries", memory_entries)
+        if timeout is not None and not timeout > 0:
+            raise ArgumentValueError("timeout", "more than 0 seconds, or None", timeout)
         self._embedder, self._timeout = inner, timeout
         self._dimension: int | None = None
         self._takes_role = _accepts(inner.aembed_array) and _accepts(inner.aembed_batch)
-        # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
-        self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
         self._cache = VectorCache(
             path,
             max_entries=max_entries,
@@ -111,6 +106,8 @@ class CachedEmbedder(ArrayEmbedder):
             memory_entries=memory_entries,
             clock=clock,
         )
+        # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
+        self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
         self._begin()
 
     def _begin(self) -> None:
@@ -395,20 +392,6 @@ def _in_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _check_positive(argument: str, value: float | None, unit: str) -> None:
-    if value is not None and not value > 0:
-        raise ArgumentValueError(argument, f"more than 0 {unit}, or None", value)
-
-
-def _check_count(argument: str, value: int | None, *, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ArgumentTypeError(argument, "int or None" if optional else "int", value)
-    if value < optional:
-        raise ArgumentValueError(argument, "at least 1, or None" if optional else "at least 0", value)
 
 
 @asynccontextmanager
