@@ -22,6 +22,14 @@ from medha_core.l1_cache import InMemoryL1Cache
 from medha_core.medha import Medha
 from medha_core.normalise import keyword_overlap_score, normalize_question, query_hash, question_hash
 from medha_core.parameters import ParameterExtractor
+from medha_core.service import (
+    BatchEmbeddingResult,
+    EmbedderService,
+    EmbeddingResult,
+    ServiceCache,
+    close_embedder_service,
+    get_embedder_service,
+)
 from medha_core.settings import Settings
 from medha_core.types import (
     Bound,
@@ -67,6 +75,13 @@ __all__ = [
     "InMemoryL1Cache",
     "NativeBackend",
     "OnnxEmbedder",
+    # embeddings as a service
+    "BatchEmbeddingResult",
+    "EmbedderService",
+    "EmbeddingResult",
+    "ServiceCache",
+    "close_embedder_service",
+    "get_embedder_service",
     # helpers
     "ParameterExtractor",
     "keyword_overlap_score",

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, explain, models, search, snapshot, tune, warm
+from medha_core.cli import demo, doctor, explain, keys, models, search, serve, snapshot, tune, warm
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -22,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(snapshot.app, name="snapshot")
 
@@ -153,3 +154,45 @@ def tune_command(
 def doctor_command(model: Model = None, json: AsJson = False) -> None:
     """Print what is installed, what runs on this machine, and the result of a self-test."""
     raise typer.Exit(doctor.command(model, as_json=json))
+
+
+@app.command("serve")
+def serve_command(
+    host: Annotated[
+        str, typer.Option(help="The address to serve; others than loopback need keys.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    collection: Collection = None,
+    path: Directory = None,
+    model: Model = None,
+    keys_file: Annotated[
+        Path | None, typer.Option("--keys", help="The file of API keys [MEDHA_KEYS].")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option(envvar="MEDHA_REDIS_URL", help="A Redis that vectors are shared in.")
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 1_000_000,
+    max_batch: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 1024,
+    rate: Annotated[
+        int | None, typer.Option(min=1, help="Texts a minute that are computed for one caller.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 60.0,
+    grace: Annotated[int, typer.Option(min=0, help="Seconds to finish what is under way at the end.")] = 30,
+    access_log: Annotated[bool, typer.Option(help="Log each request's path and status.")] = False,
+) -> None:
+    """Serve embeddings and the cache over HTTP."""
+    limits = {"max_body": max_body, "max_batch": max_batch, "rate": rate, "timeout": timeout}
+    raise typer.Exit(
+        serve.command(
+            host,
+            port,
+            collection,
+            path,
+            model,
+            keys_file=keys_file,
+            redis_url=redis,
+            limits=limits,
+            grace=grace,
+            access_log=access_log,
+        )
+    )
