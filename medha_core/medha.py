@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from medha_core.assurance import Assurance
 from medha_core.bridge import bridge
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -104,7 +104,9 @@ class Medha:
         self._made_backend = backend is None
         self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
         self._lookup = self._l1.lookup if isinstance(self._l1, InMemoryL1Cache) else None
-        self._embedding = EmbeddingStep(embedder, timeout=self._settings.embedding_timeout)
+        self._embedding = CachedEmbedder(
+            embedder, self._settings.embedding_cache_path, timeout=self._settings.embedding_timeout
+        )
         self._stats = StatsRecorder(
             enabled=self._settings.collect_stats,
             max_samples=self._settings.stats_max_latency_samples,
@@ -224,6 +226,7 @@ class Medha:
             unwatch(self)
             await self._l1.close()
             await self._backend.close()
+            self._embedding.close()
 
     def abandon(self) -> None:
         """In a forked child: refuse all use, for the directory belongs to the parent."""
@@ -587,7 +590,7 @@ class Medha:
     async def clear_caches(self) -> None:
         """Empty the first-level cache, the cache of vectors and the statistics; entries stay."""
         await self._l1.invalidate_all()
-        self._embedding.clear()
+        self._embedding.forget()
         self._stats.reset()
 
     # the same for synchronous callers

@@ -16,7 +16,7 @@ import numpy as np
 
 from medha_core.assurance import Assurance
 from medha_core.decision import Decision
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import MedhaError
 from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
 from medha_core.knowledge import Knowledge
@@ -87,7 +87,7 @@ class Waterfall:
         settings: Settings,
         l1: L1CacheBackend,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         knowledge: Knowledge,
         assurance: Assurance,
         stats: StatsRecorder,
@@ -191,7 +191,7 @@ class Waterfall:
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
         with steps[0], _named():
-            vectors = await self._embedding.vectors([request.question for request in requests])
+            vectors = await self._embedding.aembed_array([request.question for request in requests])
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds
         return vectors

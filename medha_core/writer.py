@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
 from medha_core.knowledge import Knowledge
@@ -104,7 +104,7 @@ class Writer:
         settings: Settings,
         l1: L1CacheBackend,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         knowledge: Knowledge,
     ):
         self._settings = settings
@@ -124,7 +124,7 @@ class Writer:
         on_conflict = self._settings.on_conflict if on_conflict is None else on_conflict
         if on_conflict not in get_args(OnConflict):
             raise ArgumentValueError("on_conflict", "'replace', 'keep_both' or 'error'", on_conflict)
-        vectors = await self._embedding.vectors([pair.question for pair in pairs], is_document=True)
+        vectors = await self._embedding.aembed_array([pair.question for pair in pairs], is_document=True)
         expires = self._expiry(ttl)
         entries = [
             self._entry(collection, pair, vector, expires, keep_both=on_conflict == "keep_both")

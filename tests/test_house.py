@@ -20,7 +20,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file bridge inflight forking uses",
     "core": "_core _twin native",
-    "contracts": "settings interfaces normalise trace scope reading directory manifest",
+    "contracts": "settings interfaces normalise trace scope reading directory manifest "
+    "vector_file vector_cache",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
