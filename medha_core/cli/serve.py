@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from medha_core import EmbedderService, Medha, ServiceCache
+from medha_core import EmbedderService, Medha
 from medha_core.cli.opening import open_embedder, open_settings
 from medha_core.cli.output import OK, note
 from medha_core.embeddings.models import DEFAULT_MODEL
@@ -34,7 +34,7 @@ def command(
     bound = server.listen(host, port)
     embedder = open_embedder(model, settings)
     name = "hashing" if model == "hashing" else model or DEFAULT_MODEL
-    service = EmbedderService(name, embedders={name: embedder}, cache=ServiceCache(redis_url))
+    service = EmbedderService(name, embedders={name: embedder}, redis_client=redis_url)
     cache = Medha(settings.collection if collection is None else collection, embedder, settings=settings)
     app = application.create_app(
         service,

@@ -10,7 +10,8 @@ import numpy as np
 from cachetools import LRUCache, TTLCache
 
 from medha_core.errors import ArgumentValueError
-from medha_core.service.keys import pack_vector, unpack_vector, vector_key
+from medha_core.service.values import pack_vector, unpack_vector
+from medha_core.vector_cache import vector_keys
 
 
 class ServiceCache:
@@ -125,7 +126,7 @@ class ServiceCache:
         self, texts: Sequence[str], model: str, *, dimension: int, role: str = "document"
     ) -> tuple[dict[int, list[float]], list[int]]:
         """What is remembered, by place in `texts`, and the places of the rest, in one round trip."""
-        keys = [vector_key(model, dimension, role, "", text) for text in texts]
+        keys = vector_keys(texts, fingerprint=model, dimension=dimension, role=role)
         known = await self.get_many(keys, dimension)
         found = {place: known[key].tolist() for place, key in enumerate(keys) if key in known}
         return found, [place for place in range(len(texts)) if place not in found]
@@ -141,12 +142,9 @@ class ServiceCache:
         """Remember a vector for each text, in one round trip."""
         if len(texts) != len(embeddings):
             raise ArgumentValueError("embeddings", f"one for each of the {len(texts)} texts", len(embeddings))
-        await self.set_many(
-            {
-                vector_key(model, len(vector), role, "", text): np.asarray(vector, np.float32)
-                for text, vector in zip(texts, embeddings, strict=True)
-            }
-        )
+        vectors = np.asarray(embeddings, np.float32).reshape(len(texts), -1)
+        keys = vector_keys(texts, fingerprint=model, dimension=vectors.shape[1], role=role)
+        await self.set_many(dict(zip(keys, vectors, strict=True)))
 
     async def close(self) -> None:
         """Release what was opened here; vectors in memory go."""

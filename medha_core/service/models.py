@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,9 +17,16 @@ from medha_core.embeddings.registry import (
     make_embedder,
     model_config,
 )
-from medha_core.errors import ArgumentTypeError, ConfigurationError, EmbeddingError, MedhaError
+from medha_core.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    DimensionMismatchError,
+    EmbeddingError,
+    MedhaError,
+    shown,
+)
 from medha_core.inflight import done
-from medha_core.interfaces.embedder import BaseEmbedder
+from medha_core.interfaces.embedder import BaseEmbedder, as_array, known_dimension, unit_rows
 
 _PROBE = "How many orders were placed today?"
 _OWN_BATCH = 100
@@ -46,16 +53,20 @@ class LoadedModel:
 
     async def embed(self, texts: list[str], *, is_document: bool) -> np.ndarray:
         """Float32 (texts, dimension), computed off the event loop. Raises `EmbeddingError`."""
+        try:
+            vectors = as_array(await self._computed(texts, is_document))
+            return unit_rows(vectors, len(texts), self.dimension)
+        except DimensionMismatchError as error:
+            raise EmbeddingError(f"the model {self.config.name}: {error}") from error
+        except MedhaError:
+            raise
+        except Exception as error:  # an embedder may raise anything
+            raise EmbeddingError(f"the model {self.config.name} raised {shown(error, 500)}") from error
+
+    async def _computed(self, texts: list[str], is_document: bool) -> np.ndarray:
         if isinstance(self.embedder, HashingEmbedder):  # the one that computes where it is called
-            vectors = await asyncio.to_thread(self.embedder.embed_array, texts)
-        else:
-            vectors = await self.embedder.aembed_array(texts, is_document=is_document)
-        if vectors.shape != (len(texts), self.dimension) or not np.isfinite(vectors).all():
-            raise EmbeddingError(
-                f"the model {self.config.name} returned numbers of shape {vectors.shape}, "
-                f"expected {len(texts)} finite vectors of {self.dimension}"
-            )
-        return vectors
+            return await asyncio.to_thread(self.embedder.embed_array, texts)
+        return await self.embedder.aembed_array(texts, is_document=is_document)
 
 
 class Models:
@@ -127,7 +138,7 @@ class Models:
         embedder = self._own.get(config.name)
         if embedder is None:
             embedder = make_embedder(config.name, **self._options.get(config.provider, {}))
-        dimension = _learnt(lambda: embedder.dimension) or len(embedder.embed(_PROBE))
+        dimension = known_dimension(embedder) or len(embedder.embed(_PROBE))
         return LoadedModel(config, embedder, embedder.fingerprint, dimension)
 
     def close(self) -> None:
@@ -142,14 +153,6 @@ class Models:
 
 def _embedder(future: "Future[LoadedModel]") -> BaseEmbedder | None:
     return None if not future.done() or future.exception() else future.result().embedder
-
-
-def _learnt(read: Callable[[], int]) -> int | None:
-    """A dimension that an embedder may not know before it has embedded something."""
-    try:
-        return read()
-    except (MedhaError, RuntimeError, ValueError, TypeError, AttributeError, LookupError):
-        return None
 
 
 def _served(config: EmbeddingModelConfig) -> ServedModel:
@@ -173,7 +176,7 @@ def _own_config(name: str, embedder: BaseEmbedder) -> ServedModel:
             max_batch_size=_OWN_BATCH,
             max_input_length=_OWN_TOKENS,
         )
-    dimension = _learnt(lambda: embedder.dimension)
+    dimension = known_dimension(embedder)
     return known.model_copy(update={"name": name, "dimension": dimension or known.dimension})
 
 

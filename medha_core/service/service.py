@@ -11,11 +11,11 @@ from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text, check_texts
 from medha_core.service.cache import ServiceCache
 from medha_core.service.costs import cost_of, estimate_tokens
-from medha_core.service.keys import vector_key
 from medha_core.service.meter import Counts, Meter
 from medha_core.service.models import SHORTENS, LoadedModel, Models, ServedModel
 from medha_core.service.results import BatchEmbeddingResult, EmbeddingResult, Vectors
 from medha_core.service.work import Charge, Job, Worker
+from medha_core.vector_cache import vector_keys
 
 _MOST_TOKENS = 8000
 """Of one text, whatever the model; a model that reads more may be given more."""
@@ -60,12 +60,15 @@ class EmbedderService:
         self._models = Models(embedders, {provider: {"api_key": key} for provider, key in keys.items()})
         self._default = self._models.config(default_model).name
         self._made_cache = cache is None and enable_caching
-        self._cache = (cache or ServiceCache(redis_client)) if enable_caching else None
+        if cache is None and enable_caching:
+            cache = ServiceCache(redis_client)
+        self._cache = cache if enable_caching else None
         self._worker = Worker(self._cache, concurrency)
         self._meter = Meter()
 
     def __repr__(self) -> str:
-        return f"<EmbedderService, {self._default} by default, {self._models!r}, {self._cache or 'no cache'}>"
+        cache = "no cache" if self._cache is None else repr(self._cache)
+        return f"<EmbedderService, {self._default} by default, {self._models!r}, {cache}>"
 
     @property
     def default_model(self) -> str:
@@ -158,8 +161,8 @@ class EmbedderService:
         size = _batch_size(batch_size, config)
         loaded = await self._models.get(config.name)
         shown = _shown_dimension(dimensions, loaded)
-        role = "document" if is_document else "query"
-        keys = [vector_key(loaded.fingerprint, loaded.dimension, role, scope, text) for text in texts]
+        role = ("document" if is_document else "query") + (scope and f"/{scope}")
+        keys = vector_keys(texts, fingerprint=loaded.fingerprint, dimension=loaded.dimension, role=role)
         job = Job(loaded, dict(zip(keys, texts, strict=True)), is_document, size, charge)
         try:
             await self._worker.run(job, use_cache=use_cache)

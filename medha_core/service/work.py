@@ -8,25 +8,19 @@ from typing import Protocol
 
 import numpy as np
 
-from medha_core.errors import EmbeddingError
-from medha_core.inflight import InFlight, done
+from medha_core.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.service.cache import ServiceCache
 from medha_core.service.models import LoadedModel
 
 
 class Charge(Protocol):
-    """Asked before texts are computed; raises where the caller may not have so many."""
+    """Asked before texts are computed.
+
+    Where the caller may not have so many it raises what is no `MedhaError`: that
+    concerns the caller alone, and nobody who waits for the same texts.
+    """
 
     def take(self, count: int) -> None: ...
-
-
-class _UnfinishedError(Exception):
-    """A computation that others were waiting for failed or was cancelled."""
-
-    def __init__(self, error: BaseException, keys: frozenset[bytes]):
-        super().__init__(str(error))
-        self.error = error
-        self.keys = keys  # of the whole batch
 
 
 @dataclass
@@ -75,18 +69,16 @@ class Worker:
                 if mine:
                     await self._batches(job, list(mine), self._shared)
             except BaseException as error:
-                self._inflight.fail(mine, _UnfinishedError(error, frozenset(mine)))
+                self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
                 raise
             await self._collect(job, futures)
 
     async def _collect(self, job: Job, futures: "dict[bytes, Future[np.ndarray]]") -> None:
         for key, future in futures.items():
             await done(future)
-            error = future.exception()
-            if error is None:
-                job.vectors[key] = future.result()
-            elif _is_ours(error, job):
-                raise error.error
+            vector = outcome(future, job.texts.keys())
+            if vector is not None:
+                job.vectors[key] = vector
 
     async def _batches(self, job: Job, keys: list[bytes], compute) -> None:  # type: ignore[no-untyped-def]
         parts = [keys[i : i + job.batch_size] for i in range(0, len(keys), job.batch_size)]
@@ -130,12 +122,3 @@ class Worker:
         job.computed.update(keys)
         # Copies: a row of a batch would keep the whole batch in memory.
         return {key: row.copy() for key, row in zip(keys, rows, strict=True)}
-
-
-def _is_ours(error: BaseException, job: Job) -> bool:
-    """Whether a failed batch tells something about our texts: if the model failed, and it held no others."""
-    return (
-        isinstance(error, _UnfinishedError)
-        and isinstance(error.error, EmbeddingError)
-        and error.keys <= job.texts.keys()
-    )

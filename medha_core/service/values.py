@@ -1,29 +1,12 @@
-"""Keys and values of remembered vectors: which bytes stand for a text, and for its vector."""
+"""The bytes that stand for a vector outside this process."""
 
-import hashlib
 import zlib
-from collections.abc import Iterable
 
 import numpy as np
 
-_KEY_VERSION = "2"
 _VALUE_VERSION = 1
 _HEADER = 5
 """Bytes before the numbers: the version, then the CRC-32 of the numbers."""
-
-
-def vector_key(fingerprint: str, dimension: int, role: str, scope: str, text: str) -> bytes:
-    """The sha256 of everything that decides a vector, and of the scope that may read it.
-
-    Each part stands behind its length, so that no two different lists of parts
-    give the same bytes, whatever the parts contain.
-    """
-    return hashlib.sha256(_joined((_KEY_VERSION, fingerprint, str(dimension), role, scope, text))).digest()
-
-
-def _joined(parts: Iterable[str]) -> bytes:
-    encoded = [part.encode() for part in parts]
-    return b"".join(b"%d:%b" % (len(part), part) for part in encoded)
 
 
 def pack_vector(vector: np.ndarray) -> bytes:
