@@ -68,7 +68,7 @@ def test_two_processes_may_make_keys_at_once(keys):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(keys.keys()) == 16
+    assert len(keys.all()) == 16
 
 
 def test_a_revoked_key_is_refused_by_who_has_the_file_open(keys):
@@ -79,7 +79,7 @@ def test_a_revoked_key_is_refused_by_who_has_the_file_open(keys):
     keys.revoke(key.id)
     clock.now += 1.5
     assert reader.find(secret) is None
-    assert [each.revoked is not None for each in keys.keys()] == [True]
+    assert [each.revoked is not None for each in keys.all()] == [True]
     assert keys.active() == []
     for gone in (key.id, "nothing"):
         with pytest.raises(ArgumentValueError, match="id: expected the id of a key"):
@@ -183,7 +183,7 @@ async def test_one_key_never_reads_another_tenant(tenants):
     assert answer.json()["hit"] is True
     whole = (await client.get("/cache/stats?collection=acme", headers=operator)).json()
     assert whole["entries"] == 1
-    assert whole["server"]["total_requests"] == 5
+    assert whole["server"]["total_requests"] == 3
 
 
 async def test_whether_a_text_is_remembered_tells_nothing_of_another_tenant(tenants):

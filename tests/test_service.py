@@ -377,18 +377,18 @@ async def test_a_cancelled_joiner_leaves_the_owner_alone(model):
 
 
 async def test_who_may_not_pay_leaves_those_alone_who_may(model):
-    class Refusal(Exception):
+    class RefusalError(Exception):
         pass
 
     class Empty:
         def take(self, count):
-            raise Refusal
+            raise RefusalError
 
     service = model.service()
     answers = await asyncio.gather(
         service.vectors(["a"], charge=Empty()), service.vectors(["a"]), return_exceptions=True
     )
-    assert isinstance(answers[0], Refusal)
+    assert isinstance(answers[0], RefusalError)
     assert answers[1].array.shape == (1, 8)
 
 
@@ -400,7 +400,7 @@ def test_several_event_loops_may_share_a_service(model):
         try:
             for i in range(20):
                 asyncio.run(service.embed_text(f"text {(i + number) % 20}"))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (told by the test, which joins the thread)
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]

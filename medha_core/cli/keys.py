@@ -37,7 +37,7 @@ def create(
 @app.command("list")
 def list_keys(file: File = None, json: AsJson = False) -> None:
     """Print the keys that were made, without their secrets."""
-    keys = _open(file).keys()
+    keys = _open(file).all()
     if json:
         emit_json({"keys": [_shown(key) for key in keys]})
     for key in () if json else keys:

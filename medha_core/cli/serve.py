@@ -57,7 +57,7 @@ def _keys(file: Path | None) -> KeyFile | None:
     if file is not None:
         return KeyFile(file)
     own = KeyFile(default_key_file())
-    return own if own.keys() else None
+    return own if own.all() else None
 
 
 def _described(keys: KeyFile | None, path: Path | None) -> str:

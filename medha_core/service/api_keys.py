@@ -79,14 +79,14 @@ class KeyFile:
         self._append({"revoke": identity, "at": _now()})
         return self._keys[identity]
 
-    def keys(self) -> list[ApiKey]:
+    def all(self) -> list[ApiKey]:
         """All keys that were ever made, the oldest first."""
         self._read()
         return list(self._keys.values())
 
     def active(self) -> list[ApiKey]:
         """The keys that are not revoked."""
-        return [key for key in self.keys() if key.revoked is None]
+        return [key for key in self.all() if key.revoked is None]
 
     def find(self, secret: str) -> ApiKey | None:
         """The key a caller shows, if it is one. Takes the same time for every wrong one of a known id."""

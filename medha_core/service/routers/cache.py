@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from medha_core.errors import MedhaError
+from medha_core.errors import MedhaError, StorageError
 from medha_core.medha import Medha
 from medha_core.service.access import Access, Caller
 from medha_core.service.problems import ProblemError, StructuredRoute
@@ -44,7 +44,10 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
             _ready(cache, q) if plain and collection == cache.collection_name else None for q in questions
         ]
         left = [question for question, hit in zip(questions, hits, strict=True) if hit is None]
-        if left:
+        if left and not await exists(cache, collection):
+            found = iter([CacheHit()] * len(left))
+            hits = [next(found) if hit is None else hit for hit in hits]
+        elif left:
             found = iter(await asked(caller, left, collection, body))
             hits = [next(found) if hit is None else hit for hit in hits]
         tally.add(collection, hits)
@@ -91,16 +94,17 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
     async def invalidate(body: InvalidateRequest, caller: Known) -> InvalidateAnswer:
         """Forget the entries of a question, of a query, of a template, or all of a collection."""
         collection = caller.collection(body.collection, cache.collection_name)
-        return InvalidateAnswer(invalidated=await _forget(cache, collection, body))
+        there = await exists(cache, collection)
+        return InvalidateAnswer(invalidated=await _forget(cache, collection, body) if there else 0)
 
     @router.post("/feedback")
     async def feedback(body: FeedbackRequest, caller: Known) -> FeedbackAnswer:
         """Say whether an answer was right."""
+        collection = caller.collection(body.collection, cache.collection_name)
+        if not await exists(cache, collection):
+            return FeedbackAnswer(counted=False)
         counted = await cache.feedback(
-            body.question,
-            body.correct,
-            entry_id=body.entry_id,
-            collection_name=caller.collection(body.collection, cache.collection_name),
+            body.question, body.correct, entry_id=body.entry_id, collection_name=collection
         )
         return FeedbackAnswer(counted=counted)
 
@@ -108,10 +112,11 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
     async def stats(caller: Known, collection: str | None = None) -> StatsAnswer:
         """Counts of a collection; what the whole cache counts only for keys bound to none."""
         name = caller.collection(collection, cache.collection_name)
-        whole = await cache.stats(name)
+        there = await exists(cache, name)
+        whole = await cache.stats(name if there else None)
         return StatsAnswer(
             collection=name,
-            entries=whole.backend_count,
+            entries=whole.backend_count if there else 0,
             **tally.counts(name),
             server=whole.model_dump(mode="json") if caller.collections is None else None,
         )
@@ -133,6 +138,17 @@ async def _forget(cache: Medha, collection: str, body: InvalidateRequest) -> int
     if body.query_hash is not None:
         return await cache.invalidate_by_query_hash(body.query_hash, collection_name=collection)
     return await cache.invalidate_by_template(body.template_id, collection_name=collection)
+
+
+async def exists(cache: Medha, collection: str) -> bool:
+    """Whether a collection was ever stored into; one that was not is empty, and asking does not make it."""
+    if collection == cache.collection_name:
+        return True
+    try:
+        await cache.stats(collection)
+    except StorageError:
+        return False
+    return True
 
 
 def _ready(cache: Medha, question: str) -> CacheHit | None:

@@ -1,6 +1,6 @@
 """`POST /embed`: what the embedding cache of another machine talks to, in msgpack or JSON."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,6 +14,9 @@ from medha_core.service.routers.common import ERRORS, known_model
 from medha_core.service.schemas import WireAnswer, WireRequest
 from medha_core.service.service import EmbedderService
 
+_PACKED: dict[int | str, dict[str, Any]] = {
+    status: {**told, "content": {MSGPACK: {}}} for status, told in ERRORS.items()
+} | {200: {"content": {MSGPACK: {}}}}
 _SCHEMA = WireRequest.model_json_schema()
 _BODY = {
     "requestBody": {
@@ -26,7 +29,7 @@ _BODY = {
 def wire_router(service: EmbedderService, access: Access | None = None) -> APIRouter:
     """`POST /embed`; the answer is of the type that the request has."""
     access = access or Access()
-    router = APIRouter(tags=["embed"], route_class=StructuredRoute, responses=ERRORS)
+    router = APIRouter(tags=["embed"], route_class=StructuredRoute, responses=_PACKED)
     Known = Annotated[Caller, Depends(access.caller)]  # noqa: N806 (a type)
 
     @router.post("/embed", response_model=WireAnswer, openapi_extra=_BODY)
