@@ -25,6 +25,7 @@ from medha_core.forking import watch
 from medha_core.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts, known_dimension, unit_rows
 from medha_core.vector_cache import VectorCache, vector_keys
+from medha_core.vector_file import VectorFile
 
 __all__ = ["CachedEmbedder"]
 
@@ -51,7 +52,7 @@ class CachedEmbedder(BaseEmbedder):
     def __init__(
         self,
         inner: BaseEmbedder,
-        path: str | os.PathLike[str] | None = None,
+        path: str | os.PathLike[str] | VectorFile | None = None,
         *,
         max_entries: int | None = 1_000_000,
         max_bytes: int | None = 2**30,
@@ -63,7 +64,7 @@ class CachedEmbedder(BaseEmbedder):
         """
         Args:
             inner: computes the vectors.
-            path: the file, `~` expanded; None remembers in memory only.
+            path: the file, `~` expanded, or one that is open; None remembers in memory only.
             max_entries: how many vectors are kept, least recently used first to go; None for any number.
             max_bytes: bytes of vectors that are kept; None for any number.
             ttl: seconds after which a vector is computed again; None: never.

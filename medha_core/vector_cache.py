@@ -27,7 +27,7 @@ class VectorCache:
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | None,
+        path: str | os.PathLike[str] | VectorFile | None,
         *,
         max_entries: int | None,
         max_bytes: int | None,
@@ -38,11 +38,11 @@ class VectorCache:
         self._max_entries, self._max_bytes, self._memory_entries = max_entries, max_bytes, memory_entries
         self._ttl, self._clock = ttl, clock
         self._dimension: int | None = None
-        self.file = (
-            None
-            if path is None
-            else VectorFile(path, max_entries=max_entries, max_bytes=max_bytes, clock=clock)
-        )
+        # none; one that is open already; one to be opened
+        if path is None or isinstance(path, VectorFile):
+            self.file = path
+        else:
+            self.file = VectorFile(path, max_entries=max_entries, max_bytes=max_bytes, clock=clock)
         self.begin()
 
     def begin(self) -> None:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,49 +21,15 @@ import xxhash
 
 from medha_core.errors import StorageError, StorageInitializationError
 from medha_core.forking import leave_open, unwatch, watch
+from medha_core.vector_schema import OldCacheError, connect, strange
 
 __all__ = ["StoredVector", "VectorFile"]
 
 logger = logging.getLogger("medha_core")
 
-FORMAT = 1
-"""Version of the table, in SQLite's `user_version`."""
-APPLICATION = 0x4D454456
-"""SQLite's `application_id` of these files."""
-_MAGIC = b"SQLite format 3\0"
-_BUSY_MS = 5000
 _FLUSH_EVERY = 512
 """Reads whose times are written together: a read of its own never writes."""
 
-# The totals are kept by the database itself, so that all processes agree on them.
-_SCHEMA = """
-CREATE TABLE embeddings(
-    cache_key TEXT PRIMARY KEY,
-    model TEXT NOT NULL,
-    dimension INTEGER NOT NULL,
-    dtype TEXT NOT NULL,
-    role TEXT NOT NULL,
-    embedding BLOB NOT NULL,
-    checksum INTEGER NOT NULL,
-    created_at REAL NOT NULL,
-    expires_at REAL,
-    access_count INTEGER NOT NULL DEFAULT 1,
-    last_accessed REAL NOT NULL
-);
-CREATE INDEX embeddings_used ON embeddings(last_accessed);
-CREATE INDEX embeddings_expires ON embeddings(expires_at) WHERE expires_at IS NOT NULL;
-CREATE TABLE totals(entries INTEGER NOT NULL, bytes INTEGER NOT NULL);
-INSERT INTO totals VALUES (0, 0);
-CREATE TRIGGER embeddings_added AFTER INSERT ON embeddings BEGIN
-    UPDATE totals SET entries = entries + 1, bytes = bytes + length(NEW.embedding);
-END;
-CREATE TRIGGER embeddings_removed AFTER DELETE ON embeddings BEGIN
-    UPDATE totals SET entries = entries - 1, bytes = bytes - length(OLD.embedding);
-END;
-CREATE TRIGGER embeddings_changed AFTER UPDATE OF embedding ON embeddings BEGIN
-    UPDATE totals SET bytes = bytes + length(NEW.embedding) - length(OLD.embedding);
-END;
-"""
 _READ = """
 SELECT dimension, dtype, embedding, checksum, expires_at FROM embeddings WHERE cache_key = ?
 """
@@ -87,6 +53,7 @@ _OLDEST = """
 SELECT rowid, length(embedding) FROM embeddings WHERE expires_at IS NULL OR expires_at > ?
     ORDER BY last_accessed, rowid
 """
+_MIGRATED = "SELECT DISTINCT model FROM embeddings WHERE role = 'migrated'"
 _PAGE = """
 SELECT rowid, cache_key, model, role, created_at, access_count, dimension, dtype, embedding, checksum,
        expires_at
@@ -138,10 +105,13 @@ class VectorFile:
         self._inode = _inode(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            problem = _strange(self.path)
+            problem = strange(self.path)
             if problem is not None:
                 self._set_aside(problem)
             try:
+                self._connect()
+            except OldCacheError as error:
+                self._set_aside(str(error))
                 self._connect()
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
@@ -157,9 +127,9 @@ class VectorFile:
         watch(self)
 
     def _connect(self) -> None:
-        self._writer = _connect(self.path)
+        self._writer = connect(self.path)
         try:
-            self._reader = _connect(self.path)
+            self._reader = connect(self.path)
         except BaseException:
             self._writer.close()
             raise
@@ -170,9 +140,10 @@ class VectorFile:
             return
         names = (self.path.with_name(f"{self.path.name}.aside-{number}") for number in itertools.count(1))
         target = next(name for name in names if not name.exists())
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self.path.rename(target)
+        # The log first: left behind, it would be taken for that of the new file.
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + suffix).rename(target.with_name(target.name + suffix))
         logger.warning(
             "%s %s: it is now %s, and the embedding cache starts anew", self.path, problem, target.name
         )
@@ -361,6 +332,12 @@ class VectorFile:
             "models": [dict(zip(columns, row, strict=True)) for row in models],
         }
 
+    def migrated_models(self) -> list[str]:
+        """The models, by their old names, of the vectors that were taken over from another cache."""
+        with self._forgiving("read"), self._reading:
+            return [model for (model,) in self._reader.execute(_MIGRATED)]
+        return []
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every whole row, with its vector, oldest first."""
         last = 0
@@ -391,78 +368,6 @@ def _checksum(key: str, blob: bytes) -> int:
 def _is_damage(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _strange(path: Path) -> str | None:
-    """Why a file that is there cannot be ours and should make room, None when it can be."""
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-    # nothing in it yet; a database; the Medha library's cache, whose keys name no model; anything else
-    if not start or start == _MAGIC:
-        return None
-    if start.lstrip().startswith(b"{"):
-        return "is a JSON file of another library, whose vectors do not say which model they are of"
-    return "is no embedding cache"
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_BUSY_MS / 1000)
-    try:
-        for pragma in ("trusted_schema = OFF", "cell_size_check = ON"):
-            db.execute(f"PRAGMA {pragma}")
-        if _format(db, path) == 0:
-            _create(db, path)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _format(db: sqlite3.Connection, path: Path) -> int:
-    """Our version of the table, 0 for an empty database; refuses what is not ours."""
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (objects,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application == APPLICATION and version > FORMAT:
-        raise StorageInitializationError(
-            f"{path} was written in format {version} by a newer medha_core; this version reads up to {FORMAT}"
-        )
-    if (application != APPLICATION and objects) or (application == 0 and version):
-        raise StorageInitializationError(
-            f"{path} is a database of another program; "
-            "an embedding cache of another library is read with: medha embed-cache migrate"
-        )
-    return version if application == APPLICATION else 0
-
-
-def _create(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables, unless another process does so first."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        if _format(db, path) == 0:
-            for statement in _statements(_SCHEMA):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION}")
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script whose triggers hold semicolons."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
 
 
 def _inode(path: Path) -> int | None:

@@ -330,7 +330,7 @@ def test_a_folder_in_the_way_is_one_error(opened, path):
 
 
 def test_a_file_that_cannot_be_written_costs_no_answer(opened, path, caplog, monkeypatch):
-    monkeypatch.setattr("medha_core.vector_file._BUSY_MS", 20)
+    monkeypatch.setattr("medha_core.vector_schema._BUSY_MS", 20)
     cache = opened()
     cache.embed_array(["a"])
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -21,12 +21,12 @@ LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file bridge inflight forking uses",
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest "
-    "vector_file vector_cache",
+    "vector_schema vector_file vector_cache",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
     "decision assurance feedback tuning",
-    "facade": "medha",
+    "facade": "medha embedding_cache",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo __init__ __main__",
 }

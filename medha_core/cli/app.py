@@ -11,7 +11,19 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, explain, keys, models, search, serve, snapshot, tune, warm
+from medha_core.cli import (
+    demo,
+    doctor,
+    embed_cache,
+    explain,
+    keys,
+    models,
+    search,
+    serve,
+    snapshot,
+    tune,
+    warm,
+)
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -24,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
 
 Collection = Annotated[str | None, typer.Option(help="Collection of the cache [MEDHA_COLLECTION].")]
