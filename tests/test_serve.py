@@ -90,6 +90,16 @@ def test_the_cache_is_kept_in_its_directory(tmp_path):
     assert found["generated_query"] == "SELECT 1"
 
 
+def test_a_file_can_be_stored_first(tmp_path):
+    pair = {"question": "How many orders?", "generated_query": "SELECT 1"}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair))
+    with Serving(tmp_path, "--warm", "pairs.jsonl") as serving:
+        found = httpx.post(f"{serving.url}/cache/search", json={"question": pair["question"]}).json()
+    assert found["generated_query"] == "SELECT 1"
+    done = run("serve", "--model", "hashing", "--port", 0, "--warm", tmp_path / "none.jsonl")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path):
     stored = {"question": "How many orders?", "generated_query": "SELECT 1"}
     with Serving(tmp_path, "--path", "cache") as serving:
@@ -226,16 +236,12 @@ def test_what_cannot_be_finished_in_time_is_ended(tmp_path):
     app = create_app(service)
     bound = listen("127.0.0.1", 0)
     model.may_go.clear()
-    failures = []
+    answers = []
 
     def ask():
         assert started.wait(30)
-        try:
-            httpx.post(
-                f"http://127.0.0.1:{bound.getsockname()[1]}/embed/text", json={"text": "a"}, timeout=30
-            )
-        except httpx.TransportError as error:
-            failures.append(error)
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/embed/text"
+        answers.append(httpx.post(url, json={"text": "a"}, timeout=30))
 
     def end():
         assert model.entered.wait(30)
@@ -256,7 +262,8 @@ def test_what_cannot_be_finished_in_time_is_ended(tmp_path):
             signal.signal(number, handler)
     for thread in threads:
         thread.join(30)
-    assert [type(failure) for failure in failures] == [httpx.RemoteProtocolError]
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "unavailable_error")
 
 
 @pytest.mark.parametrize("missing", ["fastapi", "uvicorn", "msgspec", "prometheus_client"])

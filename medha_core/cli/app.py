@@ -181,9 +181,11 @@ def serve_command(
     keys_file: Annotated[
         Path | None, typer.Option("--keys", help="The file of API keys [MEDHA_KEYS].")
     ] = None,
+    warm_from: Annotated[Path | None, typer.Option("--warm", help="Store this file's entries first.")] = None,
     redis: Annotated[
         str | None, typer.Option(envvar="MEDHA_REDIS_URL", help="A Redis that vectors are shared in.")
     ] = None,
+    entries: Annotated[int, typer.Option("--vectors", min=0, help="Vectors remembered in memory.")] = 10_000,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 1_000_000,
     max_batch: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 1024,
     rate: Annotated[
@@ -203,7 +205,9 @@ def serve_command(
             path,
             model,
             keys_file=keys_file,
+            warm_from=warm_from,
             redis_url=redis,
+            entries=entries,
             limits=limits,
             grace=grace,
             access_log=access_log,

@@ -18,6 +18,8 @@ OPTIONAL = {
     "onnx": ("onnxruntime", "tokenizers", "onnx", "safetensors"),
     "cli": ("typer", "rich"),
     "plot": ("matplotlib",),
+    "server": ("fastapi", "uvicorn", "httptools", "uvloop", "msgspec", "prometheus-client"),
+    "redis": ("redis",),
 }
 """Optional packages by the extra that brings them."""
 

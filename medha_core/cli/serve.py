@@ -6,6 +6,7 @@ from typing import Any
 from medha_core import EmbedderService, Medha
 from medha_core.cli.opening import open_embedder, open_settings
 from medha_core.cli.output import OK, note
+from medha_core.cli.warm import load
 from medha_core.embeddings.models import DEFAULT_MODEL
 from medha_core.service.api_keys import KeyFile, default_key_file
 
@@ -18,7 +19,9 @@ def command(
     model: str | None,
     *,
     keys_file: Path | None,
+    warm_from: Path | None,
     redis_url: str | None,
+    entries: int,
     limits: dict[str, Any],
     grace: int,
     access_log: bool,
@@ -34,7 +37,7 @@ def command(
     bound = server.listen(host, port)
     embedder = open_embedder(model, settings)
     name = "hashing" if model == "hashing" else model or DEFAULT_MODEL
-    service = EmbedderService(name, embedders={name: embedder}, redis_client=redis_url)
+    service = EmbedderService(name, embedders={name: embedder}, redis_client=redis_url, cache_entries=entries)
     cache = Medha(settings.collection if collection is None else collection, embedder, settings=settings)
     app = application.create_app(
         service,
@@ -44,11 +47,16 @@ def command(
         hosts=None if keys else application.LOCAL_NAMES,
     )
 
+    async def prepare() -> None:
+        await cache.start()
+        if warm_from is not None:
+            await load(cache, warm_from)
+
     def announce() -> None:
         where = f"[{host}]" if ":" in host else host
         note(f"serving http://{where}:{bound.getsockname()[1]} ({_described(keys, settings.path)})")
 
-    server.serve(app, bound, prepare=cache.start, on_start=announce, grace=grace, access_log=access_log)
+    server.serve(app, bound, prepare=prepare, on_start=announce, grace=grace, access_log=access_log)
     return OK
 
 

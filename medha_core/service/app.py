@@ -83,7 +83,13 @@ def create_app(
         app.include_router(cache_router(cache, access))
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(RequestValidationError, _told)
-    app.add_middleware(Gate, limits=access.limits, hosts=hosts, on_done=figures.record)
+    app.add_middleware(
+        Gate,
+        limits=access.limits,
+        hosts=hosts,
+        is_closing=lambda: readiness.closing,
+        on_done=figures.record,
+    )
     return app
 
 

@@ -13,6 +13,9 @@ from medha_core.errors import ArgumentValueError
 from medha_core.service.values import pack_vector, unpack_vector
 from medha_core.vector_cache import vector_keys
 
+DEFAULT_TTL = 7 * 86400.0
+"""Seconds: a week."""
+
 
 class ServiceCache:
     """Vectors by key, the least recently used first to go.
@@ -33,7 +36,7 @@ class ServiceCache:
         self,
         redis: Any = None,
         *,
-        ttl: float | None = 7 * 86400,
+        ttl: float | None = DEFAULT_TTL,
         max_entries: int = 1000,
         prefix: str = "medha:embed",
         timeout: float = 1.0,

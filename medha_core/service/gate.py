@@ -25,6 +25,7 @@ class Gate:
     Args:
         hosts: names in the `Host` header that are served; None for all. A web page that
             a browser shows must not reach a server of this machine by another name.
+        is_closing: whether the server ends: what is cancelled then is answered with 503.
         on_done: called with route, method, status and seconds of each request.
     """
 
@@ -34,11 +35,13 @@ class Gate:
         *,
         limits: Limits,
         hosts: Collection[str] | None = None,
+        is_closing: Callable[[], bool] = lambda: False,
         on_done: OnDone | None = None,
     ):
         self._app = app
         self._limits = limits
         self._hosts = hosts
+        self._is_closing = is_closing
         self._on_done = on_done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,8 +52,12 @@ class Gate:
         try:
             await self._serve(scope, receive, answer)
         except ProblemError as problem:
-            if not answer.started:
-                await problem.response()(scope, receive, answer)
+            await answer.problem(problem, scope, receive)
+        except asyncio.CancelledError:
+            if not self._is_closing():
+                raise
+            ending = ProblemError(503, "the server ends, and could not finish this in time")
+            await answer.problem(ending, scope, receive)
         finally:
             if self._on_done is not None and answer.status:
                 self._on_done(_route(scope), scope["method"], answer.status, perf_counter() - started)
@@ -121,6 +128,11 @@ class _Answer:
     @property
     def started(self) -> bool:
         return self.status != 0
+
+    async def problem(self, problem: ProblemError, scope: Scope, receive: Receive) -> None:
+        """Tell what went wrong, unless an answer has begun."""
+        if not self.started:
+            await problem.response()(scope, receive, self)
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":

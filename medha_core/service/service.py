@@ -9,7 +9,7 @@ import numpy as np
 from medha_core.embeddings.models import DEFAULT_MODEL
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text, check_texts
-from medha_core.service.cache import ServiceCache
+from medha_core.service.cache import DEFAULT_TTL, ServiceCache
 from medha_core.service.costs import cost_of, estimate_tokens
 from medha_core.service.meter import Counts, Meter
 from medha_core.service.models import SHORTENS, LoadedModel, Models, ServedModel
@@ -36,7 +36,9 @@ class EmbedderService:
         enable_caching: False computes every text anew.
         embedders: models of your own, by name.
         api_keys: keys of other providers, by provider: `{"cohere": ...}`.
-        cache: a cache with settings of your own; `redis_client` must be None then.
+        cache: one that several services share, and that stays open; `redis_client` must be None then.
+        cache_entries: vectors kept in memory, beside Redis or alone.
+        cache_ttl: seconds a vector is kept; None for as long as there is room.
         concurrency: batches of one request that are computed at once.
     """
 
@@ -50,6 +52,8 @@ class EmbedderService:
         embedders: Mapping[str, BaseEmbedder] | None = None,
         api_keys: Mapping[str, str] | None = None,
         cache: ServiceCache | None = None,
+        cache_entries: int = 1000,
+        cache_ttl: float | None = DEFAULT_TTL,
         concurrency: int = 4,
     ):
         if cache is not None and redis_client is not None:
@@ -61,7 +65,7 @@ class EmbedderService:
         self._default = self._models.config(default_model).name
         self._made_cache = cache is None and enable_caching
         if cache is None and enable_caching:
-            cache = ServiceCache(redis_client)
+            cache = ServiceCache(redis_client, ttl=cache_ttl, max_entries=cache_entries)
         self._cache = cache if enable_caching else None
         self._worker = Worker(self._cache, concurrency)
         self._meter = Meter()
