@@ -1,24 +1,26 @@
 """How many tokens a text has, about, and what they cost."""
 
 import re
+from bisect import bisect_right
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
+# Tokens of a letter from each of these code points on. Measured with the vocabulary cl100k on
+# questions in 15 languages; on other texts of those the sum was within a third of the count.
+_FROM = "\x80", "\u0370", "\u0400", "\u0530", "\u0800", "\U00010000"
+_TOKENS = 1.0, 0.9, 0.5, 0.85, 1.1, 3.0
+"""Latin with marks, Greek, Cyrillic, Hebrew and Arabic, Asia's scripts, pictures."""
+
 
 def estimate_tokens(text: str) -> float:
-    """Tokens of `text` as byte-pair vocabularies cut it, estimated; about 4 letters each in English.
+    """Tokens of `text` as byte-pair vocabularies cut it, estimated; four letters each in English.
 
-    Other scripts take more: half a token for a letter of an alphabet that UTF-8
-    writes in two bytes, one for a sign of three (Chinese, Japanese, Korean, the
-    scripts of India), two for one of four.
+    Scripts that such vocabularies know less of take more: a sign of Chinese is
+    about one token, a letter of Cyrillic half of one.
     """
     beyond = "".join(_BEYOND_ASCII.findall(text))
-    if not beyond:
-        return len(text) / 4
-    two = sum(letter < "\u0800" for letter in beyond)
-    four = sum(letter > "\uffff" for letter in beyond)
-    three = len(beyond) - two - four
-    return (len(text) - len(beyond)) / 4 + two / 2 + three + 2 * four
+    tokens = (len(text) - len(beyond)) / 4
+    return tokens + sum(_TOKENS[bisect_right(_FROM, letter) - 1] for letter in beyond)
 
 
 def cost_of(tokens: float, cost_per_1k_tokens: float | None) -> float:

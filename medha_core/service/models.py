@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -155,6 +156,7 @@ def _embedder(future: "Future[LoadedModel]") -> BaseEmbedder | None:
     return None if not future.done() or future.exception() else future.result().embedder
 
 
+@cache
 def _served(config: EmbeddingModelConfig) -> ServedModel:
     return ServedModel(**config.model_dump())
 
