@@ -254,12 +254,11 @@ class CachedEmbedder(BaseEmbedder):
         return vector_keys(texts, fingerprint=self._inner.fingerprint, dimension=self.dimension, role=role)
 
     async def _read_file(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        if len(keys) <= _READ_INLINE and not self._cache.is_flush_due:
+        if len(keys) <= _READ_INLINE:
             return self._read(keys)
         return await asyncio.to_thread(self._read, keys)
 
     def _read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        self._cache.flush()
         found = self._cache.read(keys)
         self._count(file_hits=len(found))
         return found

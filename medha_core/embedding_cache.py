@@ -6,14 +6,17 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError
-from medha_core.interfaces.embedder import BaseEmbedder, check_text
+from medha_core.interfaces.embedder import BaseEmbedder, check_text, known_dimension
 from medha_core.vector_file import VectorFile
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["EmbeddingCache", "embed"]
 
@@ -37,7 +40,7 @@ class EmbeddingCache:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | BaseEmbedder = DEFAULT_MODEL,
         cache_dir: str | os.PathLike[str] | None = None,
         remote_url: str | None = None,
         fallback_providers: Sequence[str] | None = None,
@@ -50,7 +53,7 @@ class EmbeddingCache:
     ):
         """
         Args:
-            model: one of the registry's models.
+            model: one of the registry's models, or an embedder, which is closed with this object.
             cache_dir: `~` is expanded; None takes the environment variable
                 `EMBEDDING_CACHE_DIR`, or `~/.cache/embedding-cache`.
             remote_url: None takes `EMBEDDING_CACHE_URL`; without either, or with "", nothing is asked for.
@@ -62,10 +65,7 @@ class EmbeddingCache:
         Raises `ConfigurationError` listing the known models for another model, and
         when no provider is left.
         """
-        # Imported here: the adapters stand behind their extras.
-        from medha_core.embeddings.registry import model_config
-
-        self._config = model_config(model)
+        self._local = _local(model)
         self._timeout = timeout
         self._api_key = api_key or os.environ.get("EMBEDDING_CACHE_API_KEY") or None
         url = os.environ.get("EMBEDDING_CACHE_URL") if remote_url is None else remote_url
@@ -78,43 +78,32 @@ class EmbeddingCache:
         )
 
     def _chained(self, providers: Sequence[str], url: str | None) -> BaseEmbedder:
+        # Imported here: adapters stand behind their extras.
         from medha_core.embeddings import FallbackEmbedder, RemoteEmbedder
-        from medha_core.embeddings.lazy import LazyEmbedder
-        from medha_core.embeddings.registry import make_embedder
 
-        config = self._config
-        remotes: list[RemoteEmbedder] = []
-
-        def local() -> BaseEmbedder:
-            return LazyEmbedder(lambda: make_embedder(config.name), config.name, config.dimension)
-
-        def remote() -> BaseEmbedder:
-            remotes.append(
-                RemoteEmbedder(
-                    url or "",
-                    model=config.name,
-                    dimension=config.dimension,
-                    api_key=self._api_key,
-                    timeout=self._timeout,
-                    normalized=True,
-                )
+        self._remote: RemoteEmbedder | None = None
+        if url and "remote" in providers:
+            self._remote = RemoteEmbedder(
+                url,
+                model=self.model,
+                dimension=known_dimension(self._local),
+                api_key=self._api_key,
+                timeout=self._timeout,
+                normalized=True,
             )
-            return remotes[0]
-
-        makers = {"local": local, "remote": remote}
-        members = [makers[name]() for name in providers if name == "local" or url]
-        if not members:
+        members = {"local": self._local, "remote": self._remote}
+        asked = [member for name in providers if (member := members[name]) is not None]
+        if not asked:
             raise ConfigurationError(
                 "fallback_providers: 'remote' needs remote_url or the variable EMBEDDING_CACHE_URL"
             )
-        self._remotes = remotes
-        return FallbackEmbedder(members)
+        return FallbackEmbedder(asked)
 
     def _with_migrated(self, file: VectorFile) -> BaseEmbedder:
         """The chain, behind the vectors that were taken over from an older cache."""
         from medha_core.embeddings.migrated import MigratedEmbedder, old_names
 
-        names = old_names(file, self._config.name)
+        names = old_names(file, self.model)
         return MigratedEmbedder(self._chain, file, names) if names else self._chain
 
     def __repr__(self) -> str:
@@ -122,8 +111,8 @@ class EmbeddingCache:
 
     @property
     def model(self) -> str:
-        """The model's name in the registry."""
-        return self._config.name
+        """The model's name."""
+        return self._local.model_name
 
     @property
     def stats(self) -> dict[str, int]:
@@ -131,7 +120,7 @@ class EmbeddingCache:
         misses that the service had in its own cache.
         """
         counts = self._cached.stats
-        remote_hits = sum(remote.cache_hits for remote in self._remotes)
+        remote_hits = 0 if self._remote is None else self._remote.cache_hits
         return {"hits": counts["hits"], "misses": counts["misses"], "remote_hits": remote_hits}
 
     @overload
@@ -205,6 +194,17 @@ def embed(text: Any) -> Any:
 def default_path() -> Path:
     """The file that is used where no folder is named: in `EMBEDDING_CACHE_DIR`, or in the user's cache."""
     return Path(os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR).expanduser() / "cache.db"
+
+
+def _local(model: str | BaseEmbedder) -> BaseEmbedder:
+    """The embedder that was given, or one that is made with the first text."""
+    if isinstance(model, BaseEmbedder):
+        return model
+    from medha_core.embeddings.lazy import LazyEmbedder
+    from medha_core.embeddings.registry import make_embedder, model_config
+
+    config = model_config(model)
+    return LazyEmbedder(lambda: make_embedder(config.name), config.name, config.dimension)
 
 
 def _checked_providers(providers: Sequence[str] | None) -> Sequence[str]:

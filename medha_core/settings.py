@@ -25,7 +25,16 @@ BackendType = Literal[
     "lancedb",
 ]
 EmbedderType = Literal[
-    "onnx", "hashing", "fastembed", "openai", "openai-compatible", "cohere", "gemini", "mistral", "_noop"
+    "onnx",
+    "hashing",
+    "fastembed",
+    "sentence-transformers",
+    "openai",
+    "openai-compatible",
+    "cohere",
+    "gemini",
+    "mistral",
+    "_noop",
 ]
 
 
@@ -107,6 +116,7 @@ class _Limits(BaseSettings):
     """What makes room: the entry that was not used for the longest time, or the one used least."""
     template_file: str | None = None
     embedding_cache_path: str | None = None
+    """File in which vectors are kept for the next process; None keeps them in memory only."""
     allowed_file_dir: str | None = None
     """When set, files are only read below this directory."""
     max_file_size_mb: int = Field(100, ge=1, le=10_000)

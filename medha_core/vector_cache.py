@@ -72,10 +72,6 @@ class VectorCache:
     def corrupt_rows(self) -> int:
         return 0 if self.file is None else self.file.corrupt_rows
 
-    @property
-    def is_flush_due(self) -> bool:
-        return self.file is not None and self.file.is_flush_due
-
     def remembered(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
         """What is in memory: about a microsecond each."""
         found = {}
@@ -96,11 +92,6 @@ class VectorCache:
             found[key] = vector
             self._put(key, vector, expires_at)
         return found
-
-    def flush(self) -> None:
-        """Write down what was read, if that is due."""
-        if self.file is not None and self.file.is_flush_due:
-            self.file.flush()
 
     def keep(self, vectors: Mapping[bytes, np.ndarray]) -> None:
         """Into memory; the arrays become read-only."""

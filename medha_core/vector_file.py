@@ -27,8 +27,8 @@ __all__ = ["StoredVector", "VectorFile"]
 
 logger = logging.getLogger("medha_core")
 
-_FLUSH_EVERY = 512
-"""Reads whose times are written together: a read of its own never writes."""
+_FLUSH_EVERY = 2048
+"""Vectors read whose times are written together, in a thread of their own: no reader waits for that."""
 
 _READ = """
 SELECT dimension, dtype, embedding, checksum, expires_at FROM embeddings WHERE cache_key = ?
@@ -97,6 +97,7 @@ class VectorFile:
         self._writing = threading.Lock()  # guards the writer; taken before _reading where both are
         self._reading = threading.Lock()  # guards the reader and what is to be written about reads
         self._touched: dict[str, tuple[int, float]] = {}
+        self._flushing: threading.Thread | None = None
         self._is_open = False
 
     # life
@@ -104,7 +105,7 @@ class VectorFile:
     def _open(self) -> None:
         self._inode = _inode(self.path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             problem = strange(self.path)
             if problem is not None:
                 self._set_aside(problem)
@@ -175,20 +176,32 @@ class VectorFile:
         """The vectors that are there, whole and not expired."""
         found = {}
         now = self._clock()
-        with self._forgiving("read"), self._reading:
+        with self._forgiving("read"):
             for key in keys:
-                row = self._reader.execute(_READ, (key,)).fetchone()
-                stored = None if row is None else self._checked(key, row, now)
-                if stored is not None:
-                    found[key] = stored
-                    count, _ = self._touched.get(key, (0, 0))
-                    self._touched[key] = (count + 1, now)
+                with self._reading:  # one at a time: a large batch makes no single text wait
+                    row = self._reader.execute(_READ, (key,)).fetchone()
+                    stored = None if row is None else self._checked(key, row, now)
+                    if stored is not None:
+                        found[key] = stored
+                        count, _ = self._touched.get(key, (0, 0.0))
+                        self._touched[key] = (count + 1, now)
+        if len(self._touched) >= _FLUSH_EVERY:
+            self._flush_soon()
         return found
 
-    @property
-    def is_flush_due(self) -> bool:
-        """Whether so much was read that `flush` should write it down."""
-        return len(self._touched) >= _FLUSH_EVERY
+    def _flush_soon(self) -> None:
+        with self._reading:
+            if self._flushing is None:
+                self._flushing = threading.Thread(target=self._flush_behind, name="medha-embed-flush")
+                self._flushing.start()
+
+    def _flush_behind(self) -> None:
+        try:
+            self.flush()
+        except StorageError:
+            pass  # closed in the meantime, which has written everything
+        finally:
+            self._flushing = None
 
     def _checked(self, key: str, row: tuple[Any, ...], now: float) -> StoredVector | None:
         dimension, dtype, blob, checksum, expires_at = row

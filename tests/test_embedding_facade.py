@@ -205,6 +205,17 @@ def test_a_long_text_within_the_limit_is_embedded(hashed):
     assert len(hashed.embed("word " * 6000)) == 384
 
 
+def test_an_embedder_of_ones_own_takes_the_place_of_a_name(server, tmp_path):
+    own = HashingEmbedder(64)
+    with EmbeddingCache(own, tmp_path) as cache:
+        assert cache.model == own.model_name
+        assert cache.embed("Hello") == own.embed("hello")
+    broken = failing("broken")
+    with EmbeddingCache(broken, tmp_path / "other", server.url) as cache:
+        assert np.allclose(cache.embed("One"), unit("query|one"), atol=1e-6)
+    assert server.bodies[0]["model"] == broken.model_name
+
+
 def test_an_unknown_model_lists_the_known_ones():
     with pytest.raises(ConfigurationError, match=r"unknown model 'gpt'.*all-MiniLM-L6-v2"):
         EmbeddingCache("gpt")
@@ -422,8 +433,22 @@ def test_what_cannot_be_made_fails_like_a_call_and_is_tried_again():
             raise ConfigurationError("not installed")
         return HashingEmbedder(64)
 
-    lazy = LazyEmbedder(make, "hashing-v1-64", 64)
+    lazy = LazyEmbedder(make, "hashing-v1-64", 64, retry_after=0)
     assert (lazy.dimension, lazy.model_name, tries) == (64, "hashing-v1-64", [])
     with pytest.raises(ConfigurationError):
         lazy.embed("a")
     assert lazy.embed("a") == HashingEmbedder(64).embed("a")
+
+
+def test_what_cannot_be_made_is_not_looked_for_each_time():
+    tries = []
+
+    def make():
+        tries.append(1)
+        raise ConfigurationError("not installed")
+
+    lazy = LazyEmbedder(make, "m", 64)
+    for _ in range(5):
+        with pytest.raises(MedhaError, match="not installed"):
+            lazy.embed("a")
+    assert len(tries) == 1

@@ -18,13 +18,14 @@ from embedding_server import DIMENSION, KEY, EmbeddingServer, vector
 
 from medha_core import Medha, RemoteEmbedder, Settings
 from medha_core.embedding import CachedEmbedder
+from medha_core.embeddings import HashingEmbedder
 from medha_core.embeddings.cohere_adapter import CohereAdapter
 from medha_core.embeddings.gemini_adapter import GeminiAdapter
 from medha_core.embeddings.http import retry_after
 from medha_core.embeddings.mistral_adapter import MistralAdapter
 from medha_core.embeddings.openai_adapter import OpenAIAdapter
 from medha_core.embeddings.openai_compatible_adapter import OpenAICompatibleAdapter
-from medha_core.embeddings.registry import known_models, make_embedder, model_config
+from medha_core.embeddings.registry import embedder_of, is_named, known_models, make_embedder, model_config
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -456,6 +457,14 @@ def test_a_missing_package_is_one_sentence():
     assert done.stdout.strip() == "RemoteEmbedder needs httpx: pip install 'medha-core[remote]'"
 
 
+def test_a_password_in_the_address_is_not_shown():
+    with RemoteEmbedder("http://me:secret@localhost:1/base", timeout=0.2) as embedder:
+        assert "at http://localhost:1/base," in repr(embedder)
+        with pytest.raises(EmbeddingError) as told:
+            embedder.embed("one")
+    assert "secret" not in str(told.value)
+
+
 def test_questions_and_keys_are_not_logged(server, caplog):
     server.faults = [{"status": 500, "body": b"{}"}]
     with (
@@ -572,3 +581,42 @@ def test_an_unknown_model_is_an_error_that_lists_the_known_ones(name):
         make_embedder(name)
     with pytest.raises(ArgumentTypeError):
         make_embedder(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("openai", OpenAIAdapter),
+        ("openai-compatible", OpenAICompatibleAdapter),
+        ("cohere", CohereAdapter),
+        ("gemini", GeminiAdapter),
+        ("mistral", MistralAdapter),
+        ("hashing", HashingEmbedder),
+    ],
+)
+def test_the_settings_name_an_embedder(monkeypatch, kind, expected):
+    for name in ("OPENAI_API_KEY", "CO_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.setenv(name, KEY)
+    made = embedder_of(Settings(_env_file=None, embedder_type=kind, mistral_api_key=KEY))
+    assert type(made) is expected
+
+
+def test_settings_without_an_embedder_say_so():
+    with pytest.raises(ConfigurationError, match="MEDHA_EMBEDDER_TYPE"):
+        embedder_of(Settings(_env_file=None, embedder_type="_noop"))
+    assert [is_named(name) for name in ("mistral:any", "hashing", "any:thing")] == [True, True, False]
+
+
+def test_the_command_line_asks_with_the_embedder_of_its_settings(server, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("typer")
+    from medha_core.cli.app import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDHA_EMBEDDER_TYPE", "openai-compatible")
+    monkeypatch.setenv("MEDHA_OAI_COMPAT_BASE_URL", f"{server.url}/v1")
+    entries = tmp_path / "entries.json"
+    entries.write_text('[{"question": "How many orders are there?", "generated_query": "SELECT 1"}]')
+    assert run(["search", "How many orders are there?", "--warm", str(entries)]) == 0
+    assert "SELECT 1" in capsys.readouterr().out
+    assert run(["search", "x", "--warm", str(entries), "--model", "openai-compatible:other"]) == 1
+    assert {body["model"] for body in server.bodies} == {"nomic-embed-text", "other"}

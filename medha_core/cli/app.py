@@ -43,7 +43,9 @@ Collection = Annotated[str | None, typer.Option(help="Collection of the cache [M
 Directory = Annotated[
     Path | None, typer.Option(help="Directory of the cache [MEDHA_PATH]; in memory without.")
 ]
-Model = Annotated[str | None, typer.Option(help="A model's name or directory, or 'hashing'.")]
+Model = Annotated[
+    str | None, typer.Option(help="A model's name or directory, 'provider:model', or 'hashing'.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 

@@ -20,6 +20,10 @@ OPTIONAL = {
     "plot": ("matplotlib",),
     "server": ("fastapi", "uvicorn", "httptools", "uvloop", "msgspec", "prometheus-client"),
     "redis": ("redis",),
+    "http": ("httpx", "stamina"),
+    "remote": ("httpx", "msgpack"),
+    "fastembed": ("fastembed",),
+    "sentence-transformers": ("sentence-transformers",),
 }
 """Optional packages by the extra that brings them."""
 

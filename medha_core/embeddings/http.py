@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -83,6 +84,7 @@ class HttpEmbedder(BaseEmbedder):
         self._httpx = import_httpx(type(self).__name__, self.extra)
         self._model, self._dimension = model, dimension
         self._base_url, self._headers = base_url.rstrip("/"), dict(headers or {})
+        self._shown_url = _without_user(self._base_url)
         self._max_batch, self._max_characters = max_batch, max_characters
         self._timeout, self._attempts, self._wait_max = timeout, attempts, wait_max
         self._closed = False
@@ -116,7 +118,7 @@ class HttpEmbedder(BaseEmbedder):
 
     def __repr__(self) -> str:
         size = "dimension not known yet" if self._dimension is None else f"{self._dimension} dimensions"
-        return f"<{type(self).__name__} {self._model!r} at {self._base_url}, {size}>"
+        return f"<{type(self).__name__} {self._model!r} at {self._shown_url}, {size}>"
 
     # what a subclass says
 
@@ -273,6 +275,12 @@ class HttpEmbedder(BaseEmbedder):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _without_user(url: str) -> str:
+    """An address for messages and logs: without a user and a password in it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def import_httpx(name: str, extra: str) -> Any:

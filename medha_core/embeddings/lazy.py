@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 import numpy as np
 
+from medha_core.errors import EmbeddingError, MedhaError
 from medha_core.interfaces.embedder import BaseEmbedder
 
 
@@ -16,10 +18,15 @@ class LazyEmbedder(BaseEmbedder):
     `model_name` and `dimension` are known before; the fingerprint is not, and makes it.
     """
 
-    def __init__(self, make: Callable[[], BaseEmbedder], model_name: str, dimension: int):
+    def __init__(
+        self, make: Callable[[], BaseEmbedder], model_name: str, dimension: int, *, retry_after: float = 30.0
+    ):
+        """After a failure `make` rests for `retry_after` seconds: looking for a model may take long."""
         self._make, self._model_name, self._dimension = make, model_name, dimension
+        self._retry_after = retry_after
         self._lock = threading.Lock()
         self._made: BaseEmbedder | None = None
+        self._failure: tuple[float, MedhaError] | None = None
 
     @property
     def dimension(self) -> int:
@@ -40,11 +47,20 @@ class LazyEmbedder(BaseEmbedder):
         return f"<LazyEmbedder {self._model_name!r}, {self._made or 'not made yet'}>"
 
     def made(self) -> BaseEmbedder:
-        """The embedder itself. What prevents making it is raised each time, and tried again."""
+        """The embedder itself. Raises what prevents making it."""
         with self._lock:
             if self._made is None:
-                self._made = self._make()
+                self._refuse_again()
+                try:
+                    self._made = self._make()
+                except MedhaError as error:
+                    self._failure = monotonic(), error
+                    raise
             return self._made
+
+    def _refuse_again(self) -> None:
+        if self._failure is not None and monotonic() < self._failure[0] + self._retry_after:
+            raise EmbeddingError(str(self._failure[1])) from self._failure[1]
 
     async def aembed(self, text: str) -> list[float]:
         return await (await asyncio.to_thread(self.made)).aembed(text)

@@ -8,8 +8,17 @@ from pydantic import BaseModel, ConfigDict
 
 from medha_core.errors import ArgumentTypeError, ConfigurationError
 from medha_core.interfaces.embedder import BaseEmbedder
+from medha_core.settings import Settings
 
-__all__ = ["EmbeddingModelConfig", "EmbeddingProvider", "known_models", "make_embedder", "model_config"]
+__all__ = [
+    "EmbeddingModelConfig",
+    "EmbeddingProvider",
+    "embedder_of",
+    "is_named",
+    "known_models",
+    "make_embedder",
+    "model_config",
+]
 
 
 class EmbeddingProvider(StrEnum):
@@ -122,6 +131,11 @@ def model_config(name: str) -> EmbeddingModelConfig:
     return found
 
 
+def is_named(name: str) -> bool:
+    """Whether `make_embedder` understands `name`: a known model, or `provider:model`."""
+    return _ALIASES.get(name, name) in _KNOWN or _divided(name) is not None
+
+
 def make_embedder(name: str, **options: Any) -> BaseEmbedder:
     """The embedder for the model `name`; its module and packages are imported only now.
 
@@ -130,15 +144,44 @@ def make_embedder(name: str, **options: Any) -> BaseEmbedder:
     constructor, for example `api_key`. Raises `ConfigurationError` for an unknown
     model, and where the package that runs it is not installed.
     """
-    prefix, colon, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if colon and rest and prefix in list(EmbeddingProvider):
-        provider, model = EmbeddingProvider(prefix), rest
-    else:
+    divided = _divided(name)
+    if divided is None:
         config = model_config(name)
-        provider, model = config.provider, config.name
+        divided = config.provider, config.name
+    provider, model = divided
     adapter = _ADAPTERS[provider]
     module = importlib.import_module(f"medha_core.embeddings.{adapter.module}")
     if adapter.argument is not None:
         options = {adapter.argument: _IDENTIFIERS.get(model, model)} | options
     embedder: BaseEmbedder = getattr(module, adapter.name)(**options)
     return embedder
+
+
+def _divided(name: object) -> tuple[EmbeddingProvider, str] | None:
+    """Provider and model of `provider:model`."""
+    prefix, _, model = name.partition(":") if isinstance(name, str) else ("", "", "")
+    return (EmbeddingProvider(prefix), model) if model and prefix in list(EmbeddingProvider) else None
+
+
+def embedder_of(settings: Settings) -> BaseEmbedder:
+    """The embedder that `settings.embedder_type` names, with the settings that belong to it.
+
+    Raises `ConfigurationError` where a key or a package is missing, and for `_noop`,
+    which embeds nothing.
+    """
+    kind = settings.embedder_type
+    if kind == "_noop":
+        raise ConfigurationError("embedder_type: '_noop' embeds nothing: set MEDHA_EMBEDDER_TYPE")
+    names = {
+        "onnx": "onnx:all-MiniLM-L6-v2",
+        "hashing": "hashing",
+        "fastembed": f"fastembed:{settings.fastembed_model}",
+        "sentence-transformers": "all-mpnet-base-v2",
+        "openai": "text-embedding-3-small",
+        "openai-compatible": f"openai-compatible:{settings.oai_compat_model}",
+        "cohere": "embed-multilingual-v3.0",
+        "gemini": "text-embedding-004",
+        "mistral": f"mistral:{settings.mistral_model}",
+    }
+    takes_settings = {"settings": settings} if kind in ("openai-compatible", "mistral") else {}
+    return make_embedder(names[kind], **takes_settings)
