@@ -216,7 +216,7 @@ async def test_a_key_for_several_collections_names_one(model, keys):
 # rates
 
 
-def test_a_bucket_fills_up_steadily():
+def test_e12_a_bucket_fills_up_steadily_and_says_for_how_long_it_is_empty():
     clock = Clock()
     rates = Rates(60, clock)
     rates.take("a", 60)

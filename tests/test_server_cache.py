@@ -38,7 +38,7 @@ async def post(client, path, body, status=200):
     return answer.json()
 
 
-async def test_store_and_search(client, shop):
+async def test_e3_what_is_stored_is_found_over_http(client, shop):
     assert await post(client, "store", ORDERS | shop) == {"stored": True}
     hit = await post(client, "search", {"question": "how many orders were placed in 2023"} | shop)
     assert sorted(hit) == [

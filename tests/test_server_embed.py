@@ -331,7 +331,7 @@ async def test_concurrent_equal_texts_of_many_clients_are_computed_once(client, 
     assert sum(not answer.json()["cached"] for answer in answers) == 1
 
 
-async def test_a_long_batch_leaves_the_loop_to_others(client, model):
+async def test_e6_a_long_batch_leaves_the_loop_to_others(client, model):
     model.may_go.clear()
     long = asyncio.create_task(client.post("/embed/batch", json={"texts": [f"t{i}" for i in range(50)]}))
     await until(model.entered.is_set)

@@ -61,6 +61,12 @@ def test_float_and_base64_are_the_same_bits(client):
     assert np.frombuffer(base64.b64decode(coded), "<f4").tolist() == plain
 
 
+def test_nulls_are_what_is_left_out(served):
+    body = {"model": "counted", "input": "a", "encoding_format": None, "dimensions": None, "user": None}
+    answer = httpx.post(f"{served.url}/v1/embeddings", json=body)
+    assert isinstance(answer.json()["data"][0]["embedding"], list)
+
+
 def test_dimensions(client):
     answer = client.embeddings.create(model="text-embedding-3-small", input="a", dimensions=256)
     short = unit("a", 1536)[:256]
@@ -78,10 +84,11 @@ def test_token_arrays_are_a_clear_400(client, tokens):
     assert told.value.body["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("wrong", ["", "  ", [], ["a", ""]])
-def test_empty_input_is_a_400(client, wrong):
-    with pytest.raises(openai.BadRequestError, match="input"):
+@pytest.mark.parametrize("wrong", ["", "  ", [], ["a", ""], "a\0b", ["a", "b\0"], "x" * 50_000])
+def test_input_that_cannot_be_embedded_is_a_400(client, wrong):
+    with pytest.raises(openai.BadRequestError, match="input") as told:
         client.embeddings.create(model="counted", input=wrong)
+    assert told.value.body["param"] == "input"
 
 
 @pytest.mark.parametrize("wrong", [None, 3, {"a": 1}, ["a", 1], ["a", None], [["a"]], [[]]])

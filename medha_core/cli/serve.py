@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from medha_core import EmbedderService, Medha
+from medha_core import EmbedderService, HashingEmbedder, Medha
 from medha_core.cli.opening import open_embedder, open_settings
 from medha_core.cli.output import OK, note
 from medha_core.cli.warm import load
-from medha_core.embeddings.models import DEFAULT_MODEL
 from medha_core.service.api_keys import KeyFile, default_key_file
 
 
@@ -36,7 +35,7 @@ def command(
     settings = open_settings(path)
     bound = server.listen(host, port)
     embedder = open_embedder(model, settings)
-    name = "hashing" if model == "hashing" else model or DEFAULT_MODEL
+    name = "hashing" if isinstance(embedder, HashingEmbedder) else embedder.model_name
     service = EmbedderService(name, embedders={name: embedder}, redis_client=redis_url, cache_entries=entries)
     cache = Medha(settings.collection if collection is None else collection, embedder, settings=settings)
     app = application.create_app(
@@ -44,7 +43,7 @@ def command(
         cache,
         keys=keys,
         limits=allowed,
-        hosts=None if keys else application.LOCAL_NAMES,
+        hosts=None if keys else application.LOCAL_NAMES | {host},
     )
 
     async def prepare() -> None:

@@ -28,7 +28,8 @@ from medha_core.service.readiness import Readiness
 from medha_core.service.routers import cache_router, embed_router, openai_router, state_router, wire_router
 from medha_core.service.service import EmbedderService
 
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""What this machine is called by in `Host` headers."""
 
 
 def create_app(

@@ -150,7 +150,8 @@ class OpenAIRequest(BaseModel):
         description="A text or a list of texts. Arrays of tokens are refused: send the text.",
     )
     model: str = Field(max_length=200)
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = None
+    """`float` without."""
     dimensions: int | None = Field(None, ge=1)
     user: str | None = None
 

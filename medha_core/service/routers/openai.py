@@ -1,9 +1,12 @@
 """The OpenAI protocol: `POST /v1/embeddings` and `GET /v1/models`, for clients that exist."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
+from medha_core.errors import ArgumentValueError
 from medha_core.service.access import Access, Caller
 from medha_core.service.encode import base64_rows, encoded, json_rows
 from medha_core.service.models import ServedModel
@@ -28,10 +31,9 @@ def openai_router(service: EmbedderService, access: Access | None = None) -> API
         texts = _texts(body.input)
         access.limits.check_batch(len(texts), "input")
         known_model(service, body.model)
-        with access.charge(caller) as charge:
-            found = await service.vectors(
-                texts, body.model, dimensions=body.dimensions, scope=caller.scope, charge=charge
-            )
+        options = {"dimensions": body.dimensions, "scope": caller.scope}
+        with access.charge(caller) as charge, _named():
+            found = await service.vectors(texts, body.model, charge=charge, **options)
         encode: Any = base64_rows if body.encoding_format == "base64" else json_rows
         rows = await encoded(encode, found.array)
         return json_answer(
@@ -57,6 +59,17 @@ def openai_router(service: EmbedderService, access: Access | None = None) -> API
         return _shown(known_model(service, model))
 
     return router
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What is wrong with a text is told of `input`, the name that this protocol has for it."""
+    try:
+        yield
+    except ArgumentValueError as error:
+        if not error.argument.startswith("text"):
+            raise
+        raise ProblemError(400, f"input: {error}", "input") from error
 
 
 def _texts(given: Any) -> list[str]:
