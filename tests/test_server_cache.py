@@ -176,6 +176,38 @@ async def test_what_cannot_be_used_names_the_field(client, path, body, param):
         assert told["error"]["param"] == param
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("search", '{"question": "%s"}'),
+        ("search", '{"question": "a", "collection": "%s"}'),
+        ("search", '{"question": "a", "filters": {"a": "%s"}}'),
+        ("search", '{"question": "a", "filters": {"%s": "a"}}'),
+        ("search_batch", '{"questions": ["a", "%s"]}'),
+        ("store", '{"question": "%s", "generated_query": "a"}'),
+        ("store", '{"question": "a", "generated_query": "%s"}'),
+        ("store", '{"question": "a", "generated_query": "a", "response_summary": "%s"}'),
+        ("store", '{"question": "a", "generated_query": "a", "template_id": "%s"}'),
+        ("store", '{"question": "a", "generated_query": "a", "metadata": {"a": "%s"}}'),
+        ("store", '{"question": "a", "generated_query": "a", "collection": "%s"}'),
+        ("feedback", '{"question": "%s", "correct": true}'),
+        ("feedback", '{"question": "a", "correct": true, "entry_id": "%s"}'),
+        ("invalidate", '{"question": "%s"}'),
+        ("invalidate", '{"query_hash": "%s"}'),
+        ("invalidate", '{"template_id": "%s"}'),
+    ],
+)
+@pytest.mark.parametrize("strange", ["\\ud800", "\\u0000", "a\\u0000b", "\\uffff"])
+async def test_no_text_is_too_strange(client, path, body, strange):
+    if path == "invalidate" and not hasattr(Medha, "invalidate"):
+        pytest.skip("this cache cannot forget yet")
+    content = (body % strange).encode()
+    answer = await client.post(
+        f"/cache/{path}", content=content, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code in (200, 422), answer.text
+
+
 async def test_a_batch_that_is_too_large(client):
     told = await post(client, "search_batch", {"questions": ["a"] * 11}, status=413)
     assert told["error"]["param"] == "questions"
