@@ -15,6 +15,8 @@ class Opened(NamedTuple):
 
     rows: Rows
     lock: WriterLock | None
+    directory: Path | None
+    """Where the rows lie: for a moment that can be beside the path that was asked for."""
 
     def close(self) -> None:
         self.rows.close()
@@ -29,7 +31,7 @@ def open_store(path: Path | None, mode: Mode, synchronous: str) -> Opened:
     writer, `StorageInitializationError` for everything else that stands in the way.
     """
     if path is None:
-        return Opened(Rows(None), None)
+        return Opened(Rows(None), None, None)
     try:
         return _open_for_writing(path, synchronous) if mode == "r+" else _open_for_reading(path, mode)
     except OSError as error:
@@ -43,7 +45,7 @@ def _open_for_reading(path: Path, mode: Mode) -> Opened:
     if not (directory / ENTRIES).is_file():
         raise StorageInitializationError(f"no cache in {path}: there is no file {ENTRIES}")
     _check_manifest(directory)
-    return Opened(Rows(directory / ENTRIES, mode=mode), None)
+    return Opened(Rows(directory / ENTRIES, mode=mode), None, directory)
 
 
 def _open_for_writing(path: Path, synchronous: str) -> Opened:
@@ -56,7 +58,7 @@ def _open_for_writing(path: Path, synchronous: str) -> Opened:
         _check_manifest(path)
         # What is written from here on is not what the manifest describes.
         (path / MANIFEST).unlink(missing_ok=True)
-        return Opened(Rows(path / ENTRIES, synchronous=synchronous), lock)
+        return Opened(Rows(path / ENTRIES, synchronous=synchronous), lock, path)
     except BaseException:
         lock.release()
         raise

@@ -1,5 +1,6 @@
 """The command `medha`, run as its users run it: in a process of its own."""
 
+import asyncio
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import medha_core
-from medha_core import demo
+from medha_core import NativeBackend, demo
 
 PACKAGE_PARENT = Path(medha_core.__file__).parents[1]
 PROJECT = Path(__file__).parents[1]
@@ -149,7 +150,8 @@ def test_collections_are_apart(medha, entries, tmp_path):
     here = ("--path", tmp_path / "cache", "--model", "hashing")
     assert medha("warm", entries, "--collection", "Shop A", *here).code == 0
     assert medha("search", "What did order 42 cost?", "--collection", "Shop A", *here).code == 0
-    assert medha("search", "What did order 42 cost?", "--collection", "shop a", *here).code == 1
+    unknown = medha("search", "What did order 42 cost?", "--collection", "shop a", *here)
+    assert (unknown.code, "no collection 'shop a'; it has ['Shop A']" in unknown.error_line) == (2, True)
 
 
 def test_a_snapshot_is_saved_shown_checked_and_searched(medha, entries, tmp_path):
@@ -163,6 +165,41 @@ def test_a_snapshot_is_saved_shown_checked_and_searched(medha, entries, tmp_path
     shutil.copytree(kept, tmp_path / "copy")
     here = ("--path", tmp_path / "copy", "--model", "hashing", "--collection", "c")
     assert medha("search", "What did order 42 cost?", *here).code == 0
+
+
+def test_a_snapshot_becomes_a_cache_again(medha, entries, tmp_path):
+    live, kept, again = tmp_path / "live", tmp_path / "kept", tmp_path / "again"
+    medha("warm", entries, "--path", live, "--model", "hashing")
+    medha("snapshot", "save", live, kept)
+    assert "3 entries" in medha("snapshot", "load", kept, again).out
+    assert medha("search", "What did order 42 cost?", "--path", again, "--model", "hashing").code == 0
+    assert "--replace" in medha("snapshot", "load", kept, again).error_line
+    assert medha("snapshot", "load", kept, again, "--replace", "--json").json["entries"] == 3
+    assert "choose another" in medha("snapshot", "load", kept, entries.parent, "--replace").error_line
+
+
+def test_caches_and_snapshots_are_compacted(medha, entries, tmp_path):
+    live, kept = tmp_path / "live", tmp_path / "kept"
+    medha("warm", entries, "--path", live, "--model", "hashing")
+    medha("snapshot", "save", live, kept)
+    for folder in (live, kept):
+        assert "bytes before" in medha("snapshot", "compact", folder).out
+        assert medha("snapshot", "compact", folder, "--json").json["bytes_after"] > 0
+        assert medha("snapshot", "verify", folder).code == 0
+    assert "holds no snapshot" in medha("snapshot", "compact", tmp_path / "none").error_line
+
+
+def test_asking_takes_no_lock_and_writes_nothing(medha, entries, tmp_path):
+    live = tmp_path / "live"
+    medha("warm", entries, "--path", live, "--model", "hashing")
+    before = (live / "entries.db").read_bytes()
+    for command in ("search", "explain"):
+        assert medha(command, "What did order 42 cost?", "--path", live, "--model", "hashing").code == 0
+    assert (live / "entries.db").read_bytes() == before
+    store = NativeBackend(live)
+    asyncio.run(store.connect())
+    assert medha("search", "What did order 42 cost?", "--path", live, "--model", "hashing").code == 0
+    asyncio.run(store.close())
 
 
 def test_a_damaged_snapshot_is_named(medha, entries, tmp_path):
@@ -552,3 +589,13 @@ def test_search_with_the_real_model(medha):
     with demo.pairs_file() as sample:
         result = medha("search", "What is the highest refund we have ever paid?", "--warm", sample)
     assert result.out == "SELECT MAX(refund) FROM returns\n"
+
+
+def test_a_cache_gets_another_model(medha, entries, tmp_path):
+    live = tmp_path / "live"
+    medha("warm", entries, "--path", live, "--model", "hashing")
+    assert "medha reembed" in medha("search", "What?", "--path", live).error_line
+    done = medha("reembed", live, "--batch-size", 2, "--json").json
+    assert (done["entries"], done["resumed"]) == (3, 0)
+    assert medha("search", "What did order 42 cost?", "--path", live).code == 0
+    assert "3 entries embedded, 3 of them by an earlier run" in medha("reembed", live).out

@@ -18,6 +18,7 @@ from medha_core.cli import (
     explain,
     keys,
     models,
+    reembed,
     search,
     serve,
     snapshot,
@@ -163,6 +164,20 @@ def tune_command(
     raise typer.Exit(
         tune.command(file, model, max_error_rate=max_error_rate, out=out, plot=plot, as_json=json)
     )
+
+
+@app.command("reembed")
+def reembed_command(
+    directory: Annotated[Path, typer.Argument(help="Directory of a cache that nobody writes meanwhile.")],
+    model: Model = None,
+    collection: Collection = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Entries embedded at once [MEDHA_BATCH_SIZE].")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Make the vectors of a cache anew with another model; run again, it goes on where it was interrupted."""
+    raise typer.Exit(reembed.command(directory, model, collection, batch_size=batch_size, as_json=json))
 
 
 @app.command("doctor")

@@ -39,7 +39,12 @@ def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:
         return OnnxEmbedder(model or DEFAULT_MODEL, progress=on_progress)
 
 
-def open_cache(settings: Settings, collection: str | None, model: str | None) -> Medha:
-    """A cache that is not started yet."""
+def open_cache(
+    settings: Settings, collection: str | None, model: str | None, *, read_only: bool = False
+) -> Medha:
+    """A cache that is not started yet. With `read_only` a kept one is opened beside whoever writes it."""
     name = settings.collection if collection is None else collection
-    return Medha(name, open_embedder(model, settings), settings=settings)
+    embedder = open_embedder(model, settings)
+    if read_only and settings.path is not None and settings.backend_type == "native":
+        return Medha.open(settings.path, embedder=embedder, collection_name=name, settings=settings)
+    return Medha(name, embedder, settings=settings)

@@ -22,7 +22,7 @@ def command(
     as_json: bool,
 ) -> int:
     settings = open_kept_settings(path, warm_from)
-    cache = open_cache(settings, collection, model)
+    cache = open_cache(settings, collection, model, read_only=warm_from is None)
     hit, milliseconds, entries = asyncio.run(search(cache, question, warm_from, explain=explain))
     if as_json:
         emit_json(_as_json(question, hit, milliseconds))

@@ -21,6 +21,11 @@ SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 Progress = Callable[[int, int], None]
 _BUSY_MS = 5000
 _COPIED_PAGES = 2048
+_LOGGED_PAGES = 8000
+"""Pages (32 MB) after which the log of writes is folded into the file. A load in batches writes the pages of
+its indexes again and again; folding seldom, it writes each once."""
+_STEPS = 100_000
+"""Of SQLite's machine, between two looks at how far it is."""
 _HEADER = 100
 """Bytes of SQLite's file header (https://www.sqlite.org/fileformat.html, section 1.3)."""
 
@@ -90,15 +95,18 @@ class Database:
                     db.execute("ROLLBACK")
                 raise
 
-    def copy_to(self, path: Path, on_progress: Progress | None = None) -> None:
+    def copy_to(self, path: Path, on_progress: Progress | None = None, *, compact: bool = False) -> None:
         """Write everything committed so far into a new file; the database stays in use meanwhile.
 
-        The file needs no log beside it. `on_progress(done, total)` counts pages.
+        The file needs no log beside it, and with `compact` has no unused pages. `on_progress(done, total)`
+        counts pages.
         """
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as target, self._source() as source:
                 _copy(source, target, on_progress)
                 target.execute("PRAGMA journal_mode = DELETE")
+                if compact:
+                    target.execute("VACUUM")
         except SQLITE_ERRORS as error:
             raise StorageError(f"cannot copy {self.name} to {path}: {error}") from error
 
@@ -112,6 +120,34 @@ class Database:
                 return
         with closing(_connect_read_only(Path(file))) as source:
             yield source
+
+    def compact(self, on_progress: Progress | None = None) -> None:
+        """Give the pages that deleted rows have left back to the system. `on_progress` counts pages written.
+
+        Readers go on with what they see; the file is shorter once they have moved on.
+        """
+        if self.path is None:
+            return
+        with self.statements() as db:
+            page, pages, unused = (
+                db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+            log, total = self.path.with_name(f"{self.path.name}-wal"), max(1, pages - unused)
+
+            def look() -> None:
+                if on_progress is not None and log.exists():
+                    on_progress(min(log.stat().st_size // page, total), total)
+
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            db.set_progress_handler(look, _STEPS)
+            try:
+                db.execute("VACUUM")
+            finally:
+                db.set_progress_handler(None, 0)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if on_progress is not None:
+            on_progress(total, total)
 
     def problem(self) -> str | None:
         """What SQLite finds wrong with the file, None when nothing is."""
@@ -199,6 +235,7 @@ def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         check_format(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
     except BaseException:
         db.close()
         raise
