@@ -201,6 +201,19 @@ async def test_the_whole_server_is_for_keys_that_are_bound_to_nothing(tenants):
         assert (await client.request(method, path, headers=operator)).status_code == 200
 
 
+async def test_what_the_first_tier_holds_is_free_for_every_tenant(model, keys):
+    _, secret = keys.create("acme", ("acme",))
+    cache = Medha("default", HashingEmbedder(), settings=Settings(_env_file=None))
+    with Served(model.service(), cache, keys=keys, limits=Limits(rate=1)) as served:
+        async with httpx.AsyncClient(base_url=served.url, headers=bearer(secret)) as client:
+            stored = {"question": "How many orders?", "generated_query": "SELECT 1"}
+            assert (await client.post("/cache/store", json=stored)).status_code == 200
+            for _ in range(5):
+                answer = await client.post("/cache/search", json={"question": stored["question"]})
+                assert answer.json()["hit"] is True
+            assert (await client.post("/cache/search", json={"question": "Who?"})).status_code == 429
+
+
 async def test_a_key_for_several_collections_names_one(model, keys):
     _, secret = keys.create("both", ("a", "b"))
     cache = Medha("default", HashingEmbedder(), settings=Settings(_env_file=None))

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from service_harness import Counted, Served
 
-from medha_core import HashingEmbedder, Medha, Settings
+from medha_core import HashingEmbedder, Medha, Settings, query_hash
 from medha_core.service.limits import Limits
 
 ORDERS = {
@@ -195,12 +195,12 @@ async def test_what_cannot_be_used_names_the_field(client, path, body, param):
         ("invalidate", '{"question": "%s"}'),
         ("invalidate", '{"query_hash": "%s"}'),
         ("invalidate", '{"template_id": "%s"}'),
+        ("invalidate", '{"table": "%s"}'),
+        ("invalidate", '{"filters": {"a": "%s"}}'),
     ],
 )
 @pytest.mark.parametrize("strange", ["\\ud800", "\\u0000", "a\\u0000b", "\\uffff"])
 async def test_no_text_is_too_strange(client, path, body, strange):
-    if path == "invalidate" and not hasattr(Medha, "invalidate"):
-        pytest.skip("this cache cannot forget yet")
     content = (body % strange).encode()
     answer = await client.post(
         f"/cache/{path}", content=content, headers={"content-type": "application/json"}
@@ -211,6 +211,40 @@ async def test_no_text_is_too_strange(client, path, body, strange):
 async def test_a_batch_that_is_too_large(client):
     told = await post(client, "search_batch", {"questions": ["a"] * 11}, status=413)
     assert told["error"]["param"] == "questions"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"question": ORDERS["question"].upper()},
+        {"query_hash": query_hash(ORDERS["generated_query"])},
+        {"template_id": "orders"},
+        {"table": "o"},
+        {"filters": {"tenant": "a"}},
+        {"all": True},
+    ],
+    ids=lambda what: next(iter(what)),
+)
+async def test_what_is_forgotten_answers_nobody(client, shop, what):
+    await post(client, "store", ORDERS | {"template_id": "orders", "metadata": {"tenant": "a"}} | shop)
+    kept = {"question": "Who are the customers?", "generated_query": "SELECT * FROM customers"}
+    await post(client, "store", kept | shop)
+    await post(client, "store", ORDERS | {"collection": "another"})
+    asked = {"question": ORDERS["question"], "filters": {"tenant": "a"}} | shop
+    assert (await post(client, "search", asked))["hit"] is True
+    assert (await post(client, "invalidate", what | shop))["invalidated"] >= 1
+    assert (await post(client, "search", asked))["hit"] is False
+    rest = await post(client, "search", {"question": kept["question"]} | shop)
+    assert rest["hit"] is ("all" not in what)
+    other = {"question": ORDERS["question"], "collection": "another"}
+    assert (await post(client, "search", other))["hit"] is True
+    assert (await post(client, "invalidate", what | shop))["invalidated"] == 0
+
+
+async def test_no_filters_forget_nothing(client, shop):
+    await post(client, "store", ORDERS | shop)
+    told = await post(client, "invalidate", {"filters": {}} | shop, status=422)
+    assert told["error"]["param"] == "filters"
 
 
 async def test_without_a_cache_there_are_no_cache_routes():

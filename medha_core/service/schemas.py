@@ -220,11 +220,17 @@ class StoreRequest(Body):
 
 
 class InvalidateRequest(Body):
-    """Exactly one of the first three, or `all` for the whole collection."""
+    """What is forgotten: exactly one of all but the last.
+
+    `table` means the entries whose query reads it, `filters` those whose metadata
+    holds these values, `all` the whole collection.
+    """
 
     question: Question | None = None
     query_hash: str | None = None
     template_id: str | None = None
+    table: str | None = None
+    filters: Filters = None
     all: bool = False
     collection: Collection = None
 

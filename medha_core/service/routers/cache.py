@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from medha_core.errors import MedhaError, StorageError
+from medha_core.errors import MedhaError
 from medha_core.medha import Medha
 from medha_core.service.access import Access, Caller
 from medha_core.service.problems import ProblemError, StructuredRoute
@@ -25,7 +25,7 @@ from medha_core.service.schemas import (
 from medha_core.service.tally import Tally
 from medha_core.types import CacheHit
 
-_NAMES = ("question", "query_hash", "template_id")
+_NAMES = ("question", "query_hash", "template_id", "table", "filters")
 
 
 def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
@@ -40,11 +40,9 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
     ) -> list[CacheHit]:
         collection = caller.collection(body.collection, cache.collection_name)
         plain = not (body.filters or body.include_scoped or body.explain)
-        hits = [
-            _ready(cache, q) if plain and collection == cache.collection_name else None for q in questions
-        ]
+        hits = [_ready(cache, question, collection) if plain else None for question in questions]
         left = [question for question, hit in zip(questions, hits, strict=True) if hit is None]
-        if left and not await exists(cache, collection):
+        if left and not await cache.has_collection(collection):
             found = iter([CacheHit()] * len(left))
             hits = [next(found) if hit is None else hit for hit in hits]
         elif left:
@@ -94,14 +92,14 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
     async def invalidate(body: InvalidateRequest, caller: Known) -> InvalidateAnswer:
         """Forget the entries of a question, of a query, of a template, or all of a collection."""
         collection = caller.collection(body.collection, cache.collection_name)
-        there = await exists(cache, collection)
+        there = await cache.has_collection(collection)
         return InvalidateAnswer(invalidated=await _forget(cache, collection, body) if there else 0)
 
     @router.post("/feedback")
     async def feedback(body: FeedbackRequest, caller: Known) -> FeedbackAnswer:
         """Say whether an answer was right."""
         collection = caller.collection(body.collection, cache.collection_name)
-        if not await exists(cache, collection):
+        if not await cache.has_collection(collection):
             return FeedbackAnswer(counted=False)
         counted = await cache.feedback(
             body.question, body.correct, entry_id=body.entry_id, collection_name=collection
@@ -112,7 +110,7 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
     async def stats(caller: Known, collection: str | None = None) -> StatsAnswer:
         """Counts of a collection; what the whole cache counts only for keys bound to none."""
         name = caller.collection(collection, cache.collection_name)
-        there = await exists(cache, name)
+        there = await cache.has_collection(name)
         whole = await cache.stats(name if there else None)
         return StatsAnswer(
             collection=name,
@@ -137,24 +135,17 @@ async def _forget(cache: Medha, collection: str, body: InvalidateRequest) -> int
         return int(await cache.invalidate(body.question, collection_name=collection))
     if body.query_hash is not None:
         return await cache.invalidate_by_query_hash(body.query_hash, collection_name=collection)
-    return await cache.invalidate_by_template(body.template_id, collection_name=collection)
+    if body.template_id is not None:
+        return await cache.invalidate_by_template(body.template_id, collection_name=collection)
+    if body.table is not None:
+        return await cache.invalidate_by_table(body.table, collection_name=collection)
+    return await cache.invalidate_where(body.filters, collection_name=collection)
 
 
-async def exists(cache: Medha, collection: str) -> bool:
-    """Whether a collection was ever stored into; one that was not is empty, and asking does not make it."""
-    if collection == cache.collection_name:
-        return True
-    try:
-        await cache.stats(collection)
-    except StorageError:
-        return False
-    return True
-
-
-def _ready(cache: Medha, question: str) -> CacheHit | None:
+def _ready(cache: Medha, question: str, collection: str) -> CacheHit | None:
     """What the first-level cache answers, for which no model runs."""
     try:
-        return cache.peek(question)
+        return cache.peek(question, collection_name=collection)
     except MedhaError:  # the full path says what is wrong with a question
         return None
 
