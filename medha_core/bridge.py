@@ -46,6 +46,13 @@ class Bridge:
             future.cancel()
             raise
 
+    async def borrow(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result, run on this loop, awaited on any: for what must outlive a caller's loop."""
+        loop = self._running()
+        if asyncio.get_running_loop() is loop:
+            return await coroutine
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop without waiting for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running())

@@ -81,7 +81,7 @@ class CachedEmbedder(BaseEmbedder):
         _check_count("max_entries", max_entries, optional=True)
         _check_count("max_bytes", max_bytes, optional=True)
         _check_count("memory_entries", memory_entries)
-        self._inner, self._timeout = inner, timeout
+        self._embedder, self._timeout = inner, timeout
         self._dimension: int | None = None
         self._takes_role = _accepts(inner.aembed_array) and _accepts(inner.aembed_batch)
         # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
@@ -117,26 +117,26 @@ class CachedEmbedder(BaseEmbedder):
     def __repr__(self) -> str:
         file = "" if self._cache.file is None else f", {self._cache.file.path}"
         return (
-            f"<CachedEmbedder of {self._inner.model_name}{file}, {len(self)} vectors in memory, "
+            f"<CachedEmbedder of {self._embedder.model_name}{file}, {len(self)} vectors in memory, "
             f"{len(self._inflight)} under way>"
         )
 
     @property
     def inner(self) -> BaseEmbedder:
         """What computes the vectors."""
-        return self._inner
+        return self._embedder
 
     @property
     def dimension(self) -> int:
-        return self._inner.dimension if self._dimension is None else self._dimension
+        return self._embedder.dimension if self._dimension is None else self._dimension
 
     @property
     def model_name(self) -> str:
-        return self._inner.model_name
+        return self._embedder.model_name
 
     @property
     def fingerprint(self) -> str:
-        return self._inner.fingerprint
+        return self._embedder.fingerprint
 
     @property
     def stats(self) -> dict[str, int]:
@@ -166,7 +166,7 @@ class CachedEmbedder(BaseEmbedder):
     async def probe(self) -> int:
         """The embedder's dimension; embeds one text if the embedder does not know it before."""
         if self._dimension is None:
-            known = known_dimension(self._inner)
+            known = known_dimension(self._embedder)
             if known is None:
                 async with _limit(self._timeout):
                     known = (await self._embedded([_PROBE], False)).shape[1]
@@ -251,7 +251,7 @@ class CachedEmbedder(BaseEmbedder):
 
     def _keys(self, texts: Iterable[str], is_document: bool) -> list[bytes]:
         role = _role(is_document)
-        return vector_keys(texts, fingerprint=self._inner.fingerprint, dimension=self.dimension, role=role)
+        return vector_keys(texts, fingerprint=self._embedder.fingerprint, dimension=self.dimension, role=role)
 
     async def _read_file(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         if len(keys) <= _READ_INLINE:
@@ -313,12 +313,12 @@ class CachedEmbedder(BaseEmbedder):
     async def _embedded(self, texts: list[str], is_document: bool) -> np.ndarray:
         role = {"is_document": True} if is_document and self._takes_role else {}
         try:
-            vectors = as_array(await self._inner.aembed_array(texts, **role))
+            vectors = as_array(await self._embedder.aembed_array(texts, **role))
         except MedhaError:
             raise
         except Exception as error:  # an embedder may raise anything
             raise EmbeddingError(
-                f"the embedder {self._inner.model_name} raised {shown(error, 500)}"
+                f"the embedder {self._embedder.model_name} raised {shown(error, 500)}"
             ) from error
         return unit_rows(vectors, len(texts), self._dimension)
 

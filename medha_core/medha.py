@@ -150,6 +150,7 @@ class Medha:
     async def _open_collection(self) -> None:
         self._backend.overfetch = self._settings.metadata_filter_overfetch
         await self._backend.connect()
+        await self._l1.connect()
         await self._parts.initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()

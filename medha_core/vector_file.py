@@ -314,8 +314,14 @@ class VectorFile:
             if self._reader is reader:  # no other thread was faster
                 self._writer.close()
                 self._reader.close()
-                self._set_aside(f"is damaged ({error})")
-                self._open()
+                try:
+                    self._set_aside(f"is damaged ({error})")
+                    self._open()
+                except (OSError, StorageInitializationError) as failure:
+                    self._warn("replace", "the embedding cache is kept no more: %s", failure)
+                    # Two empty databases: nothing is found, and what is written is lost.
+                    self._reader, self._writer = connect(Path(":memory:")), connect(Path(":memory:"))
+                    self._is_open = True
 
     def _warn(self, kind: str, message: str, *arguments: object) -> None:
         if kind not in self._warned:

@@ -73,6 +73,8 @@ class Waterfall:
 
     async def remember(self, scope: Scope, question: str, hit: CacheHit, generation: int) -> None:
         """Keep a hit ready in L1, unless something was forgotten since `generation`."""
+        if self._l1.shared and self._store.read_only:
+            return
         ready = hit.model_copy(update={"strategy": SearchStrategy.L1_CACHE, "explanation": None})
         key = question_key(scope.key, question).hex()
         if hit.bound is not None:

@@ -9,16 +9,22 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from medha_core import Medha, Settings, StorageError, StorageInitializationError
 from medha_core.embedding import CachedEmbedder
 from medha_core.embeddings import CallableEmbedder, HashingEmbedder
+from medha_core.vector_cache import vector_keys
+from medha_core.vector_file import VectorFile
 
 HARNESS = Path(__file__).with_name("cache_harness.py")
 
@@ -305,6 +311,32 @@ def test_a_cut_file_is_set_aside(opened, path):
     assert np.array_equal(cache.embed_array(["text 7"]), Counting().embed_array(["text 7"]))
 
 
+def test_a_damaged_file_that_cannot_be_replaced_costs_no_answer(opened, path, caplog):
+    texts = [f"text {i}" for i in range(200)]
+    cache = opened(memory_entries=0)
+    cache.embed_array(texts)
+    in_file(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(path.stat().st_size - 4096))
+    path.parent.rename(path.parent.with_name("moved"))
+    path.parent.write_text("a file where the folder was")
+    for _ in range(2):
+        assert np.array_equal(cache.embed_array(texts), Counting().embed_array(texts))
+    assert "kept no more" in only_warning(caplog)
+
+
+def test_a_full_disk_costs_no_answer(opened, caplog):
+    cache = opened(memory_entries=0)
+    cache.embed_array(["a"])
+    cache._cache.file._writer.execute("PRAGMA max_page_count = 20")  # SQLite's own "disk is full"
+    texts = [f"text {i}" for i in range(500)]
+    for _ in range(2):
+        assert np.array_equal(cache.embed_array(texts), Counting().embed_array(texts))
+    assert "full" in only_warning(caplog)
+    assert cache.mget(["a"])[0] is not None
+
+
 def test_an_empty_file_becomes_a_cache(opened, path):
     path.parent.mkdir()
     path.touch()
@@ -487,3 +519,79 @@ async def test_medha_starts_beside_a_json_cache_of_the_medha_library(path, caplo
     async with Medha("c", Counting(), settings=settings) as cache:
         assert await cache.store("How many orders are there?", "SELECT 1")
     assert "JSON file" in caplog.text
+
+
+# against a dictionary
+
+
+class AgainstADictionary(RuleBasedStateMachine):
+    """The file holds what a dictionary with lifetimes holds, through anything but a limit."""
+
+    keys = st.sampled_from([f"{number:064x}" for number in range(8)])
+
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.expected = {}
+        self.open()
+
+    def open(self):
+        self.file = VectorFile(Path(self.folder.name) / "cache.db", clock=self.clock)
+
+    @rule(key=keys, number=st.integers(1, 9), ttl=st.none() | st.integers(1, 5))
+    def put(self, key, number, ttl):
+        self.file.put({key: np.full(4, number, np.float32)}, model="m", role="query", ttl=ttl)
+        self.expected[key] = (number, np.inf if ttl is None else self.clock.now + ttl)
+
+    @rule(asked=st.lists(keys, max_size=4))
+    def drop(self, asked):
+        self.file.drop(asked)
+        for key in asked:
+            self.expected.pop(key, None)
+
+    @rule(seconds=st.integers(1, 3))
+    def wait(self, seconds):
+        self.clock.now += seconds
+
+    @rule()
+    def clear(self):
+        self.file.clear()
+        self.expected = {}
+
+    @rule()
+    def reopen(self):
+        self.file.close()
+        self.open()
+
+    @invariant()
+    def holds_the_same(self):
+        every = [f"{number:064x}" for number in range(8)]
+        found = {key: stored.vector.tolist() for key, stored in self.file.get(every).items()}
+        living = {key: number for key, (number, until) in self.expected.items() if until > self.clock.now}
+        assert found == {key: [number] * 4 for key, number in living.items()}
+        info = self.file.info()
+        assert (info["entries"], info["vector_bytes"]) == (len(self.expected), 16 * len(self.expected))
+
+    def teardown(self):
+        self.file.close()
+        self.folder.cleanup()
+
+
+TestAgainstADictionary = AgainstADictionary.TestCase
+TestAgainstADictionary.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+
+PARTS = st.tuples(
+    st.text(max_size=4), st.integers(1, 300), st.sampled_from(["query", "document"]), st.text(max_size=4)
+)
+
+
+@given(PARTS, PARTS)
+def test_keys_are_equal_only_for_equal_parts(first, second):
+    """Nothing runs from one part into the next: "a" + "bc" is not "ab" + "c"."""
+
+    def key(fingerprint, dimension, role, text):
+        return vector_keys([text], fingerprint=fingerprint, dimension=dimension, role=role)[0]
+
+    assert (key(*first) == key(*second)) == (first == second)
+    assert len(key(*first)) == 32

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ Mode = Literal["r", "r+", "c"]
 
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The second where SQLite's own message quotes a damaged file."""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 Progress = Callable[[int, int], None]
 _BUSY_MS = 5000
 _COPIED_PAGES = 2048
@@ -28,6 +29,21 @@ _STEPS = 100_000
 """Of SQLite's machine, between two looks at how far it is."""
 _HEADER = 100
 """Bytes of SQLite's file header (https://www.sqlite.org/fileformat.html, section 1.3)."""
+
+
+class RowsDamagedError(StorageInitializationError):
+    """SQLite, or the length of the file, says that it is damaged."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a failure of SQLite says that its file is damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, UnicodeDecodeError) or (code is not None and code & 0xFF in _DAMAGED)
+
+
+def suspicion(path: Path) -> Path:
+    """The mark beside a file in which damage was found while it was in use."""
+    return path.with_name(f"{path.name}.suspect")
 
 
 class Database:
@@ -45,7 +61,8 @@ class Database:
         try:
             self._db = _open(path, mode, synchronous)
         except (*SQLITE_ERRORS, OSError) as error:
-            raise StorageInitializationError(f"cannot open the rows at {self.name}: {error}") from error
+            kind = RowsDamagedError if is_damage(error) else StorageInitializationError
+            raise kind(f"cannot open the rows at {self.name}: {error}") from error
         if path is not None:
             watch(self)
 
@@ -76,7 +93,14 @@ class Database:
             try:
                 yield self._db
             except SQLITE_ERRORS as error:
+                self._note(error)
                 raise StorageError(f"the rows at {self.name} failed: {error}") from error
+
+    def _note(self, error: Exception) -> None:
+        """Leave word for the next opening that SQLite found the file damaged."""
+        if self.mode == "r+" and self.path is not None and is_damage(error):
+            with suppress(OSError):
+                suspicion(self.path).touch()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -236,6 +260,8 @@ def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
+        # What was deleted is overwritten: nobody reads it in the file, and no salvage brings it back.
+        db.execute("PRAGMA secure_delete = ON").fetchall()
     except BaseException:
         db.close()
         raise
@@ -282,6 +308,4 @@ def _check_file(path: Path) -> None:
     page = int.from_bytes(header[16:18], "big")
     expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
     if len(header) < _HEADER or size < expected:
-        raise StorageInitializationError(
-            f"{path} is damaged: it has {size} bytes of {max(expected, _HEADER)}"
-        )
+        raise RowsDamagedError(f"{path} is damaged: it has {size} bytes of {max(expected, _HEADER)}")
