@@ -43,7 +43,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-for more in (keeping, forgetting, logo):
+for more in (serve, keeping, forgetting, logo):
     app.add_typer(more.app)
 
 
@@ -204,49 +204,3 @@ def reembed_command(
 def doctor_command(model: Model = None, json: AsJson = False) -> None:
     """Print what is installed, what runs on this machine, and the result of a self-test."""
     raise typer.Exit(doctor.command(model, as_json=json))
-
-
-@app.command("serve")
-def serve_command(
-    host: Annotated[
-        str, typer.Option(help="The address to serve; others than loopback need keys.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    collection: Collection = None,
-    path: Directory = None,
-    model: Model = None,
-    keys_file: Annotated[
-        Path | None, typer.Option("--keys", help="The file of API keys [MEDHA_KEYS].")
-    ] = None,
-    warm_from: Annotated[Path | None, typer.Option("--warm", help="Store this file's entries first.")] = None,
-    redis: Annotated[
-        str | None, typer.Option(envvar="MEDHA_REDIS_URL", help="A Redis that vectors are shared in.")
-    ] = None,
-    entries: Annotated[int, typer.Option("--vectors", min=0, help="Vectors remembered in memory.")] = 10_000,
-    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 1_000_000,
-    max_batch: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 1024,
-    rate: Annotated[
-        int | None, typer.Option(min=1, help="Texts a minute that are computed for one caller.")
-    ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take.")] = 60.0,
-    grace: Annotated[int, typer.Option(min=0, help="Seconds to finish what is under way at the end.")] = 30,
-    access_log: Annotated[bool, typer.Option(help="Log each request's path and status.")] = False,
-) -> None:
-    """Serve embeddings and the cache over HTTP."""
-    limits = {"max_body": max_body, "max_batch": max_batch, "rate": rate, "timeout": timeout}
-    raise typer.Exit(
-        serve.command(
-            host,
-            port,
-            collection,
-            path,
-            model,
-            keys_file=keys_file,
-            warm_from=warm_from,
-            redis_url=redis,
-            entries=entries,
-            limits=limits,
-            grace=grace,
-            access_log=access_log,
-        )
-    )
