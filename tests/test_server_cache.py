@@ -241,6 +241,16 @@ async def test_what_is_forgotten_answers_nobody(client, shop, what):
     assert (await post(client, "invalidate", what | shop))["invalidated"] == 0
 
 
+async def test_prometheus_reads_the_cache_too(client, shop):
+    await post(client, "search", {"question": "Who left?"} | shop)
+    text = (await client.get("/metrics")).text
+    families = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]
+    assert len(families) == len(set(families))
+    assert any(name.startswith("medha_http_") for name in families)
+    assert any(name.startswith("medha_lookup_") for name in families) is hasattr(Medha, "prometheus_text")
+    assert shop["collection"] not in text
+
+
 async def test_no_filters_forget_nothing(client, shop):
     await post(client, "store", ORDERS | shop)
     told = await post(client, "invalidate", {"filters": {}} | shop, status=422)

@@ -79,7 +79,7 @@ def create_app(
     app.include_router(embed_router(service, access))
     app.include_router(wire_router(service, access))
     app.include_router(openai_router(service, access))
-    app.include_router(state_router(readiness, figures, access))
+    app.include_router(state_router(readiness, figures, access, cache=cache))
     if cache is not None:
         app.include_router(cache_router(cache, access))
     app.add_exception_handler(HTTPException, _told)

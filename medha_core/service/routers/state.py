@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from medha_core.medha import Medha
 from medha_core.service.access import Access, Caller
 from medha_core.service.problems import StructuredRoute
 from medha_core.service.prometheus import CONTENT_TYPE, ServerMetrics
@@ -12,8 +13,18 @@ from medha_core.service.routers.common import ERRORS
 from medha_core.service.schemas import StateAnswer
 
 
-def state_router(readiness: Readiness, metrics: ServerMetrics, access: Access | None = None) -> APIRouter:
-    """`/health` and `/ready` need no key, `/metrics` one that is bound to no collection."""
+def state_router(
+    readiness: Readiness,
+    metrics: ServerMetrics,
+    access: Access | None = None,
+    *,
+    cache: Medha | None = None,
+) -> APIRouter:
+    """`/health` and `/ready` need no key, `/metrics` one that is bound to no collection.
+
+    Args:
+        cache: its figures follow those of the server.
+    """
     access = access or Access()
     router = APIRouter(tags=["state"], route_class=StructuredRoute)
     Known = Annotated[Caller, Depends(access.caller)]  # noqa: N806 (a type)
@@ -39,6 +50,9 @@ def state_router(readiness: Readiness, metrics: ServerMetrics, access: Access | 
     async def prometheus(caller: Known) -> Response:
         """What Prometheus reads."""
         caller.check_operator()
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        text = metrics.text()
+        if cache is not None and hasattr(cache, "prometheus_text"):
+            text += (await cache.prometheus_text()).encode()
+        return Response(text, media_type=CONTENT_TYPE)
 
     return router
