@@ -32,6 +32,14 @@ from medha_core.logging_setup import setup_logging
 from medha_core.medha import Medha
 from medha_core.normalise import keyword_overlap_score, normalize_question, query_hash, question_hash
 from medha_core.parameters import ParameterExtractor
+from medha_core.service import (
+    BatchEmbeddingResult,
+    EmbedderService,
+    EmbeddingResult,
+    ServiceCache,
+    close_embedder_service,
+    get_embedder_service,
+)
 from medha_core.settings import Settings
 from medha_core.types import (
     Bound,
@@ -83,6 +91,13 @@ __all__ = [
     "NativeBackend",
     "OnnxEmbedder",
     "RemoteEmbedder",
+    # embeddings as a service
+    "BatchEmbeddingResult",
+    "EmbedderService",
+    "EmbeddingResult",
+    "ServiceCache",
+    "close_embedder_service",
+    "get_embedder_service",
     # helpers
     "ParameterExtractor",
     "keyword_overlap_score",

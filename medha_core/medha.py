@@ -240,6 +240,7 @@ class Medha:
     # housekeeping
 
     snapshot = Act(Keeping.snapshot)
+    has_collection = Act(Keeping.has_collection)
     stats = Act(Keeping.stats)
     persisted_stats = Act(Keeping.persisted_stats)
     reset_stats = Act(Keeping.reset_stats)
@@ -274,6 +275,7 @@ class Medha:
     load_templates_from_file_sync = twin(Templating.load_templates_from_file)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
+    has_collection_sync = twin(Keeping.has_collection)
     stats_sync = twin(Keeping.stats)
     persisted_stats_sync = twin(Keeping.persisted_stats)
     reset_stats_sync = twin(Keeping.reset_stats)

@@ -18,10 +18,12 @@ from medha_core.cli import (
     explain,
     forgetting,
     keeping,
+    keys,
     logo,
     models,
     reembed,
     search,
+    serve,
     snapshot,
     tune,
     warm,
@@ -37,10 +39,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-for more in (keeping, forgetting, logo):
+for more in (serve, keeping, forgetting, logo):
     app.add_typer(more.app)
 
 
