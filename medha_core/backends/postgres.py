@@ -44,6 +44,7 @@ class PostgresDriver(Driver):
         OSError,
         asyncpg.PostgresConnectionError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
         asyncpg.AdminShutdownError,
         asyncpg.CannotConnectNowError,
         asyncpg.exceptions.InvalidCachedStatementError,
@@ -111,6 +112,10 @@ class PostgresDriver(Driver):
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
+
+    async def reconnect(self) -> None:
+        if self._pool is not None:
+            await self._pool.expire_connections()
 
     # notes
 
