@@ -47,7 +47,7 @@ class Bridge:
             raise
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Start the coroutine on the loop. Coroutines of any other loop may await it through `wrap_future`."""
+        """Start the coroutine on the loop; any other loop may await it through `asyncio.wrap_future`."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from medha_core.assurance import Assurance
 from medha_core.bridge import bridge
 from medha_core.embedding import EmbeddingStep
+from medha_core.engines import make_backend
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -27,7 +28,7 @@ from medha_core.judge import Judge, JudgeFunction
 from medha_core.knowledge import Knowledge
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.metadata import validate_metadata
-from medha_core.native_backend import InMemoryBackend, NativeBackend
+from medha_core.native_backend import NativeBackend
 from medha_core.opening import only_collection
 from medha_core.parameters import ParameterExtractor
 from medha_core.rows.database import Mode
@@ -100,7 +101,7 @@ class Medha:
             raise ArgumentTypeError("embedder", "a BaseEmbedder", embedder)
         self._settings = settings or Settings()
         self._embedder = embedder
-        self._backend = backend or _backend_from(self._settings)
+        self._backend = backend or make_backend(self._settings)
         self._made_backend = backend is None
         self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
         self._lookup = self._l1.lookup if isinstance(self._l1, InMemoryL1Cache) else None
@@ -646,13 +647,3 @@ class Medha:
 
 def _is_blank(text: object) -> bool:
     return isinstance(text, str) and not text.strip()
-
-
-def _backend_from(settings: Settings) -> VectorStorageBackend:
-    if settings.backend_type == "memory":
-        return InMemoryBackend(settings=settings)
-    if settings.backend_type == "native":
-        return NativeBackend(settings.path, settings=settings)
-    raise ConfigurationError(
-        f"backend_type {settings.backend_type!r} is not available in this version; use 'native' or 'memory'"
-    )

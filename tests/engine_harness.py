@@ -4,17 +4,18 @@ A harness makes stores that are empty at first. `real` says whether the engine i
 or a small server of ours that speaks its protocol.
 """
 
-import asyncio
-import os
 import uuid
-from contextlib import AsyncExitStack, suppress
 
 import asyncpg
-import numpy as np
 import pytest
+from proxy import Proxy
 
-from medha_core import CacheEntry, Settings
+from medha_core import Settings
+from medha_core.backends.chroma import ChromaBackend
+from medha_core.backends.lancedb import LanceDBBackend
 from medha_core.backends.pgvector import PgVectorBackend
+from medha_core.backends.qdrant import QdrantBackend
+from medha_core.backends.redis_vector import RedisVectorBackend
 
 
 def settings(**given):
@@ -57,8 +58,10 @@ class Pgvector(Harness):
         return self.backend(self.settings(), **options)
 
     async def break_connections(self):
-        await self.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
-                         " AND backend_type = 'client backend'")
+        await self.admin(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+            " AND backend_type = 'client backend'"
+        )
 
     async def admin(self, statement):
         connection = await asyncpg.connect(self.server.url)
@@ -71,4 +74,59 @@ class Pgvector(Harness):
         await self.admin(f"DROP SCHEMA IF EXISTS {self.id} CASCADE")
 
 
-HARNESSES = {one.name: (one, server) for one, server in ((Pgvector, "postgres"),)}
+class QdrantLocal(Harness):
+    name = "qdrant"
+    shared = False
+
+    def make(self, **options):
+        return QdrantBackend(settings(), **options)
+
+
+class LanceDB(Harness):
+    name = "lancedb"
+    metric = "cosine"
+
+    def make(self, **options):
+        given = settings(lancedb_uri=str(self.folder / "lance"), lancedb_metric=self.metric)
+        return LanceDBBackend(given, **options)
+
+
+class Chroma(Harness):
+    name = "chroma"
+
+    def make(self, **options):
+        given = settings(chroma_mode="persistent", chroma_persist_path=str(self.folder / "chroma"))
+        return ChromaBackend(given, **options)
+
+
+class Proxied(Harness):
+    """An engine on a port: a relay before it lets tests cut connections."""
+
+    def __init__(self, server, folder):
+        super().__init__(server, folder)
+        self.proxy = Proxy(server.port)
+
+    async def break_connections(self):
+        self.proxy.cut()
+
+    async def clean(self):
+        self.proxy.down()
+
+
+class RedisVectorSets(Proxied):
+    name = "redis"
+    rows = 3000  # the double adds an element in linear time
+
+    def make(self, **options):
+        given = settings(redis_url=f"redis://127.0.0.1:{self.proxy.port}/0", redis_key_prefix=self.id)
+        return RedisVectorBackend(given, **options)
+
+
+ENGINES = (
+    (RedisVectorSets, "vector_redis"),
+    (Pgvector, "postgres"),
+    (QdrantLocal, None),
+    (LanceDB, None),
+    (Chroma, None),
+)
+HARNESSES = {one.name: (one, server) for one, server in ENGINES}

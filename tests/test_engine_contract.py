@@ -1,15 +1,13 @@
 """One contract, every engine: what `VectorStorageBackend` promises, asked of each of them."""
 
 import asyncio
-import json
 import math
 from datetime import UTC, datetime, timedelta
-from random import Random
 
 import numpy as np
 import pytest
-
 from engine_harness import HARNESSES
+
 from medha_core import (
     ArgumentValueError,
     CacheEntry,
@@ -28,7 +26,18 @@ from medha_core import (
 )
 
 DIMENSION = 16
-NAMES = ["acme-eu", "acme.eu", "acme_eu", "ACME_eu", "Ünïcode 名", "quote'\"`;--", "", " ", "a" * 300, "a" * 301]
+NAMES = [
+    "acme-eu",
+    "acme.eu",
+    "acme_eu",
+    "ACME_eu",
+    "Ünïcode 名",
+    "quote'\"`;--",
+    "",
+    " ",
+    "a" * 300,
+    "a" * 301,
+]
 
 
 def axis(number):
@@ -88,7 +97,9 @@ class TestSearching:
         found = await store.search("c", axis(17), limit=3)
         assert [row.id for row in found] == ["e17", "e33", "e1"]
         assert found[0].score == pytest.approx(1.0, abs=1e-5)
-        assert [row.id for row in await store.search("c", axis(17), limit=3, score_threshold=0.9999)] == ["e17"]
+        assert [row.id for row in await store.search("c", axis(17), limit=3, score_threshold=0.9999)] == [
+            "e17"
+        ]
         for limit, count in ((1, 1), (40, 40), (500, 40)):
             assert len(await store.search("c", axis(17), limit=limit, score_threshold=0.0)) == count
 
@@ -132,7 +143,24 @@ class TestSearching:
 
 
 class TestFilters:
-    VALUES = ["t1", "T1", "1", "", "ä 名'\"\\", True, False, 0, 1, 10, 1.5, -3, 2**53 + 1, 2**62, "true", "x" * 256]
+    VALUES = [
+        "t1",
+        "T1",
+        "1",
+        "",
+        "ä 名'\"\\",
+        True,
+        False,
+        0,
+        1,
+        10,
+        1.5,
+        -3,
+        2**53 + 1,
+        2**62,
+        "true",
+        "x" * 256,
+    ]
 
     async def test_every_type_of_value_matches_itself_alone(self, store):
         await store.upsert(
@@ -193,10 +221,14 @@ class TestFilters:
 class TestWriting:
     async def test_upsert_replaces_by_id_and_the_last_of_a_batch_wins(self, store):
         await store.upsert("c", [entry(1), entry(2)])
-        await store.upsert("c", [entry(1, generated_query="SELECT 'new'"), entry(1, generated_query="SELECT 'last'")])
+        await store.upsert(
+            "c", [entry(1, generated_query="SELECT 'new'"), entry(1, generated_query="SELECT 'last'")]
+        )
         assert await store.count("c") == 2
         assert (await store.search("c", axis(1), limit=1))[0].generated_query == "SELECT 'last'"
-        await store.upsert("c", [entry(1, vector=axis(5), metadata={"k": "v"}, query_hash="other", template_id="t")])
+        await store.upsert(
+            "c", [entry(1, vector=axis(5), metadata={"k": "v"}, query_hash="other", template_id="t")]
+        )
         assert (await store.search("c", axis(5), limit=1))[0].id == "e1"
         assert "e1" not in [row.id for row in await store.search("c", axis(1), limit=5, score_threshold=0.5)]
         assert await store.find_by_query_hash("c", "hash1") == []
@@ -265,7 +297,10 @@ class TestWriting:
         assert [row.id for row in await store.search("c", axis(1), limit=2)] == ["e2", "e1"]
 
     async def test_conflicts(self, store):
-        first, second = entry(1, normalized_question="same"), entry(2, normalized_question="same", query_hash="x")
+        first, second = (
+            entry(1, normalized_question="same"),
+            entry(2, normalized_question="same", query_hash="x"),
+        )
         assert await store.put("c", [first], "replace") == []
         with pytest.raises(ConflictError, match="SELECT 1"):
             await store.put("c", [second], "error")
@@ -302,7 +337,11 @@ class TestExpiry:
             same = {"vector": axis(1), "query_hash": "h", "metadata": {"k": 1}}
             await store.upsert(
                 "c",
-                [entry(1, expires_at=soon, **same), entry(2, **same), entry(3, expires_at=soon + timedelta(1), **same)],
+                [
+                    entry(1, expires_at=soon, **same),
+                    entry(2, **same),
+                    entry(3, expires_at=soon + timedelta(1), **same),
+                ],
             )
             (candidate,) = [c for c in await store.candidates("c", axis(1), 5, 0.0, {"k": 1}) if c.id == "e1"]
             assert await store.find_expired("c") == []
@@ -417,8 +456,14 @@ class TestAtScale:
         await other.connect()
         try:
             await asyncio.gather(
-                *[one.upsert("c", [entry(100 * n + i) for i in range(50)]) for n, one in enumerate([store, other] * 3)],
-                *[one.upsert("c", [entry(i, response_summary=str(n)) for i in range(50)]) for n, one in enumerate([store, other] * 2)],
+                *[
+                    one.upsert("c", [entry(100 * n + i) for i in range(50)])
+                    for n, one in enumerate([store, other] * 3)
+                ],
+                *[
+                    one.upsert("c", [entry(i, response_summary=str(n)) for i in range(50)])
+                    for n, one in enumerate([store, other] * 2)
+                ],
                 *[store.search("c", axis(i), limit=3) for i in range(20)],
             )
             assert await other.count("c") == await store.count("c") == 300
@@ -449,18 +494,27 @@ class TestAsACache:
     async def test_a_cache_answers_from_it(self, engine):
         async with Medha("shop – 店", HashingEmbedder(), engine.make(), Settings(_env_file=None)) as cache:
             assert await cache.store("How many users are there?", "SELECT count(*) FROM users", metadata=None)
-            assert await cache.store("How many orders did Acme place?", "SELECT 1", metadata={"tenant": "acme"})
+            assert await cache.store(
+                "How many orders did Acme place?", "SELECT 1", metadata={"tenant": "acme"}
+            )
             await cache.clear_caches()
             hit = await cache.search("how many users are there")
-            assert (hit.strategy, hit.generated_query) == (SearchStrategy.EXACT_MATCH, "SELECT count(*) FROM users")
+            assert (hit.strategy, hit.generated_query) == (
+                SearchStrategy.EXACT_MATCH,
+                "SELECT count(*) FROM users",
+            )
             await cache.clear_caches()
             hit = await cache.search("How many users are there please?")
             assert hit.generated_query == "SELECT count(*) FROM users"
             assert not await cache.search("How many orders did Acme place?")
-            assert (await cache.search("How many orders did Acme place?", filters={"tenant": "acme"})).entry_id
+            assert (
+                await cache.search("How many orders did Acme place?", filters={"tenant": "acme"})
+            ).entry_id
             assert not await cache.search("How many orders did Acme place?", filters={"tenant": "other"})
             assert await cache.store("How many users are there?", "SELECT count(id) FROM users")
             await cache.clear_caches()
-            assert (await cache.search("How many users are there?")).generated_query == "SELECT count(id) FROM users"
+            assert (
+                await cache.search("How many users are there?")
+            ).generated_query == "SELECT count(id) FROM users"
             assert await cache.feedback("How many users are there?", True)
             assert (await cache.stats()).backend_count == 2

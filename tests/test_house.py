@@ -24,7 +24,7 @@ LAYERS = {
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
     "calibration judge rulings",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
-    "decision assurance feedback tuning",
+    "decision assurance feedback tuning engines",
     "facade": "medha",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo __init__ __main__",

@@ -75,7 +75,7 @@ class Driver(ABC):
     def close(self) -> MaybeAwaitable[None]:
         """Disconnect."""
 
-    def reconnect(self) -> MaybeAwaitable[None]:  # noqa: B027 - most clients do it by themselves
+    def reconnect(self) -> MaybeAwaitable[None]:
         """After a lost connection: let go of the others, which are probably lost too."""
 
     @abstractmethod

@@ -137,9 +137,7 @@ class ForeignBackend(VectorStorageBackend):
             name = self._driver.space(collection_name)
             note = {"collection": collection_name, "dimension": dimension, "model": model, "format": 1}
             await self._finish("creating a collection", "create", name, dimension)
-            await self._finish(
-                "creating a collection", "write_note", name, "collection", json.dumps(note)
-            )
+            await self._finish("creating a collection", "write_note", name, "collection", json.dumps(note))
             held = await self._known(collection_name)
         if held is None:
             raise StorageInitializationError(f"collection {collection_name!r} is gone as soon as it was made")
@@ -210,9 +208,7 @@ class ForeignBackend(VectorStorageBackend):
         filters: Mapping[str, MetadataValue] | None = None,
         include_scoped: bool = False,
     ) -> list[Candidate]:
-        rows = await self._nearest(
-            collection_name, vector, limit, score_threshold, filters, include_scoped
-        )
+        rows = await self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
         return [_candidate(row) for row in _latest(rows)]
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
@@ -269,7 +265,7 @@ class ForeignBackend(VectorStorageBackend):
         if not records:
             return []
         new = {record.key for record in records}
-        others = [row for row in await self._same(space, entries)]
+        others = await self._same(space, entries)
         if on_conflict == "error":
             self._refuse(entries, others)
         await self._write(space, records)

@@ -1,7 +1,8 @@
 """PostgreSQL with the extension pgvector."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.postgres import PostgresDriver
@@ -18,7 +19,7 @@ class PgVectorDriver(PostgresDriver):
 
     engine = "pgvector"
     extensions = ("vector",)
-    session = {
+    session: ClassVar[Mapping[str, str]] = {
         "hnsw.iterative_scan": "strict_order",
         "hnsw.ef_search": "100",
         "hnsw.max_scan_tuples": "2147483647",

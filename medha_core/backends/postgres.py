@@ -1,7 +1,7 @@
 """What the engines that live in PostgreSQL have in common: a table a collection."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,7 +38,7 @@ class PostgresDriver(Driver):
     """Tables and statements; what is left to an engine is its index and its session settings."""
 
     extensions: ClassVar[tuple[str, ...]]
-    session: dict[str, str]
+    session: Mapping[str, str]
     """Settings of each session."""
     lost = (
         OSError,
@@ -153,7 +153,7 @@ class PostgresDriver(Driver):
     async def create(self, space: str, dimension: int) -> None:
         table, code = self._table(space), space[-32:]
         statements = [
-            f"CREATE TABLE IF NOT EXISTS {table} (key text COLLATE \"C\" PRIMARY KEY, tags text[] NOT NULL, "
+            f'CREATE TABLE IF NOT EXISTS {table} (key text COLLATE "C" PRIMARY KEY, tags text[] NOT NULL, '
             "scoped boolean NOT NULL, expires double precision NOT NULL, body text NOT NULL, "
             "correct integer NOT NULL, incorrect integer NOT NULL, "
             f"embedding vector({int(dimension)}) NOT NULL)",
@@ -229,13 +229,11 @@ class PostgresDriver(Driver):
                 f"WHERE tags @> $3 AND expires > $2 LIMIT {_FEW + 1}), "
                 "matches AS MATERIALIZED (SELECT count(*) AS number FROM few) "
                 f"(SELECT * FROM few WHERE (SELECT number FROM matches) <= {_FEW}) UNION ALL "
-                + nearest(f"(SELECT number FROM matches) > {_FEW} AND scoped AND tags @> $3")
+                + nearest(f"(SELECT number FROM matches) > {_FEW} AND scoped AND tags @> $3")  # noqa: S608
             )
         return f"SELECT * FROM ({statement}) AS found ORDER BY distance LIMIT {int(limit)}", arguments  # noqa: S608
 
-    async def select(
-        self, space: str, where: Where, limit: int, with_vectors: bool = False
-    ) -> list[Record]:
+    async def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         conditions, arguments = ["key > $1"], [where.after]
         parts = (
             ("tags @> ${}", list(where.all_of)),
