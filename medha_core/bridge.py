@@ -46,8 +46,8 @@ class Bridge:
             future.cancel()
             raise
 
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Start the coroutine on the loop; any other loop may await it through `asyncio.wrap_future`."""
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop without waiting for it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:

@@ -116,6 +116,8 @@ class _Limits(BaseSettings):
     cleanup_interval_seconds: int | None = Field(None, ge=60)
     batch_size: int = Field(100, ge=1, le=10_000)
     batch_embed_concurrency: int = Field(1, ge=1, le=10)
+    log_questions: bool = True
+    """Whether questions and queries may be logged, which happens at DEBUG only."""
     collect_stats: bool = True
     stats_max_latency_samples: int = Field(10_000, ge=100, le=1_000_000)
     stats_persist_interval: int = Field(100, ge=1)

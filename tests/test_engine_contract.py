@@ -24,6 +24,7 @@ from medha_core import (
     StorageInitializationError,
     VectorRole,
 )
+from medha_core.testing.storage import StorageContract
 
 DIMENSION = 16
 NAMES = [
@@ -79,6 +80,15 @@ async def store(engine):
     async with engine.make() as store:
         await store.initialize("c", DIMENSION)
         yield store
+
+
+class TestContract(StorageContract):
+    """The contract that every store is held to, also those that are not ours."""
+
+    @pytest.fixture
+    async def backend(self, engine):
+        async with engine.make() as backend:
+            yield backend
 
 
 async def all_pages(store, limit=10, **options):
@@ -262,6 +272,7 @@ class TestWriting:
             features=bytes(range(256)),
             created_at=created,
             expires_at=created + timedelta(days=36500),
+            tables=("orders", "kühe"),
             metadata={"s": "ä", "i": 3, "f": 0.1, "b": False, "dots.and-dashes_": "v"},
         )
         await store.upsert("c", [given])
@@ -272,6 +283,15 @@ class TestWriting:
         (found,) = await store.candidates("c", axis(1), 1, 0.5, {"b": False})
         assert found.features == given.features
         assert (await store.fetch("c", found)).response_summary == "42 \t牛"
+
+    async def test_entries_are_found_by_the_tables_they_read(self, store):
+        await store.upsert(
+            "c", [entry(1, tables=("a", "b")), entry(2, tables=("b",)), entry(3, tables=()), entry(4)]
+        )
+        assert await store.find_by_tables("c", ["b", "x"]) == ["e1", "e2"]
+        assert await store.find_by_tables("c", ["a"]) == ["e1"]
+        assert await store.find_by_tables("c", []) == []
+        assert await store.find_unread("c") == ["e4"]
 
     async def test_delete_and_lookups(self, store):
         await store.upsert("c", [entry(i, template_id="t" if i < 2 else None) for i in range(6)])
@@ -325,6 +345,7 @@ class TestWriting:
         assert row.generated_query == "SELECT 1"
         await asyncio.gather(*[store.update_feedback("c", "e2", True) for _ in range(20)])
         assert await store.update_feedback("c", "e2", True) == 21
+        assert (await store.get("c", ["e2", "e1", "nobody"]))[0].feedback_correct == 21
         assert await store.count("c") == 2
 
 

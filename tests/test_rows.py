@@ -15,6 +15,7 @@ from medha_core import (
     HashingEmbedder,
     Medha,
     NativeBackend,
+    PersistedStats,
     Settings,
     StorageInitializationError,
     VectorRole,
@@ -69,7 +70,7 @@ def everything(rows):
     first, other = (rows.create_collection(name, 8).id for name in ("first", "other"))
     rows.index_for_eviction("use")
     rows.index_for_eviction("recency")
-    scoped = {"metadata": {"tenant": 7, "plan": "gold"}, "template_id": "t"}
+    scoped = {"metadata": {"tenant": 7, "plan": "gold"}, "template_id": "t", "tables": ("parts", "halls")}
     for owner in (first, other):
         write(rows, owner, [entry(n, expires_at=NOW + timedelta(n), **scoped) for n in range(20)])
     for rule in ("replace", "keep_both", "error"):
@@ -81,12 +82,13 @@ def everything(rows):
     rows.collections(), rows.collection("first"), rows.count(first)
     rows.by_labels([1, 2]), rows.by_normalized(first, "question 9"), rows.labels(first, ["e9"])
     rows.page(first, 3, 5), rows.vectors(first, 8, after=3, limit=5)
+    rows.ids(first, "tables IS NULL", []), rows.ids_of_tables(first, ["parts", "halls"])
     for condition in ("expires <= ?", "query_hash = ?", "template = ?"):
         rows.ids(first, condition, ["t"])
     rows.labels_matching(first, {"tenant": 7, "plan": "gold"})
     rows.expiring(first, 0.0, NOW.timestamp()), rows.expire(first, NOW.timestamp() + 86400)
     rows.last_removal(), rows.removals(first, 1)
-    rows.save_stats(first, "{}"), rows.load_stats(first)
+    rows.change_stats(first, lambda body: body or "{}"), rows.load_stats(first)
     rows.delete(first, ["e9"])
     rows.drop_collection(other)
 
@@ -142,6 +144,45 @@ def test_a_row_gives_back_what_was_stored(rows, collection):
     )
     (row,) = rows.by_normalized(collection, "question 1")
     assert (row.role, row.features, row.summary, row.template) == (1, b"\x00\xff read", "", "t")
+
+
+async def test_entries_are_found_by_the_tables_of_their_query():
+    async with NativeBackend() as store:
+        await store.initialize("c", 8)
+        named = {1: ("orders", "Kunden"), 2: (), 3: None, 4: ("orders", "orders")}
+        await store.upsert("c", [entry(number, tables=tables) for number, tables in named.items()])
+        assert await store.find_by_tables("c", ["orders", "absent"]) == ["e1", "e4"]
+        assert await store.find_by_tables("c", ["Kunden"]) == ["e1"]
+        assert await store.find_unread("c") == ["e3"]
+        await store.upsert("c", [entry(1, tables=("customers",)), entry(3, tables=("orders",))])
+        await store.delete("c", ["e4"])
+        assert await store.find_by_tables("c", ["orders", "Kunden"]) == ["e3"]
+        assert await store.find_unread("c") == []
+        with store.rows.database.statements() as db:
+            assert db.execute("SELECT name FROM entry_tables").fetchall() == [("customers",), ("orders",)]
+
+
+async def test_entries_are_found_by_their_metadata_and_given_by_id():
+    async with NativeBackend(clock=lambda: NOW.timestamp() + 10) as store:
+        await store.initialize("c", 8)
+        tenants = {1: {"tenant": 7}, 2: {"tenant": 8}, 3: {"tenant": 7, "plan": "gold"}, 4: {}}
+        await store.upsert("c", [entry(n, metadata=given, expires_at=NOW) for n, given in tenants.items()])
+        assert await store.find_by_filters("c", {"tenant": 7}) == ["e1", "e3"]
+        assert await store.find_by_filters("c", {}) == []
+        assert [row.id for row in await store.get("c", ["e4", "absent", "e2"])] == ["e4", "e2"]
+
+
+async def test_statistics_of_several_processes_are_added(tmp_path):
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        delta = PersistedStats(total_requests=2, total_hits=1, hits_by_strategy={"l1_cache": 1})
+        assert await store.add_stats("c", delta) == delta
+        other = Rows(tmp_path / "entries.db")
+        seen = []
+        other.change_stats(1, lambda body: seen.append(body) or body)
+        other.close()
+        assert await store.add_stats("c", delta) == await store.load_stats("c") == delta + delta
+        assert PersistedStats.model_validate_json(seen[0]) == delta
 
 
 async def test_candidates_carry_the_features():

@@ -16,14 +16,16 @@ import numpy as np
 from medha_core.backends.naming import digest
 from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.metadata import dumps_metadata, filter_value, validate_metadata
-from medha_core.types import CacheEntry, CacheResult, MetadataValue
+from medha_core.types import CacheEntry, CacheResult, MetadataValue, VectorRole
 
-__all__ = ["NEVER", "PLAIN", "SCOPED", "Record", "Tag", "key_of", "record_of", "result_of"]
+__all__ = ["NEVER", "PLAIN", "SCOPED", "Record", "UNREAD", "Tag", "key_of", "record_of", "result_of"]
 
 NEVER = 253_402_300_800.0
 """The expiry, in seconds since the epoch, of what does not expire: the end of the year 9999."""
 PLAIN, SCOPED = "s0", "s1"
 """Tags of entries without and with metadata."""
+UNREAD = "u1"
+"""The tag of entries whose tables are not known."""
 
 
 class Record(NamedTuple):
@@ -61,6 +63,10 @@ class Tag:
         return f"b{digest(normalized_question, dumps_metadata(metadata)).hex()}"
 
     @staticmethod
+    def table(name: str) -> str:
+        return f"k{digest(name).hex()}"
+
+    @staticmethod
     def metadata(key: str, value: MetadataValue) -> str:
         return f"m{digest(key, filter_value(value)).hex()}"
 
@@ -83,6 +89,7 @@ def record_of(entry: CacheEntry, vector: np.ndarray, written: int) -> Record:
         "template": entry.template_id,
         "metadata": metadata,
         "usage": entry.usage_count,
+        "tables": entry.tables,
         "role": int(entry.role),
         "features": None if entry.features is None else b64encode(entry.features).decode(),
         "created": entry.created_at.timestamp(),
@@ -115,6 +122,7 @@ def _tags(entry: CacheEntry, metadata: Mapping[str, MetadataValue]) -> tuple[str
     ]
     if entry.template_id is not None:
         tags.append(Tag.template(entry.template_id))
+    tags += [UNREAD] if entry.tables is None else [Tag.table(name) for name in set(entry.tables)]
     return (*tags, *(Tag.metadata(key, value) for key, value in metadata.items()))
 
 
@@ -124,14 +132,22 @@ class Row(NamedTuple):
     result: CacheResult
     written: int
     features: bytes | None
+    role: VectorRole
+    tables: tuple[str, ...] | None
 
 
 def result_of(record: Record, score: float = 0.0) -> Row:
     """The row in a record. Raises `StorageError` for a body that is not what was written."""
     try:
         body = json.loads(record.body)
-        features = body["features"]
-        return Row(_result(record, body, score), body["written"], features and b64decode(features))
+        features, tables = body["features"], body["tables"]
+        return Row(
+            _result(record, body, score),
+            body["written"],
+            None if features is None else b64decode(features),
+            VectorRole(body["role"]),
+            None if tables is None else tuple(tables),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"the entry under key {record.key} is damaged: {error!r}") from error
 

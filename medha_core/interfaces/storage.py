@@ -1,15 +1,17 @@
 """The contract of a vector store that holds the cache's entries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from medha_core.errors import ConfigurationError
+from medha_core.errors import ConfigurationError, StorageError
 from medha_core.metadata import metadata_matches
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
 MAX_FILTER_FETCH = 1000
+_PAGE = 500
 
 
 class Candidate(NamedTuple):
@@ -59,7 +61,7 @@ class VectorStorageBackend(ABC):
         limit: int = 5,
         score_threshold: float = 0.0,
     ) -> list[CacheResult]:
-        """The entries nearest to `vector`, best first, none below the threshold."""
+        """The entries nearest to `vector`, best first, none below the threshold and none that expired."""
 
     @abstractmethod
     async def upsert(self, collection_name: str, entries: list[CacheEntry]) -> None:
@@ -73,7 +75,11 @@ class VectorStorageBackend(ABC):
         offset: str | None = None,
         with_vectors: bool = False,
     ) -> tuple[list[CacheResult], str | None]:
-        """One page of all entries and the offset of the next page, None after the last."""
+        """One page of all entries, expired ones too, and the offset of the next page, None after the last.
+
+        An entry that is there from the first page to the last is on exactly one of them,
+        whatever is written meanwhile.
+        """
 
     @abstractmethod
     async def count(self, collection_name: str) -> int:
@@ -115,6 +121,59 @@ class VectorStorageBackend(ABC):
 
     async def connect(self) -> None:
         """Open connections. Nothing by default."""
+
+    @property
+    def generation(self) -> int:
+        """A number that moves when other processes or objects may have changed entries; cheap to read.
+
+        Asked before each answer from memory. This default, for stores that cannot
+        tell, never moves.
+        """
+        return 0
+
+    async def has_collection(self, collection_name: str) -> bool:
+        """Whether the collection exists. This default counts its entries."""
+        try:
+            await self.count(collection_name)
+        except StorageError:
+            return False
+        return True
+
+    async def pages(
+        self, collection_name: str, *, with_vectors: bool = False, size: int = _PAGE
+    ) -> AsyncIterator[list[CacheResult]]:
+        """All entries, a page at a time, see `scroll`."""
+        offset: str | None = None
+        while True:
+            page, offset = await self.scroll(collection_name, size, offset, with_vectors=with_vectors)
+            yield page
+            if offset is None:
+                return
+
+    async def get(self, collection_name: str, ids: Sequence[str]) -> list[CacheResult]:
+        """The entries with these ids that are there, expired ones too. This default reads all entries."""
+        wanted = set(ids)
+        return [row async for page in self.pages(collection_name) for row in page if row.id in wanted]
+
+    async def find_by_filters(self, collection_name: str, filters: Mapping[str, MetadataValue]) -> list[str]:
+        """Ids of all entries whose metadata equals `filters`, expired ones too.
+
+        This default reads all entries.
+        """
+        return [
+            row.id
+            async for page in self.pages(collection_name)
+            for row in page
+            if metadata_matches(row.metadata, filters)
+        ]
+
+    async def find_by_tables(self, collection_name: str, names: Sequence[str]) -> list[str] | None:
+        """Ids of entries with one of `names` among `CacheEntry.tables`; None where tables are not kept."""
+        return None
+
+    async def find_unread(self, collection_name: str) -> list[str]:
+        """Ids of entries that were stored without `CacheEntry.tables`, where tables are kept."""
+        return []
 
     async def put(
         self,
@@ -193,7 +252,7 @@ class VectorStorageBackend(ABC):
                 row,
             )
             for row in rows
-            if filters or include_scoped or not row.metadata
+            if (filters or include_scoped or not row.metadata) and not _has_expired(row)
         ]
 
     async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
@@ -210,14 +269,25 @@ class VectorStorageBackend(ABC):
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         """The whole row of a candidate, or None when it is gone or expired by now."""
-        return candidate.label if isinstance(candidate.label, CacheResult) else None
+        row = candidate.label
+        return row if isinstance(row, CacheResult) and not _has_expired(row) else None
 
     async def load_stats(self, collection_name: str) -> PersistedStats | None:
         """Statistics kept with the collection, or None."""
         return None
 
     async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
-        """Keep statistics with the collection. Nothing by default."""
+        """Keep statistics with the collection, in place of those kept before. Nothing by default."""
+
+    async def add_stats(self, collection_name: str, delta: PersistedStats) -> PersistedStats:
+        """Add to the statistics kept with the collection; the new sum.
+
+        Several processes add to one another's. This default reads and writes back,
+        so of two that do so at the same moment one may be lost.
+        """
+        total = (await self.load_stats(collection_name) or PersistedStats()) + delta
+        await self.save_stats(collection_name, total)
+        return total
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -231,3 +301,7 @@ class VectorStorageBackend(ABC):
     ) -> bool:
         await self.close()
         return False
+
+
+def _has_expired(row: CacheResult) -> bool:
+    return row.expires_at is not None and row.expires_at <= datetime.now(UTC)

@@ -8,7 +8,7 @@ import numpy as np
 
 from medha_core.errors import ConflictError, StorageError
 from medha_core.metadata import filter_value
-from medha_core.rows.row import Gone, seal_row, seal_vector
+from medha_core.rows.row import Gone, dumps_tables, loads_tables, seal_row, seal_vector, sealed_fields
 from medha_core.types import CacheEntry
 
 OnConflict = Literal["replace", "keep_both", "error"]
@@ -18,8 +18,8 @@ KEPT_REMOVALS = 100_000
 """The log of removals is this long; a reader that is further behind reads its collection anew."""
 _INSERT = (
     "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
-    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
+    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _SAME_QUESTION = "normalized = ? AND metadata = ?"
 _LEAST = {"recency": "used", "use": "usage, used"}
@@ -71,25 +71,34 @@ def insert(
     )
     counters = (entry.usage_count, used, entry.feedback_correct, entry.feedback_incorrect)
     stored = vector.astype("<f4", copy=False).tobytes()
-    cursor = db.execute(_INSERT, (*sealed, *counters, seal_row(*sealed), seal_vector(stored), stored))
+    tables = dumps_tables(entry.tables)
+    seals = seal_row(*sealed_fields(sealed, tables)), seal_vector(stored)
+    cursor = db.execute(_INSERT, (*sealed, *counters, *seals, stored, tables))
     label = int(cursor.lastrowid or 0)
     if entry.metadata:
         pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
         db.executemany("INSERT INTO entry_metadata VALUES (?,?,?,?)", pairs)
+    if entry.tables:
+        named = [(collection, name, label) for name in set(entry.tables)]
+        db.executemany("INSERT INTO entry_tables VALUES (?,?,?)", named)
     return label
 
 
 def delete(db: Connection, collection: int, condition: str, values: Sequence[Any]) -> list[Gone]:
     """Delete the rows that satisfy a condition over indexed columns."""
     found = db.execute(
-        f"SELECT label, id, metadata != '' FROM entries WHERE collection = ? AND {condition}",  # noqa: S608
+        f"SELECT label, id, metadata != '', tables FROM entries "  # noqa: S608
+        f"WHERE collection = ? AND {condition}",
         (collection, *values),
     ).fetchall()
-    for label, _, scoped in found:
+    for label, _, scoped, tables in found:
         db.execute("DELETE FROM entries WHERE label = ?", (label,))
         if scoped:
             db.execute("DELETE FROM entry_metadata WHERE label = ?", (label,))
-    return [Gone(label, entry_id) for label, entry_id, _ in found]
+        if tables:
+            named = [(collection, name, label) for name in loads_tables(tables)]
+            db.executemany("DELETE FROM entry_tables WHERE collection = ? AND name = ? AND label = ?", named)
+    return [Gone(label, entry_id) for label, entry_id, _, _ in found]
 
 
 def delete_expired(db: Connection, collection: int, now: float, limit: int) -> list[Gone]:

@@ -21,6 +21,9 @@ SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 Progress = Callable[[int, int], None]
 _BUSY_MS = 5000
 _COPIED_PAGES = 2048
+_LOGGED_PAGES = 8000
+"""Pages (32 MB) after which the log of writes is folded into the file. A load in batches writes the pages of
+its indexes again and again; folding seldom, it writes each once."""
 _HEADER = 100
 """Bytes of SQLite's file header (https://www.sqlite.org/fileformat.html, section 1.3)."""
 
@@ -199,6 +202,7 @@ def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         check_format(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
     except BaseException:
         db.close()
         raise

@@ -1,5 +1,6 @@
 """The values that rows are handed in and out as."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,11 @@ def seal_row(*fields: object) -> int:
     return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
 
 
+def sealed_fields(fields: Sequence[object], tables: str | None) -> Sequence[object]:
+    """What the seal of a row covers; rows of before there were tables have the seal they were given."""
+    return fields if tables is None else (*fields, tables)
+
+
 def seal_vector(vector: bytes) -> int:
     """The checksum of a stored vector."""
     return xxh3_64_intdigest(vector) & _SIGNED
@@ -33,7 +39,7 @@ def seal_vector(vector: bytes) -> int:
 class Row(NamedTuple):
     """One entry as it stands in the table, without its vector.
 
-    What changes after it was stored stands last; everything before, but the label, is sealed.
+    The counters change after it was stored; everything else but the label is sealed.
     """
 
     label: int
@@ -54,6 +60,8 @@ class Row(NamedTuple):
     usage: int
     correct: int
     incorrect: int
+    tables: str | None
+    """`dumps_tables` of the tables that the query reads; None when it was not read."""
 
     def result(self, score: float = 0.0) -> CacheResult:
         return CacheResult(
@@ -76,6 +84,7 @@ class Row(NamedTuple):
 
 _SEALED = slice(1, 14)
 _COUNTERS = slice(14, 17)
+_TABLES = Row._fields.index("tables")
 _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])
 
@@ -83,11 +92,27 @@ COLUMNS = ", ".join([*Row._fields, "seal"])
 def read_row(record: Sequence[Any]) -> Row | None:
     """The row in a record of `COLUMNS`; None, with a warning, when it is not what was written."""
     *fields, seal = record
-    if seal_row(*fields[_SEALED]) != seal or not all(isinstance(count, int) for count in fields[_COUNTERS]):
+    if seal_row(*sealed_fields(fields[_SEALED], fields[_TABLES])) != seal or not all(
+        isinstance(count, int) for count in fields[_COUNTERS]
+    ):
         logger.warning("entry %s is damaged on disk and is left out", fields[0])
         return None
     fields[_METADATA] = loads_metadata(fields[_METADATA])
     return Row(*fields)
+
+
+def dumps_tables(tables: Sequence[str] | None) -> str | None:
+    """The form in which a row keeps the names of tables."""
+    return None if tables is None else json.dumps(list(tables), ensure_ascii=False)
+
+
+def loads_tables(text: object) -> list[str]:
+    """The names that `dumps_tables` wrote; none for anything else."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else []
+    except ValueError:
+        return []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 class Gone(NamedTuple):

@@ -1,0 +1,1 @@
+"""Contract tests that implementations of our interfaces subclass; they need pytest and pytest-asyncio."""
