@@ -11,6 +11,7 @@ from medha_core.errors import (
     DirectoryLockedError,
     EmbeddingError,
     MedhaError,
+    MigrationError,
     ParameterExtractionError,
     SnapshotError,
     StorageError,
@@ -23,6 +24,17 @@ from medha_core.medha import Medha
 from medha_core.normalise import keyword_overlap_score, normalize_question, query_hash, question_hash
 from medha_core.parameters import ParameterExtractor
 from medha_core.settings import Settings
+from medha_core.stores import (
+    Chunk,
+    Document,
+    EmbeddedChunk,
+    InMemoryVectorStore,
+    NativeVectorStore,
+    PgVectorStore,
+    RetrievalResult,
+    VectorStore,
+    VectorStoreError,
+)
 from medha_core.types import (
     Bound,
     CacheEntry,
@@ -67,6 +79,16 @@ __all__ = [
     "InMemoryL1Cache",
     "NativeBackend",
     "OnnxEmbedder",
+    # stores of chunks, for many tenants
+    "Chunk",
+    "Document",
+    "EmbeddedChunk",
+    "InMemoryVectorStore",
+    "NativeVectorStore",
+    "PgVectorStore",
+    "RetrievalResult",
+    "VectorStore",
+    "VectorStoreError",
     # helpers
     "ParameterExtractor",
     "keyword_overlap_score",
@@ -82,6 +104,7 @@ __all__ = [
     "DirectoryLockedError",
     "EmbeddingError",
     "MedhaError",
+    "MigrationError",
     "ParameterExtractionError",
     "SnapshotError",
     "StorageError",

@@ -15,6 +15,7 @@ __all__ = [
     "EmbeddingError",
     "LabelNotFoundError",
     "MedhaError",
+    "MigrationError",
     "ParameterExtractionError",
     "SnapshotError",
     "StorageError",
@@ -73,6 +74,10 @@ class StorageError(MedhaError):
 
 class StorageInitializationError(StorageError):
     """A store or a collection could not be opened or created."""
+
+
+class MigrationError(StorageInitializationError):
+    """The tables of a store could not be made or brought up to date."""
 
 
 class DirectoryLockedError(StorageInitializationError):

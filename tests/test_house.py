@@ -26,7 +26,7 @@ LAYERS = {
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
     "native_writing native_backend knowledge "
     "request vector_tiers teaching forgetter decision assurance feedback tuning engines",
-    "facade": "medha acts",
+    "facade": "medha acts stores",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing __init__ __main__",
 }
