@@ -25,7 +25,7 @@ LAYERS = {
     "calibration judge rulings pairs tables frames logs",
     "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
     "native_writing native_backend knowledge "
-    "request vector_tiers teaching forgetter decision assurance feedback tuning engines",
+    "request vector_tiers teaching forgetter decision assurance feedback tuning engines urls migration",
     "facade": "medha acts stores",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing __init__ __main__",

@@ -197,7 +197,7 @@ class ChromaDriver(Driver):
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         if where.keys:
-            return self._by_keys(space, where, limit)
+            return self._by_keys(space, where, limit, with_vectors)
         if where.any_of or where.all_of or where.expired_at is not None:
             # Few records are looked up so: they are sorted here.
             found = sorted(self._get(space, _where(where), with_vectors), key=_key)
@@ -209,18 +209,19 @@ class ChromaDriver(Driver):
 
         return page_by_ranges(between, where.after, limit, self.count(space))
 
-    def _by_keys(self, space: str, where: Where, limit: int) -> list[Record]:
+    def _by_keys(self, space: str, where: Where, limit: int, with_vectors: bool) -> list[Record]:
         keys = sorted(key for key in where.keys if key > where.after)
         found: list[Record] = []
         for start in range(0, len(keys), _KEYS_AT_ONCE):
-            page = self._collection(space).get(ids=keys[start : start + _KEYS_AT_ONCE], include=["metadatas"])
-            records = [_record(*pair) for pair in zip(page["ids"], page["metadatas"], strict=True)]
+            records = self._get(space, None, with_vectors, ids=keys[start : start + _KEYS_AT_ONCE])
             found += [record for record in records if where.holds(record)]
         return sorted(found, key=_key)[:limit]
 
-    def _get(self, space: str, condition: Any, with_vectors: bool) -> list[Record]:
+    def _get(
+        self, space: str, condition: Any, with_vectors: bool, ids: list[str] | None = None
+    ) -> list[Record]:
         include = ["metadatas", "embeddings"] if with_vectors else ["metadatas"]
-        found = self._collection(space).get(where=condition, include=include)
+        found = self._collection(space).get(ids=ids, where=condition, include=include)
         vectors = found["embeddings"] if with_vectors else [None] * len(found["ids"])
         return [_record(*row) for row in zip(found["ids"], found["metadatas"], vectors, strict=True)]
 

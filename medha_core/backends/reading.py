@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from medha_core.backends.driver import Where
-from medha_core.backends.record import PLAIN, UNREAD, Row, Tag, key_of, result_of
+from medha_core.backends.record import PLAIN, UNREAD, Row, Tag, entry_of, key_of, result_of
 from medha_core.backends.spaces import EngineSpaces, Space
 from medha_core.errors import ArgumentValueError
 from medha_core.interfaces import Candidate
 from medha_core.metadata import dumps_metadata, metadata_matches, validate_metadata
 from medha_core.native import as_unit_rows
-from medha_core.types import CacheResult, MetadataValue, PersistedStats
+from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
 __all__ = ["EngineReading"]
 
@@ -157,6 +157,20 @@ class EngineReading(EngineSpaces):
         rows = await self._by_ids(collection_name, ids, None)
         order = {entry_id: place for place, entry_id in enumerate(ids)}
         return sorted((row.result for row in rows), key=lambda result: order[result.id])
+
+    async def entry_ids(self, collection_name: str) -> list[str]:
+        """Ids of all entries, expired ones too, in the order in which they were written."""
+        return await self._ids(collection_name, Where())
+
+    async def entries(self, collection_name: str, ids: Sequence[str]) -> list[CacheEntry]:
+        """The entries with these ids that are there, whole and with their vectors, in the order of `ids`."""
+        space, held = await self._space(collection_name), dict[str, CacheEntry]()
+        for start in range(0, len(ids), _PAGE):
+            keys = tuple(sorted({key_of(entry_id) for entry_id in ids[start : start + _PAGE]}))
+            page = await self._call("reading", "select", space.name, Where(keys=keys), len(keys), True)
+            for entry in map(entry_of, page):
+                held[entry.id] = entry
+        return [held[entry_id] for entry_id in ids if entry_id in held]
 
     async def find_by_filters(self, collection_name: str, filters: Mapping[str, MetadataValue]) -> list[str]:
         """Ids of all entries whose metadata equals `filters`, expired ones too; without filters, of none."""

@@ -18,7 +18,18 @@ from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.metadata import dumps_metadata, filter_value, validate_metadata
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, VectorRole
 
-__all__ = ["NEVER", "PLAIN", "SCOPED", "Record", "UNREAD", "Tag", "key_of", "record_of", "result_of"]
+__all__ = [
+    "NEVER",
+    "PLAIN",
+    "SCOPED",
+    "Record",
+    "UNREAD",
+    "entry_of",
+    "Tag",
+    "key_of",
+    "record_of",
+    "result_of",
+]
 
 NEVER = 253_402_300_800.0
 """The expiry, in seconds since the epoch, of what does not expire: the end of the year 9999."""
@@ -150,6 +161,13 @@ def result_of(record: Record, score: float = 0.0) -> Row:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(f"the entry under key {record.key} is damaged: {error!r}") from error
+
+
+def entry_of(record: Record) -> CacheEntry:
+    """The entry that was made into a record."""
+    row = result_of(record)
+    held = row.result.model_dump(exclude={"score", "vector"})
+    return CacheEntry(**held, vector=record.vector, role=row.role, features=row.features, tables=row.tables)
 
 
 def _result(record: Record, body: Mapping[str, Any], score: float) -> CacheResult:

@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, explain, models, search, snapshot, tune, warm
+from medha_core.cli import demo, doctor, explain, migrate, models, search, snapshot, tune, warm
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -147,6 +147,21 @@ def tune_command(
     raise typer.Exit(
         tune.command(file, model, max_error_rate=max_error_rate, out=out, plot=plot, as_json=json)
     )
+
+
+@app.command("migrate")
+def migrate_command(
+    source: Annotated[str, typer.Option("--from", help="Address of the store to read.")],
+    target: Annotated[str, typer.Option("--to", help="Address of the store to write.")],
+    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Move collections between any two stores, verified; run it again after an interruption to go on.
+
+    Addresses are a directory, or URLs such as postgresql://, qdrant://, chroma://,
+    lancedb://, redis://; keys and prefixes come from MEDHA_ settings. The source is only read.
+    """
+    raise typer.Exit(migrate.command(source, target, collection, as_json=json))
 
 
 @app.command("doctor")
