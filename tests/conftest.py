@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from hypothesis import settings
+from stand_in_elasticsearch import Elasticsearch
 
 from servers import PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
 
@@ -74,4 +75,11 @@ def postgres() -> Iterator[PostgresServer]:
 def vector_redis() -> Iterator[VectorRedis]:
     """A server that speaks Redis with vector sets; each test uses a key prefix of its own."""
     with VectorRedis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_elasticsearch() -> Iterator[Elasticsearch]:
+    """A server of ours that speaks Elasticsearch's protocol."""
+    with Elasticsearch() as server:
         yield server

@@ -12,6 +12,7 @@ from proxy import Proxy
 
 from medha_core import Settings
 from medha_core.backends.chroma import ChromaBackend
+from medha_core.backends.elasticsearch import ElasticsearchBackend
 from medha_core.backends.lancedb import LanceDBBackend
 from medha_core.backends.pgvector import PgVectorBackend
 from medha_core.backends.qdrant import QdrantBackend
@@ -122,7 +123,18 @@ class RedisVectorSets(Proxied):
         return RedisVectorBackend(given, **options)
 
 
+class Elasticsearch(Proxied):
+    name = "elasticsearch"
+    real = False
+    rows = 2000
+
+    def make(self, **options):
+        given = settings(es_hosts=[f"http://127.0.0.1:{self.proxy.port}"], es_index_prefix=self.id)
+        return ElasticsearchBackend(given, **options)
+
+
 ENGINES = (
+    (Elasticsearch, "stand_in_elasticsearch"),
     (RedisVectorSets, "vector_redis"),
     (Pgvector, "postgres"),
     (QdrantLocal, None),

@@ -10,6 +10,8 @@ class _Relay(socketserver.BaseRequestHandler):
     def handle(self):
         with contextlib.suppress(OSError), socket.create_connection(self.server.target) as upstream:
             pair = (self.request, upstream)
+            for one in pair:
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.server.lock:
                 self.server.pairs.append(pair)
             back = threading.Thread(target=_copy, args=(upstream, self.request), daemon=True)
