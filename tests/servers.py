@@ -8,9 +8,11 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import warnings
 from pathlib import Path
 
@@ -152,3 +154,31 @@ class VectorRedis:
     def __exit__(self, *_):
         self._server.shutdown()
         self._server.server_close()
+
+
+class ChromaServer:
+    """`chroma run` in a process of its own."""
+
+    def __init__(self, folder):
+        self.folder, self.port = Path(folder), _free_port()
+        self._process = None
+
+    def __enter__(self):
+        command = [sys.executable, "-c", "from chromadb.cli.cli import app; app()", "run"]
+        command += ["--path", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)]
+        log = (self.folder / "chroma.log").open("wb")
+        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until = time.monotonic() + 60
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                address = f"http://127.0.0.1:{self.port}/api/v2/heartbeat"
+                with urllib.request.urlopen(address, timeout=5):
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        self.__exit__()
+        raise RuntimeError(f"chroma run did not answer: {(self.folder / 'chroma.log').read_text()}")
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()

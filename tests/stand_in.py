@@ -58,7 +58,10 @@ class JsonServer:
                 except Refused as refused:
                     status, value = refused.status, refused.body
                 except Exception as error:
-                    status, value = 500, {"error": f"the stand-in does not know this: {error!r}", "status": 500}
+                    status, value = (
+                        500,
+                        {"error": f"the stand-in does not know this: {error!r}", "status": 500},
+                    )
                 data = b"" if value is None or self.command == "HEAD" else json.dumps(value).encode()
                 self.send_response(status)
                 for name, held in outer.headers:
