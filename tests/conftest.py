@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from hypothesis import settings
+from stand_in_azure import Azure
 from stand_in_elasticsearch import Elasticsearch
 from stand_in_qdrant import Qdrant
 from stand_in_redisearch import RediSearch
@@ -108,4 +109,11 @@ def stand_in_redisearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Re
 def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
     """A real Chroma server."""
     with ChromaServer(tmp_path_factory.mktemp("chroma")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_azure() -> Iterator[Azure]:
+    """A server of ours that speaks the protocol of Azure AI Search."""
+    with Azure() as server:
         yield server

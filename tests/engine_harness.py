@@ -11,6 +11,7 @@ import pytest
 from proxy import Proxy
 
 from medha_core import Settings
+from medha_core.backends.azure_search import AzureSearchBackend
 from medha_core.backends.chroma import ChromaBackend
 from medha_core.backends.elasticsearch import ElasticsearchBackend
 from medha_core.backends.lancedb import LanceDBBackend
@@ -197,7 +198,22 @@ class StandInForVectorChord(VectorChordDriver):
         return f"{head} {tail[tail.index(') WHERE') + 1 :]}"
 
 
+class Azure(Proxied):
+    name = "azure-search"
+    real = False
+    rows = 1000
+
+    def make(self, **options):
+        given = settings(
+            azure_search_endpoint=f"http://127.0.0.1:{self.proxy.port}",
+            azure_search_api_key="secret",
+            azure_search_index_name=self.id,
+        )
+        return AzureSearchBackend(given, **options)
+
+
 ENGINES = (
+    (Azure, "stand_in_azure"),
     (RediSearch, "stand_in_redisearch"),
     (QdrantServer, "stand_in_qdrant"),
     (ChromaHttp, "chroma_server"),

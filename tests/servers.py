@@ -166,8 +166,8 @@ class ChromaServer:
     def __enter__(self):
         command = [sys.executable, "-c", "from chromadb.cli.cli import app; app()", "run"]
         command += ["--path", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)]
-        log = (self.folder / "chroma.log").open("wb")
-        self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        with (self.folder / "chroma.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         until = time.monotonic() + 60
         while time.monotonic() < until and self._process.poll() is None:
             try:

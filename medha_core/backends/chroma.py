@@ -181,7 +181,8 @@ class ChromaDriver(Driver):
             include=["metadatas", "distances"],
         )
         rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
-        near = [(_record(key, held), 1.0 - distance) for key, held, distance in rows]
+        # One without metadata was deleted meanwhile.
+        near = [(_record(key, held), 1.0 - distance) for key, held, distance in rows if held]
         return near if len(near) == limit else self._compared(space, vector, limit, where)
 
     def _compared(
@@ -223,7 +224,8 @@ class ChromaDriver(Driver):
         include = ["metadatas", "embeddings"] if with_vectors else ["metadatas"]
         found = self._collection(space).get(ids=ids, where=condition, include=include)
         vectors = found["embeddings"] if with_vectors else [None] * len(found["ids"])
-        return [_record(*row) for row in zip(found["ids"], found["metadatas"], vectors, strict=True)]
+        rows = zip(found["ids"], found["metadatas"], vectors, strict=True)
+        return [_record(*row) for row in rows if row[1]]
 
     def count(self, space: str) -> int:
         return int(self._collection(space).count())

@@ -61,11 +61,16 @@ class QdrantDriver(Driver):
             place = {"path": settings.qdrant_path} if settings.qdrant_path else {"location": ":memory:"}
             self._client = QdrantClient(**place)
         elif settings.qdrant_url:
-            self._client = QdrantClient(url=settings.qdrant_url, api_key=key)
+            self._client = QdrantClient(url=settings.qdrant_url, api_key=key, check_compatibility=False)
         elif settings.qdrant_mode == "cloud":
             raise ConfigurationError("qdrant_mode 'cloud' needs qdrant_url")
         else:
-            self._client = QdrantClient(host=settings.qdrant_host, port=settings.qdrant_port, api_key=key)
+            self._client = QdrantClient(
+                host=settings.qdrant_host,
+                port=settings.qdrant_port,
+                api_key=key,
+                check_compatibility=False,
+            )
         if not self._client.collection_exists(self._notes):
             self._create(self._notes, 1)
 
