@@ -12,6 +12,7 @@ from stand_in_azure import Azure
 from stand_in_elasticsearch import Elasticsearch
 from stand_in_qdrant import Qdrant
 from stand_in_redisearch import RediSearch
+from stand_in_weaviate import Weaviate
 
 from servers import ChromaServer, PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
 
@@ -116,4 +117,11 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaSe
 def stand_in_azure() -> Iterator[Azure]:
     """A server of ours that speaks the protocol of Azure AI Search."""
     with Azure() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_weaviate() -> Iterator[Weaviate]:
+    """A server of ours that speaks Weaviate's protocols."""
+    with Weaviate() as server:
         yield server

@@ -19,6 +19,7 @@ from medha_core.backends.pgvector import PgVectorBackend
 from medha_core.backends.qdrant import QdrantBackend
 from medha_core.backends.redis_vector import RedisVectorBackend
 from medha_core.backends.vectorchord import VectorChordBackend, VectorChordDriver
+from medha_core.backends.weaviate import WeaviateBackend
 
 
 def settings(**given):
@@ -212,7 +213,35 @@ class Azure(Proxied):
         return AzureSearchBackend(given, **options)
 
 
+class Weaviate(Proxied):
+    name = "weaviate"
+    real = False
+    rows = 1000
+
+    def __init__(self, server, folder):
+        super().__init__(server, folder)
+        self.grpc_proxy = Proxy(server.grpc_port)
+
+    def make(self, **options):
+        given = settings(
+            weaviate_host="127.0.0.1",
+            weaviate_http_port=self.proxy.port,
+            weaviate_grpc_port=self.grpc_proxy.port,
+            weaviate_collection_prefix=self.id,
+        )
+        return WeaviateBackend(given, **options)
+
+    async def break_connections(self):
+        self.proxy.cut()
+        self.grpc_proxy.cut()
+
+    async def clean(self):
+        await super().clean()
+        self.grpc_proxy.down()
+
+
 ENGINES = (
+    (Weaviate, "stand_in_weaviate"),
     (Azure, "stand_in_azure"),
     (RediSearch, "stand_in_redisearch"),
     (QdrantServer, "stand_in_qdrant"),

@@ -184,7 +184,7 @@ class AzureSearchDriver(Driver):
         k = min(limit, _TOP)
         query = VectorizedQuery(
             vector=vector.tolist(),
-            k=max(k, self._settings.azure_search_top_k_candidates),
+            k_nearest_neighbors=max(k, self._settings.azure_search_top_k_candidates),
             fields="vector",
         )
         found = self._documents(space).search(
