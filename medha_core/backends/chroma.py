@@ -30,6 +30,8 @@ __all__ = ["ChromaBackend"]
 
 _TENANT = "default_tenant"
 _KEYS_AT_ONCE = 200
+_TIMEOUT = 30.0
+"""Seconds a server may take."""
 
 
 class ChromaDriver(Driver):
@@ -77,6 +79,8 @@ class ChromaDriver(Driver):
                 headers={"Authorization": f"Bearer {token.get_secret_value()}"} if token else None,
                 settings=ChromaSettings(**quiet),
             )
+            # Chroma itself would wait for ever.
+            _session(self._client).timeout = httpx.Timeout(_TIMEOUT)
         else:
             self._client = self._ephemeral(ChromaSettings(**quiet))
         self.batch = min(self.batch, self._client.get_max_batch_size())
@@ -101,6 +105,8 @@ class ChromaDriver(Driver):
             admin.delete_database(self._own_database, _TENANT)
             self._own_database = None
         client.close()
+        if self._settings.chroma_mode == "http":
+            _session(client).close()  # which Chroma leaves open
 
     def _collection(self, name: str) -> Any:
         if name not in self._held:
@@ -244,6 +250,11 @@ class ChromaDriver(Driver):
             value = int(found["metadatas"][0][name]) + 1
             self._collection(space).update(ids=[key], metadatas=[{name: value}])
             return value
+
+
+def _session(client: Any) -> Any:
+    """The HTTP client of Chroma's own client."""
+    return client._server._session
 
 
 def _key(record: Record) -> str:
