@@ -19,6 +19,7 @@ from medha_core.errors import (
     DirectoryLockedError,
     EmbeddingError,
     MedhaError,
+    MigrationError,
     ParameterExtractionError,
     ProvidersFailedError,
     SnapshotError,
@@ -41,6 +42,17 @@ from medha_core.service import (
     get_embedder_service,
 )
 from medha_core.settings import Settings
+from medha_core.stores import (
+    Chunk,
+    Document,
+    EmbeddedChunk,
+    InMemoryVectorStore,
+    NativeVectorStore,
+    PgVectorStore,
+    RetrievalResult,
+    VectorStore,
+    VectorStoreError,
+)
 from medha_core.types import (
     Bound,
     CacheEntry,
@@ -98,6 +110,16 @@ __all__ = [
     "ServiceCache",
     "close_embedder_service",
     "get_embedder_service",
+    # stores of chunks, for many tenants
+    "Chunk",
+    "Document",
+    "EmbeddedChunk",
+    "InMemoryVectorStore",
+    "NativeVectorStore",
+    "PgVectorStore",
+    "RetrievalResult",
+    "VectorStore",
+    "VectorStoreError",
     # helpers
     "ParameterExtractor",
     "keyword_overlap_score",
@@ -114,6 +136,7 @@ __all__ = [
     "DirectoryLockedError",
     "EmbeddingError",
     "MedhaError",
+    "MigrationError",
     "ParameterExtractionError",
     "ProvidersFailedError",
     "SnapshotError",

@@ -27,8 +27,8 @@ LAYERS = {
     "calibration judge rulings spelling pairs tables frames logs exchanged",
     "flow": "waterfall opening snapshot writer native_collection joining checkpoint native_keeping "
     "native_reading native_writing native_backend upkeep verification maintenance reembedding knowledge "
-    "request vector_tiers teaching forgetter decision assurance feedback tuning",
-    "facade": "medha acts embedding_cache",
+    "request vector_tiers teaching forgetter decision assurance feedback tuning engines urls migration",
+    "facade": "medha acts stores embedding_cache",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing __init__ __main__",
 }
