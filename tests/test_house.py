@@ -152,7 +152,7 @@ def test_type_checkers_see_the_names_that_programs_see():
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        medha_core.Nothing
+        _ = medha_core.Nothing
 
 
 def is_justified(line):
