@@ -25,7 +25,10 @@ class Holder(Protocol):
     """Something that learns in a forked child that it belongs to the parent."""
 
     def abandon(self) -> None:
-        """Refuse all use from now on, and release nothing that the parent still uses."""
+        """Refuse all use from now on, and release nothing that the parent still uses.
+
+        Called again in the children of the child.
+        """
 
 
 class Still(Protocol):
@@ -119,7 +122,6 @@ def _in_child() -> None:
     _give_back()
     for holder in _all(_holders):
         holder.abandon()
-    _holders.clear()
 
 
 if hasattr(os, "register_at_fork"):

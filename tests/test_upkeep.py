@@ -530,3 +530,18 @@ def test_a_store_that_is_closed_has_no_thread(path):
     asyncio.run(store.close())
     assert threading.active_count() <= before + 1
     assert not [thread for thread in threading.enumerate() if thread.name == "medha-keeper"]
+
+
+@pytest.mark.parametrize("change", ["cut", "gone"])
+async def test_a_snapshot_without_a_sound_index_opens_and_does_not_verify(path, tmp_path, caplog, change):
+    store = await opened(path)
+    kept = await store.snapshot(tmp_path / "kept")
+    await store.close()
+    file = kept / "index" / "1-unscoped.bin"
+    file.unlink() if change == "gone" else file.write_bytes(file.read_bytes()[:50_000])
+    copy = await opened(kept, "r")
+    assert await nearest(copy, range(0, 50, 5)) == named(range(0, 50, 5))
+    await copy.close()
+    assert ("is built anew" in caplog.text) is (change == "cut")
+    with pytest.raises(SnapshotError, match="1-unscoped"):
+        verify(kept)
