@@ -30,6 +30,8 @@ class NativeCollection:
         self.allowed: dict[str, tuple[int, np.ndarray]] = {}
         self.changes = 0
         """Entries added and removed that the index files do not know of."""
+        self.put_off = 0
+        """Of these, those at which writing the files failed."""
         self.removed = 0
         """Entries removed since somebody looked for tombstones."""
         self.replayed = 0
