@@ -9,6 +9,7 @@ forbids using a connection there, even closing it. So
   or is inside what was given to `still`, and takes all of them over the fork.
 """
 
+import ctypes
 import os
 import threading
 import time
@@ -56,6 +57,11 @@ def watch(holder: Holder) -> None:
 def unwatch(holder: Holder) -> None:
     """Take back `watch`; harmless when it was not called."""
     _holders.discard(holder)
+
+
+def leave_open(connection: object) -> None:
+    """In a forked child: never let `connection` be closed, not even when nothing refers to it any more."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def still(one: Still) -> None:

@@ -24,6 +24,26 @@ __all__ = [
 
 MetadataValue = str | int | float | bool
 
+LATENCY_BUCKETS = (
+    1e-5,
+    2.5e-5,
+    5e-5,
+    1e-4,
+    2.5e-4,
+    5e-4,
+    1e-3,
+    2.5e-3,
+    5e-3,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+)
+"""Upper bounds of latency buckets, in seconds."""
+
 
 class SearchStrategy(str, Enum):
     """The tier that answered, or why none did."""
@@ -34,6 +54,8 @@ class SearchStrategy(str, Enum):
     SEMANTIC_MATCH = "semantic_match"
     FUZZY_MATCH = "fuzzy_match"
     PARAMETRIC_MATCH = "parametric_match"
+    GENERATED = "generated"
+    """Nothing was stored; `get_or_generate` has made the query."""
     NO_MATCH = "no_match"
     ERROR = "error"
 
@@ -157,6 +179,12 @@ class StrategyStats(BaseModel):
 
     count: int = 0
     total_latency_ms: float = 0.0
+    p50_latency_ms: float = 0.0
+    p95_latency_ms: float = 0.0
+    p99_latency_ms: float = 0.0
+    latency_buckets: tuple[int, ...] = ()
+    """Requests by latency: how many took at most each of `LATENCY_BUCKETS`, but more than the one before;
+    last, how many took longer than all."""
 
     @property
     def avg_latency_ms(self) -> float:

@@ -237,7 +237,7 @@ def test_what_is_no_snapshot_is_refused(tmp_path):
 
 async def test_a_store_of_another_kind_writes_no_snapshots(tmp_path, monkeypatch):
     async with cache_in() as cache:
-        monkeypatch.setattr(cache, "_backend", object())
+        monkeypatch.setattr(cache._parts, "backend", object())
         with pytest.raises(ConfigurationError, match="embedded store"):
             await cache.snapshot(tmp_path / "kept")
         monkeypatch.undo()
