@@ -303,9 +303,10 @@ def test_settings_out_of_range_are_value_errors(settings):
         Settings(_env_file=None, **settings)
 
 
-def test_a_store_that_is_not_built_in_is_named():
-    with pytest.raises(ConfigurationError, match="qdrant"):
-        make(backend_type="qdrant")
+def test_a_store_that_nobody_knows_is_named():
+    settings = Settings(_env_file=None).model_copy(update={"backend_type": "none"})
+    with pytest.raises(ConfigurationError, match="'none'"):
+        Medha("c", HashingEmbedder(), settings=settings)
 
 
 async def test_another_model_is_refused_at_start(tmp_path):
