@@ -16,6 +16,7 @@ from medha_core.cli import (
     doctor,
     embed_cache,
     explain,
+    export,
     forgetting,
     keeping,
     logo,
@@ -40,7 +41,7 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-for more in (keeping, forgetting, logo):
+for more in (keeping, export, forgetting, logo):
     app.add_typer(more.app)
 
 
