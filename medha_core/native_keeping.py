@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, get_args
 from medha_core.checkpoint import Checkpoints
 from medha_core.directory import INDEX
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
-from medha_core.forking import unwatch, watch
+from medha_core.forking import rlock, still, unwatch, watch
 from medha_core.generation import Generation
 from medha_core.interfaces.storage import VectorStorageBackend
 from medha_core.native import VectorIndex
@@ -65,7 +64,8 @@ class NativeKeeping(VectorStorageBackend):
         self._news = False
         """Whether something was followed that `refresh` has not told yet."""
         self._uses = PendingUses()
-        self._writing = threading.RLock()
+        self._stilled: list[VectorIndex] = []
+        self._writing = rlock()
         """Held by whoever changes rows and index together, so that both change in the same order."""
 
     def __repr__(self) -> str:
@@ -88,7 +88,9 @@ class NativeKeeping(VectorStorageBackend):
                 self._data_version = self.rows.data_version()
                 if self._settings.max_entries and not self.read_only:
                     self.rows.index_for_eviction(self._settings.eviction)
-                if self._opened.directory is not None:
+                if self._opened.directory is None:
+                    still(self)
+                else:
                     self._attend(self._opened.directory)
 
     def _attend(self, directory: Path) -> None:
@@ -124,7 +126,18 @@ class NativeKeeping(VectorStorageBackend):
         """In a forked child: whatever is asked from now on goes to the rows, which refuse it."""
         self._collections, self._recent, self._uses = {}, {}, PendingUses()
         self._generation = self._upkeep = None
-        self._writing = threading.RLock()
+
+    def hold(self) -> None:
+        """For the moment of a fork: nobody is inside an index."""
+        self._stilled = [index for one in self._collections.values() for index in (one.unscoped, one.scoped)]
+        for index in self._stilled:
+            index.hold()
+
+    def let_go(self, in_child: bool) -> None:
+        """The end of `hold`."""
+        for index in self._stilled:
+            index.let_go(in_child)
+        self._stilled = []
 
     @property
     def generation(self) -> int:

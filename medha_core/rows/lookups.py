@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medha_core.errors import StorageError
+from medha_core.errors import StorageError, shown
 from medha_core.metadata import filter_value
 from medha_core.rows import changes
 from medha_core.rows.database import Database
@@ -59,7 +59,7 @@ class Lookups:
             found = db.execute(
                 f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY id"  # noqa: S608
             ).fetchall()
-        rows = [CollectionRow(*record) for record in found]
+        rows = [self._sound_collection(record) for record in found]
         return [row for row in rows if hidden or not row.name.startswith(HIDDEN)]
 
     def collection(self, name: str) -> CollectionRow | None:
@@ -68,7 +68,16 @@ class Lookups:
                 f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?",  # noqa: S608
                 (name,),
             ).fetchone()
-        return CollectionRow(*found) if found else None
+        return self._sound_collection(found) if found else None
+
+    def _sound_collection(self, record: Sequence[Any]) -> CollectionRow:
+        row = CollectionRow(*record)
+        texts, numbers = (row.name, row.model, row.metric, row.normalisation), (row.id, row.dimension)
+        if not all(isinstance(text, str) for text in texts) or not all(
+            isinstance(number, int) for number in (*numbers, row.entries)
+        ):
+            raise StorageError(f"{self.database.name} is damaged: a collection reads {shown(record)}")
+        return row
 
     # entries
 
