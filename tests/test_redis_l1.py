@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import socket
 import threading
 
@@ -17,6 +18,7 @@ from medha_core import (
     NativeBackend,
     Settings,
 )
+from medha_core.bridge import bridge
 from medha_core.l1_cache import RedisL1Cache
 from medha_core.testing import L1CacheContract
 from medha_core.testing.l1_cache import hit
@@ -318,6 +320,25 @@ def test_asyncio_run_then_sync_calls_then_threads(redis):
         thread.join()
     assert failed == []
     cache.close_sync()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_has_connections_of_its_own(redis):
+    l1 = RedisL1Cache(redis.url)
+    bridge.run(l1.set("k", hit("SELECT 1")))
+    child = os.fork()
+    if not child:
+        try:
+            for i in range(20):
+                bridge.run(l1.set(f"child {i}", hit("SELECT 2")))
+            os._exit(0 if bridge.run(l1.get("k")) else 1)
+        finally:
+            os._exit(2)
+    for _ in range(20):
+        assert bridge.run(l1.get("k")).generated_query == "SELECT 1"
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert bridge.run(l1.get("child 19")) is not None
+    bridge.run(l1.close())
 
 
 async def test_a_search_goes_on_when_the_server_goes(redis):

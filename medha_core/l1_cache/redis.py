@@ -1,7 +1,6 @@
 """A first-level cache in Redis, shared by the processes of a service; needs the extra `redis`."""
 
 import json
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.forking import lock
 from medha_core.interfaces.l1_cache import L1CacheBackend
 from medha_core.l1_cache import scripts
 from medha_core.l1_cache.connection import Connection
@@ -72,7 +72,7 @@ class RedisL1Cache(L1CacheBackend):
         self._ttl = ttl
         self._max_size = max_size
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = lock()
         """Held while one of those below changes."""
         self._size = 0
         self._generation = 0
