@@ -94,7 +94,7 @@ class Connection:
                 self._lost(error)
                 return None
         if self._pause:
-            logger.warning("the first-level cache at %s is reachable again", self.place)
+            logger.info("the first-level cache at %s is reachable again", self.place)
             self._pause = 0.0
         return result
 

@@ -12,9 +12,8 @@ from medha_core.reading.literals import Token, tokenize
 __all__ = ["Place", "Plan", "Slot", "plan"]
 
 _COMPARISONS = frozenset("= == != <> < > <= >= : like ilike contains with in is between".split())
-_BEFORE_VALUES = _COMPARISONS | frozenset(
-    "( , [ and or not then else when values limit skip offset top".split()
-)
+_COUNTS = frozenset(["limit", "offset", "skip", "top"])
+_BEFORE_VALUES = _COMPARISONS | _COUNTS | frozenset("( , [ and or not then else when values".split())
 _ARITHMETIC = frozenset("+ - * / % ||".split())
 _PATTERNS = frozenset(["like", "ilike"])
 _EXPRESSIONS = frozenset("=~ ~ ~* rlike regexp glob to".split())
@@ -52,6 +51,8 @@ class Slot(NamedTuple):
     """Whether it is read as a regular expression."""
     prefixed: bool = False
     """Whether a letter stands before the quote, which may change what escapes it."""
+    is_count: bool = False
+    """Whether only a number may stand there: LIMIT, TOP."""
     bracketed: bool = False
     """Whether it stands in square brackets, which one dialect reads as the quotes of a name."""
 
@@ -127,6 +128,7 @@ def _slot(match: re.Match[str], tokens: Sequence[Token], i: int, probe: str, has
     context = {
         "is_pattern": before in _PATTERNS,
         "is_expression": before in _EXPRESSIONS,
+        "is_count": before in _COUNTS,
         "bracketed": token.text.startswith("[") or _is_bracketed(tokens[:i]),
     }
     if token.kind in _QUOTES:
