@@ -218,6 +218,31 @@ async def test_what_is_forgotten_during_an_outage_is_not_served_after_it(make, r
     assert await other.get("k") is None
 
 
+async def test_a_call_that_was_cancelled_takes_no_step_of_the_generation_along(make, redis, monkeypatch):
+    l1 = make()
+    await l1.get("k")
+    begun = asyncio.Event()
+
+    async def never(*_):
+        begun.set()
+        await asyncio.Event().wait()
+
+    noted = l1.generation
+    l1.advance()
+    with monkeypatch.context() as patch:
+        patch.setattr(l1, "_call", never)
+        waiting = asyncio.create_task(l1.get("k"))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    await l1.get("k")
+    assert l1.generation == noted + 1
+    await l1.refill("k", hit("late"), noted)
+    assert await l1.get("k") is None
+
+
 async def test_a_server_that_lost_its_memory_is_used_on(make, redis):
     l1 = make()
     await l1.set("k", hit("q"))

@@ -192,14 +192,17 @@ class RedisL1Cache(L1CacheBackend):
     async def _send(self, script: str, *arguments: str) -> str | None:
         with self._lock:
             sent, self._unsent = self._unsent, 0
-        answer = await self._connection.run(lambda client: self._call(client, script, sent, arguments))
-        with self._lock:
-            if answer is None:
-                self._unsent += sent
-                return None
-            value, generation, self._size = answer
-            self._generation = int(generation) + self._unsent
-            return value
+        answer = None
+        try:
+            answer = await self._connection.run(lambda client: self._call(client, script, sent, arguments))
+        finally:
+            with self._lock:
+                if answer is None:  # no server, or cancelled: a step that is told twice does no harm
+                    self._unsent += sent
+                else:
+                    _, generation, self._size = answer
+                    self._generation = int(generation) + self._unsent
+        return None if answer is None else answer[0]
 
     async def _call(
         self, client: "Redis", script: str, sent: int, arguments: Sequence[str]
