@@ -8,9 +8,9 @@ import numpy as np
 from medha_core.errors import ArgumentValueError
 from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata, metadata_fingerprint, metadata_matches, validate_metadata
-from medha_core.native import question_key
 from medha_core.native_collection import NativeCollection
 from medha_core.native_keeping import NativeKeeping
+from medha_core.normalise import quoted
 from medha_core.rows import Row
 from medha_core.types import CacheResult, MetadataValue
 
@@ -232,9 +232,9 @@ def _candidate(row: Row, score: float) -> Candidate:
 
 def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Without those that stand behind a newer entry for the same question and metadata."""
-    newest: dict[tuple[bytes, str], Candidate] = {}
+    newest: dict[tuple[object, ...], Candidate] = {}
     for one in candidates:
-        key = question_key(b"", one.question), dumps_metadata(one.metadata)
+        key = one.normalized_question, quoted(one.question), dumps_metadata(one.metadata)
         held = newest.get(key)
         if held is None or held.label.label < one.label.label:
             newest[key] = one

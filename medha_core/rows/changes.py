@@ -8,7 +8,7 @@ import numpy as np
 
 from medha_core.errors import ConflictError, StorageError
 from medha_core.metadata import filter_value
-from medha_core.native import question_key
+from medha_core.normalise import quoted
 from medha_core.rows.row import Gone, dumps_tables, loads_tables, seal_row, seal_vector, sealed_fields
 from medha_core.types import CacheEntry
 
@@ -121,7 +121,7 @@ def resolve(
 ) -> tuple[list[Gone], list[str]]:
     """Deal with rows that have the question of a new entry: those deleted, and ids of those outdated."""
     # One normalised text may be that of several questions: it does not keep the case of a quoted literal.
-    key = question_key(b"", entry.original_question)
+    texts = quoted(entry.original_question)
     same_question = _SAME_SCOPED if metadata else _SAME_PLAIN
     found = [
         record
@@ -130,7 +130,7 @@ def resolve(
             f"WHERE collection = ? AND {same_question}",
             (collection, entry.normalized_question, metadata),
         ).fetchall()
-        if question_key(b"", record[2]) == key
+        if quoted(record[2]) == texts
     ]
     if on_conflict == "keep_both":
         return [], [entry_id for _, entry_id, *_ in found if entry_id != entry.id]
