@@ -107,6 +107,7 @@ def test_a_pattern_that_finds_nothing_leaves_it_to_the_form():
         (template("x", parameter_patterns={"city": "(.+)"}), "city, which parameters does not list"),
         (template("x", parameters=["a"], parameter_patterns={"a": "("}), "is no regular expression"),
         (template("x", "SELECT {a}, {b}", ["a"]), "slots that parameters does not list: b"),
+        (template("x", "SELECT 1 -- {a}", ["a"]), "slots in a comment of its query: a"),
     ],
 )
 def test_a_template_that_cannot_work_is_refused_when_it_is_given(made, named):
