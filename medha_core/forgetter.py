@@ -5,7 +5,8 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from medha_core.exchanged import Exchanged
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
-from medha_core.normalise import normalize_question, quoted
+from medha_core.native import question_key
+from medha_core.normalise import normalize_question
 from medha_core.teaching import Teacher
 
 _PORTION = 1000
@@ -51,8 +52,9 @@ class Forgetter:
     async def _ids_of(self, collection: str, question: str) -> list[str]:
         normalized = normalize_question(question)
         if self._store.local:
+            key = question_key(b"", question)
             found = await self._store.with_text(collection, normalized)
-            return [one.id for one in found if quoted(one.question) == quoted(question)]
+            return [one.id for one in found if question_key(b"", one.question) == key]
         row = await self._store.search_by_normalized_question(collection, normalized)
         return [] if row is None else [row.id]
 

@@ -18,12 +18,13 @@ from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
+from medha_core.engines import make_backend
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
 from medha_core.judge import JudgeFunction
 from medha_core.l1 import InMemoryL1Cache
-from medha_core.native_backend import InMemoryBackend, NativeBackend
+from medha_core.native_backend import NativeBackend
 from medha_core.opening import only_collection
 from medha_core.pairs import check_text
 from medha_core.rows.database import Mode
@@ -72,7 +73,7 @@ class Medha:
             raise ArgumentTypeError("embedder", "a BaseEmbedder", embedder)
         self._settings = settings or Settings()
         self._embedder = embedder
-        self._backend = backend or _backend_from(self._settings)
+        self._backend = backend or make_backend(self._settings)
         self._made_backend = backend is None
         self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
         self._parts = Parts(
@@ -240,6 +241,7 @@ class Medha:
     # housekeeping
 
     snapshot = Act(Keeping.snapshot)
+    has_collection = Act(Keeping.has_collection)
     stats = Act(Keeping.stats)
     persisted_stats = Act(Keeping.persisted_stats)
     reset_stats = Act(Keeping.reset_stats)
@@ -274,19 +276,10 @@ class Medha:
     load_templates_from_file_sync = twin(Templating.load_templates_from_file)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
+    has_collection_sync = twin(Keeping.has_collection)
     stats_sync = twin(Keeping.stats)
     persisted_stats_sync = twin(Keeping.persisted_stats)
     reset_stats_sync = twin(Keeping.reset_stats)
     clear_caches_sync = twin(Keeping.clear_caches)
     metrics_sync = twin(Measuring.metrics)
     prometheus_text_sync = twin(Measuring.prometheus_text)
-
-
-def _backend_from(settings: Settings) -> VectorStorageBackend:
-    if settings.backend_type == "memory":
-        return InMemoryBackend(settings=settings)
-    if settings.backend_type == "native":
-        return NativeBackend(settings.path, settings=settings)
-    raise ConfigurationError(
-        f"backend_type {settings.backend_type!r} is not available in this version; use 'native' or 'memory'"
-    )

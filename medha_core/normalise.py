@@ -13,7 +13,6 @@ __all__ = [
     "normalize_question",
     "query_hash",
     "question_hash",
-    "quoted",
 ]
 
 _FIRST_N = re.compile(r"\bfirst (\d+)\b")
@@ -54,17 +53,9 @@ def _normalize_with(question: str, replacements: Sequence[tuple[str, str]], lega
     return finish(text)
 
 
-def quoted(question: str) -> tuple[str, ...]:
-    """The texts in quotes, as they are written: there, unlike elsewhere, the case of letters counts.
-
-    Questions are one question if their normalised texts and these are equal.
-    """
-    return tuple(_QUOTED.findall(question))
-
-
 def differ_in_quoted_case(one: str, other: str) -> bool:
     """Whether two questions quote the same texts, but for the case of letters."""
-    a, b = quoted(one), quoted(other)
+    a, b = _QUOTED.findall(one), _QUOTED.findall(other)
     return a != b and [text.lower() for text in a] == [text.lower() for text in b]
 
 

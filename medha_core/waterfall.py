@@ -149,7 +149,8 @@ class Waterfall:
         try:
             vectors = await self._embed(requests)
         except MedhaError as error:
-            return [failure(error, self._settings)] * len(requests)
+            failed = failure(error, self._settings)
+            return [await self._caught(self._by_vector.by_spelling(one)) or failed for one in requests]
         return [
             await self._caught(self._by_vector.answer(request, vector))
             for request, vector in zip(requests, vectors, strict=True)

@@ -36,6 +36,11 @@ class Keeping:
         self._parts.stats.meters.record_snapshot(perf_counter() - started, size)
         return written
 
+    async def has_collection(self, collection_name: str) -> bool:
+        """Whether a collection was ever stored into; asking does not make it."""
+        self._parts.check_started()
+        return await self._parts.backend.has_collection(self._parts.collection(collection_name))
+
     async def stats(self, collection_name: str | None = None) -> CacheStats:
         """Counts and latencies of this object since it was made, cleared or reset.
 

@@ -22,6 +22,7 @@ OPTIONAL = {
     "redis": ("redis",),
     "metrics": ("prometheus-client",),
     "sql": ("sqlglot",),
+    "server": ("fastapi", "uvicorn", "httptools", "uvloop", "msgspec", "prometheus-client"),
     "http": ("httpx", "stamina"),
     "remote": ("httpx", "msgpack"),
     "fastembed": ("fastembed",),
