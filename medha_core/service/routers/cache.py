@@ -7,9 +7,7 @@ from fastapi import APIRouter, Depends
 from medha_core.errors import MedhaError
 from medha_core.medha import Medha
 from medha_core.service.access import Access, Caller
-from medha_core.service.problems import ProblemError, StructuredRoute
-from medha_core.service.routers.common import ERRORS
-from medha_core.service.schemas import (
+from medha_core.service.cache_schemas import (
     FeedbackAnswer,
     FeedbackRequest,
     HitAnswer,
@@ -22,6 +20,8 @@ from medha_core.service.schemas import (
     StoreAnswer,
     StoreRequest,
 )
+from medha_core.service.problems import ProblemError, StructuredRoute
+from medha_core.service.routers.common import ERRORS
 from medha_core.service.tally import Tally
 from medha_core.types import CacheHit
 
