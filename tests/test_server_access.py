@@ -151,6 +151,18 @@ async def test_every_route_but_health_needs_a_key(tenants):
     assert (await client.get("/embed/models", headers={"X-API-Key": secret})).status_code == 200
 
 
+async def test_a_file_of_keys_that_is_damaged_lets_nobody_in(model, keys):
+    _, secret = keys.create("reports")
+    with Served(model.service(), keys=keys) as served:
+        async with httpx.AsyncClient(base_url=served.url, headers=bearer(secret)) as client:
+            assert (await client.get("/embed/models")).status_code == 200
+            keys.path.write_bytes(keys.path.read_bytes() + b"{torn\n")
+            keys._look_at = 0
+            answer = await client.get("/embed/models")
+    assert answer.status_code == 503
+    assert str(keys.path) not in answer.text
+
+
 async def test_one_key_never_reads_another_tenant(tenants):
     client, acme, other, operator = tenants
     stored = {"question": "How many plans are secret?", "generated_query": "SELECT 'acme'"}
