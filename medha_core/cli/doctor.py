@@ -20,6 +20,7 @@ OPTIONAL = {
     "plot": ("matplotlib",),
     "pandas": ("pandas",),
     "redis": ("redis",),
+    "metrics": ("prometheus-client",),
     "sql": ("sqlglot",),
     "server": ("fastapi", "uvicorn", "httptools", "uvloop", "msgspec", "prometheus-client"),
     "http": ("httpx", "stamina"),
