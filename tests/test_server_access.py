@@ -323,6 +323,23 @@ async def test_searches_are_charged_for_misses(model):
             assert hit.json()["hit"] is True
 
 
+async def test_searches_and_stores_that_fail_are_given_back():
+    model = Counted()
+    cache = Medha("default", model.embedder, settings=Settings(_env_file=None))
+    with Served(model.service(), cache, limits=Limits(rate=2)) as served:
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            model.failing = RuntimeError("out of order")
+            for _ in range(3):
+                answer = await client.post("/cache/search", json={"question": "Who left?"})
+                assert answer.json()["strategy"] == "error"
+                stored = {"question": "Who came?", "generated_query": "SELECT 1"}
+                assert (await client.post("/cache/store", json=stored)).json() == {"stored": False}
+            model.failing = None
+            assert (await client.post("/cache/store", json=stored)).json() == {"stored": True}
+            assert (await client.post("/cache/search", json={"question": "Who left?"})).status_code == 200
+            assert (await client.post("/cache/search", json={"question": "Who?"})).status_code == 429
+
+
 # times, hosts, connections
 
 
