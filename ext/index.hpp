@@ -233,6 +233,26 @@ class Index {
         join(to_join, 1);
     }
 
+    // For the moment of a fork: nobody is inside, and nobody comes in.
+    void hold() {
+        joining_.lock();
+        changing_.lock();
+        lock_.lock();
+    }
+
+    // In a forked child those who waited are gone: the locks there are new ones.
+    void let_go(bool in_child) {
+        if (in_child) {
+            new (&lock_) FairLock;
+            new (&changing_) std::mutex;
+            new (&joining_) std::mutex;
+            return;
+        }
+        lock_.unlock();
+        changing_.unlock();
+        joining_.unlock();
+    }
+
     IndexInfo info() const {
         std::shared_lock<FairLock> reading(lock_);
         const size_t graph = graph_.size() - graph_.tombstones();

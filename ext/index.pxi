@@ -132,6 +132,8 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         size_t list_bytes()
         size_t join(size_t, size_t) except +raise_ours
         void compact() except +raise_ours
+        void hold()
+        void let_go(cbool)
         IndexInfo info()
         IndexMemory memory()
 
@@ -441,6 +443,15 @@ cdef class VectorIndex:
         door.check_writable(self.read_only)
         with nogil:
             self.index.get().compact()
+
+    def hold(self):
+        """For the moment of a fork: wait until nobody is inside, and let nobody in until `let_go`."""
+        with nogil:
+            self.index.get().hold()
+
+    def let_go(self, in_child):
+        """The end of `hold`; in a forked child, where nobody waits any more, the locks are made anew."""
+        self.index.get().let_go(in_child)
 
     def memory_usage(self):
         """Bytes by part: "rows" (vectors, bits, labels), "graph", "labels" (the label table), "total"."""

@@ -1,7 +1,15 @@
 """An in-process semantic cache: a question in, the query already written for it out."""
 
 from medha_core.backends import InMemoryBackend, NativeBackend
-from medha_core.embeddings import CallableEmbedder, HashingEmbedder, OnnxEmbedder
+from medha_core.embedding import CachedEmbedder
+from medha_core.embedding_cache import EmbeddingCache, embed
+from medha_core.embeddings import (
+    CallableEmbedder,
+    FallbackEmbedder,
+    HashingEmbedder,
+    OnnxEmbedder,
+    RemoteEmbedder,
+)
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -13,6 +21,7 @@ from medha_core.errors import (
     MedhaError,
     MigrationError,
     ParameterExtractionError,
+    ProvidersFailedError,
     SnapshotError,
     StorageError,
     StorageInitializationError,
@@ -72,13 +81,19 @@ __all__ = [
     "Candidate",
     "L1CacheBackend",
     "VectorStorageBackend",
+    # embedding without a cache of queries
+    "EmbeddingCache",
+    "embed",
     # implementations
+    "CachedEmbedder",
     "CallableEmbedder",
+    "FallbackEmbedder",
     "HashingEmbedder",
     "InMemoryBackend",
     "InMemoryL1Cache",
     "NativeBackend",
     "OnnxEmbedder",
+    "RemoteEmbedder",
     # stores of chunks, for many tenants
     "Chunk",
     "Document",
@@ -106,6 +121,7 @@ __all__ = [
     "MedhaError",
     "MigrationError",
     "ParameterExtractionError",
+    "ProvidersFailedError",
     "SnapshotError",
     "StorageError",
     "StorageInitializationError",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary, WeakSet
 
+from medha_core.exchanged import Exchanged
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question
@@ -22,8 +23,11 @@ class Forgetter:
     because forgetting starts a new generation of L1.
     """
 
-    def __init__(self, l1: L1CacheBackend, store: VectorStorageBackend, teacher: Teacher):
+    def __init__(
+        self, l1: L1CacheBackend, store: VectorStorageBackend, teacher: Teacher, exchanged: Exchanged
+    ):
         self._l1 = l1
+        self._exchanged = exchanged
         self._store = store
         self._teacher = teacher
 
@@ -74,12 +78,20 @@ class Forgetter:
 
         This cache's own L1 is a generation further for each id.
         """
-        await self._l1.invalidate_entries(ids)
+        if ids:
+            await self._drop(collection, ids)
+            for other in self._others():
+                await other._drop(collection, ids, but=self._l1)
+
+    async def _drop(self, collection: str, ids: Sequence[str], but: L1CacheBackend | None = None) -> None:
+        if self._l1 is not but:
+            await self._l1.invalidate_entries(ids)
         self._teacher.forget(collection, ids)
-        for other in self._others():
-            if other._l1 is not self._l1:
-                await other._l1.invalidate_entries(ids)
-            other._teacher.forget(collection, ids)
+        exchanged = self._exchanged.take()
+        if exchanged is None:
+            await self._l1.invalidate_all()
+        for key in exchanged or ():
+            await self._l1.invalidate(key)
 
     def _others(self) -> list["Forgetter"]:
         return [other for other in _FORGETTERS.get(self._store, ()) if other is not self]

@@ -4,11 +4,10 @@ Evidence is kept apart by scope (collection and metadata), so that no tenant's
 entries speak for another's.
 """
 
-import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from medha_core import decision
+from medha_core import decision, forking
 from medha_core.decision import Decision, decide
 from medha_core.guard import Guard, Learned
 from medha_core.interfaces.storage import Candidate
@@ -39,7 +38,7 @@ class Knowledge:
         self._scopes: dict[tuple[str, str], Learned] = {}
         self._taught: dict[tuple[str, str], Candidate] = {}
         """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
         self._read = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)
 

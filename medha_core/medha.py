@@ -1,10 +1,12 @@
 """The facade: one object that a program asks, stores into and closes."""
 
+import asyncio
 import logging
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from medha_core.acts.background import Background
 from medha_core.acts.binding import Act, twin
 from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
@@ -15,7 +17,6 @@ from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
-from medha_core.acts.upkeep import Upkeep
 from medha_core.engines import make_backend
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
@@ -83,8 +84,8 @@ class Medha:
         self._forgetting = Forgetting(self._parts)
         self._telling = Telling(self._parts)
         self._generating = Generating(self._parts, self._searching, self._storing)
-        self._upkeep = Upkeep(self._parts)
-        self._keeping = Keeping(self._parts, self._upkeep)
+        self._background = Background(self._parts)
+        self._keeping = Keeping(self._parts, self._background)
         self._templating = Templating(self._parts, templates)
 
     def __repr__(self) -> str:
@@ -144,11 +145,13 @@ class Medha:
             raise
         watch(self)
         self._parts.state = "started"
-        self._upkeep.begin()
+        self._background.begin()
         logger.info("started %r", self)
 
     async def _open_collection(self) -> None:
+        self._backend.overfetch = self._settings.metadata_filter_overfetch
         await self._backend.connect()
+        await self._l1.connect()
         await self._parts.initialize(self.collection_name)
         if self._settings.validate_on_start:
             await self._check_connectivity()
@@ -170,7 +173,8 @@ class Medha:
             self._parts.forgetter.leave()
             try:
                 if was_started:
-                    await self._upkeep.end()
+                    await self._background.end()
+                await asyncio.to_thread(self._parts.embedding.close)
                 await self._l1.close()
             finally:
                 await self._backend.close()

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 from medha_core.checkpoint import Checkpoints
+from medha_core.directory import INDEX
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
-from medha_core.forking import unwatch, watch
+from medha_core.forking import rlock, still, unwatch, watch
 from medha_core.generation import Generation
 from medha_core.interfaces.storage import VectorStorageBackend
 from medha_core.native import VectorIndex
@@ -19,8 +19,9 @@ from medha_core.opening import Opened, open_store
 from medha_core.rows import CollectionRow, Row, Rows, check_space
 from medha_core.rows.database import Mode
 from medha_core.settings import Settings
-from medha_core.snapshot import Progress, write_snapshot
+from medha_core.snapshot import IndexSource, Progress, write_snapshot
 from medha_core.types import PersistedStats
+from medha_core.upkeep import Limits, Upkeep
 from medha_core.uses import PendingUses
 
 __all__ = ["NativeKeeping"]
@@ -50,8 +51,12 @@ class NativeKeeping(VectorStorageBackend):
         self._clock = clock
         self._opened: Opened | None = None
         self._collections: dict[str, NativeCollection] = {}
+        self._spaces: dict[str, tuple[int, str]] = {}
+        """By collection, dimension and model that `initialize` was called with: they hold for as long as this
+        object lives, whatever another process makes of the collection."""
         self._recent: dict[int, Row] = {}
-        self._checkpoints = None if self.path is None else Checkpoints(self.path / "index")
+        self._checkpoints: Checkpoints | None = None
+        self._upkeep: Upkeep | None = None
         self._generation: Generation | None = None
         self._told = 0
         """Times that this object has changed what others may hold in memory."""
@@ -59,11 +64,12 @@ class NativeKeeping(VectorStorageBackend):
         self._news = False
         """Whether something was followed that `refresh` has not told yet."""
         self._uses = PendingUses()
-        self._writing = threading.RLock()
+        self._stilled: list[VectorIndex] = []
+        self._writing = rlock()
         """Held by whoever changes rows and index together, so that both change in the same order."""
 
     def __repr__(self) -> str:
-        held = ", ".join(f"{name!r}: {len(collection)}" for name, collection in self._collections.items())
+        held = ", ".join(f"{name!r}: {_state(collection)}" for name, collection in self._collections.items())
         return f"<{type(self).__name__} {self.path or 'in memory'} {{{held}}}>"
 
     # life
@@ -82,30 +88,56 @@ class NativeKeeping(VectorStorageBackend):
                 self._data_version = self.rows.data_version()
                 if self._settings.max_entries and not self.read_only:
                     self.rows.index_for_eviction(self._settings.eviction)
-                if self.path is not None:
-                    self._generation = (
-                        None if self.mode == "c" else Generation(self.path, write=not self.read_only)
-                    )
-                    watch(self)
+                if self._opened.directory is None:
+                    still(self)
+                else:
+                    self._attend(self._opened.directory)
+
+    def _attend(self, directory: Path) -> None:
+        """Set up what a store in a directory has beside its rows."""
+        self._checkpoints = Checkpoints(directory / INDEX)
+        if self.mode == "r+":
+            self._checkpoints.clean()
+        limits = Limits(self._settings.checkpoint_changes, self._settings.compact_above)
+        self._upkeep = Upkeep(directory, self._checkpoints, self.rows, self._writing, limits)
+        if self.mode != "c":
+            self._generation = Generation(directory, write=not self.read_only)
+        watch(self)
 
     async def close(self) -> None:
         self._flush_uses()
+        if self._upkeep is not None:
+            self._upkeep.close()
         with self._writing:
             if self._opened is not None and self._checkpoints is not None and self.mode == "r+":
                 for collection in self._collections.values():
                     self._checkpoints.save(collection, self.rows)
             opened, self._opened = self._opened, None
+            for collection in self._collections.values():
+                collection.release()
             self._collections.clear()
             self._recent.clear()
-            self._generation = None
+            self._generation = self._upkeep = None
             unwatch(self)
             if opened is not None:
                 opened.close()
 
     def abandon(self) -> None:
         """In a forked child: whatever is asked from now on goes to the rows, which refuse it."""
-        self._collections, self._recent, self._uses, self._generation = {}, {}, PendingUses(), None
-        self._writing = threading.RLock()
+        self._collections, self._recent, self._uses = {}, {}, PendingUses()
+        self._generation = self._upkeep = None
+
+    def hold(self) -> None:
+        """For the moment of a fork: nobody is inside an index."""
+        self._stilled = [index for one in self._collections.values() for index in (one.unscoped, one.scoped)]
+        for index in self._stilled:
+            index.hold()
+
+    def let_go(self, in_child: bool) -> None:
+        """The end of `hold`."""
+        for index in self._stilled:
+            index.let_go(in_child)
+        self._stilled = []
 
     @property
     def generation(self) -> int:
@@ -166,6 +198,7 @@ class NativeKeeping(VectorStorageBackend):
             raise ArgumentValueError("dimension", "at least 1", dimension)
         await self.connect()
         model = kwargs.get("model", "")
+        self._spaces[collection_name] = dimension, model
         known = self._collections.get(collection_name)
         if known is not None:
             check_space(known.row, dimension, model)
@@ -190,7 +223,10 @@ class NativeKeeping(VectorStorageBackend):
         mapped = self._checkpoints is not None and self._checkpoints.restore(collection, self.rows)
         replayed = collection.catch_up(self.rows)
         if mapped:
+            collection.replayed = replayed
             logger.info("collection %r: index mapped, %d changes replayed from the rows", row.name, replayed)
+            if self._upkeep is not None:
+                self._upkeep.opened(collection)
         return collection
 
     def _make_index(self, dimension: int) -> VectorIndex:
@@ -211,6 +247,7 @@ class NativeKeeping(VectorStorageBackend):
         row = self.rows.collection(name)
         if row is None:
             raise StorageError(f"collection {name!r} does not exist; initialize() creates it")
+        check_space(row, *self._spaces.get(name, (row.dimension, "")))
         with self._writing:
             if name not in self._collections:
                 self._collections[name] = self._load(row)
@@ -219,7 +256,8 @@ class NativeKeeping(VectorStorageBackend):
     async def snapshot(self, directory: Path, on_progress: Progress | None = None) -> Path:
         """Write all collections as a snapshot, see `medha_core.snapshot.write_snapshot`."""
         self._flush_uses()
-        return await asyncio.to_thread(write_snapshot, self.rows, directory, on_progress)
+        source = IndexSource(lambda _: self._make_index, self._checkpoints)
+        return await asyncio.to_thread(write_snapshot, self.rows, directory, source, on_progress)
 
     def _hide_expired(self, collection: NativeCollection) -> None:
         """Take out of the index what has expired; its rows stay until they are deleted."""
@@ -274,6 +312,11 @@ class NativeKeeping(VectorStorageBackend):
 
         body = self.rows.change_stats(self._collection(collection_name).id, add)
         return PersistedStats.model_validate_json(body)
+
+
+def _state(collection: NativeCollection) -> str:
+    replayed = f" ({collection.replayed} changes replayed)" if collection.replayed else ""
+    return f"{len(collection)}{replayed}"
 
 
 def _directory(path: str | Path) -> Path:

@@ -8,6 +8,7 @@ import numpy as np
 from medha_core.errors import ArgumentValueError
 from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata, metadata_fingerprint, metadata_matches, validate_metadata
+from medha_core.native import question_key
 from medha_core.native_collection import NativeCollection
 from medha_core.native_keeping import NativeKeeping
 from medha_core.rows import Row
@@ -99,8 +100,24 @@ class NativeReading(NativeKeeping):
         if filters or (include_scoped and len(collection.scoped)):
             allowed = self._allowed(collection, filters) if filters else None
             found += _pairs(collection.scoped.search(query, limit, min_score=threshold, allowed=allowed))
+        if collection.unverified:
+            found = self._confirmed(collection, query, found, threshold)
         found.sort(key=lambda pair: (-pair[1], -pair[0]))
         return [(label, min(1.0, score)) for label, score in found[:limit]]
+
+    def _confirmed(
+        self,
+        collection: NativeCollection,
+        query: np.ndarray,
+        found: list[tuple[int, float]],
+        threshold: float,
+    ) -> list[tuple[int, float]]:
+        """What the rows' own vectors say of labels that an index nobody has verified yet proposes."""
+        known = self.rows.vectors_of(collection.id, collection.dimension, [label for label, _ in found])
+        scores = known.vectors @ (query / np.float32(np.linalg.norm(query)))
+        return [
+            pair for pair in zip(known.labels.tolist(), scores.tolist(), strict=True) if pair[1] >= threshold
+        ]
 
     def _allowed(self, collection: NativeCollection, filters: Mapping[str, MetadataValue]) -> np.ndarray:
         """Labels that satisfy the filters, remembered until the collection changes."""
@@ -190,9 +207,16 @@ class NativeReading(NativeKeeping):
         found = await self.with_text(collection_name, normalized_question)
         return found[0].label.result(1.0) if found else None
 
-    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
-        rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
-        return self._live(rows)
+    async def with_text(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[Candidate]:
+        collection = self._collection(collection_name).id
+        rows = self.rows.by_normalized(collection, normalized_question, filters, include_scoped)
+        return self._live(row for row in rows if metadata_matches(row.metadata, filters))
 
     async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
         return self._live(self.rows.by_ids(self._collection(collection_name).id, ids))
@@ -208,9 +232,9 @@ def _candidate(row: Row, score: float) -> Candidate:
 
 def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Without those that stand behind a newer entry for the same question and metadata."""
-    newest: dict[tuple[str, str], Candidate] = {}
+    newest: dict[tuple[bytes, str], Candidate] = {}
     for one in candidates:
-        key = one.normalized_question, dumps_metadata(one.metadata)
+        key = question_key(b"", one.question), dumps_metadata(one.metadata)
         held = newest.get(key)
         if held is None or held.label.label < one.label.label:
             newest[key] = one

@@ -68,6 +68,7 @@ class NativeWriting(NativeKeeping):
             collection.next_expiry = min([collection.next_expiry, *expiries])
             if written.gone or written.outdated:
                 self._tell_readers()
+            self._look_after(collection)
         return [one.id for one in written.gone] + written.outdated
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
@@ -76,6 +77,11 @@ class NativeWriting(NativeKeeping):
             self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
             self.rows.delete(collection.id, ids)
             self._tell_readers()
+            self._look_after(collection)
+
+    def _look_after(self, collection: NativeCollection) -> None:
+        if self._upkeep is not None and self.mode == "r+":
+            self._upkeep.changed(collection)
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
         collection.remove([one.label for one in gone])
@@ -93,12 +99,17 @@ class NativeWriting(NativeKeeping):
                 self._hide(collection, gone)
                 if gone:
                     self._tell_readers()
+                    self._look_after(collection)
             if not gone:
                 return ids
             ids += [one.id for one in gone]
 
     def touch(self, collection_name: str, entry_id: str) -> None:
-        self._uses.add(collection_name, entry_id)
+        if self._uses.add(collection_name, entry_id):
+            if self._upkeep is None:
+                self._flush_uses()
+            else:
+                self._upkeep.keeper.do("uses", self._flush_uses)
 
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)

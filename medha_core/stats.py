@@ -1,11 +1,11 @@
 """Counts and latencies of one cache in this process."""
 
-import threading
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
+from medha_core import forking
 from medha_core.types import (
     LATENCY_BUCKETS,
     CacheStats,
@@ -67,7 +67,7 @@ class StatsRecorder:
         self._save_every = save_every
         self._fold_at = min(save_every, _PENDING)
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while sums change; appending to `_pending` and popping from it need none."""
         self._pending: deque[tuple[SearchStrategy, float]] = deque()
         self._samples: deque[tuple[SearchStrategy, float]] = deque(maxlen=max_samples)

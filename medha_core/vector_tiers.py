@@ -1,5 +1,6 @@
 """The tiers behind the embedding: one search proposes, the guard decides, the thresholds name the tier."""
 
+import re
 from collections.abc import Sequence
 from time import perf_counter
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from medha_core.assurance import Assurance
 from medha_core.decision import Decision
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
@@ -23,6 +24,9 @@ from medha_core.types import Bound, CacheHit, SearchStrategy
 _JUDGED = 8
 """Candidates the guard weighs at most; the right one is rarely further down."""
 
+_QUOTED = re.compile(r"""(?<!\w)(?:'[^']+'|"[^"]+"|‘[^’]+’|“[^”]+”)(?!\w)""")
+"""A text in quotes, which an apostrophe inside a word does not begin."""
+
 
 class VectorTiers:
     """Answers a question by its vector. Holds no state of its own."""
@@ -31,7 +35,7 @@ class VectorTiers:
         self,
         settings: Settings,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         knowledge: Knowledge,
         assurance: Assurance,
         stats: StatsRecorder,
@@ -172,10 +176,12 @@ class VectorTiers:
         readable = []
         for candidate in found:
             stored = self._embedding.unread(candidate.question)
-            if stored == asked:
-                readable.append(candidate)
-            else:
+            if stored != asked:
                 step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
+            elif not self._knowledge.is_off and _differs_in_case(request.question, candidate.question):
+                step.saw(candidate, candidate.score, "literal", "letters of a quoted text differ in case")
+            else:
+                readable.append(candidate)
         return readable
 
     async def _taken(
@@ -195,3 +201,9 @@ def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:
             "bound": Bound(made.bound_query, made.bind_values),
         }
     )
+
+
+def _differs_in_case(asked: str, stored: str) -> bool:
+    """Whether two questions quote the same texts, but for the case of letters."""
+    one, other = _QUOTED.findall(asked), _QUOTED.findall(stored)
+    return one != other and [text.lower() for text in one] == [text.lower() for text in other]

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Sequence
 import numpy as np
 
 from medha_core.assurance import Assurance
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import MedhaError
+from medha_core.exchanged import Exchanged
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.native import question_key
@@ -37,7 +38,7 @@ class Waterfall:
         settings: Settings,
         l1: L1CacheBackend,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         knowledge: Knowledge,
         assurance: Assurance,
         stats: StatsRecorder,
@@ -49,6 +50,7 @@ class Waterfall:
         self._knowledge = knowledge
         self._by_vector = VectorTiers(settings, store, embedding, knowledge, assurance, stats)
         self.templates: Templates | None = None
+        self.exchanged = Exchanged()
 
     def warm_up(self) -> None:
         """Read the guard's words now, so that the first question does not wait for it."""
@@ -71,8 +73,13 @@ class Waterfall:
 
     async def remember(self, scope: Scope, question: str, hit: CacheHit, generation: int) -> None:
         """Keep a hit ready in L1, unless something was forgotten since `generation`."""
+        if self._l1.shared and self._store.read_only:
+            return
         ready = hit.model_copy(update={"strategy": SearchStrategy.L1_CACHE, "explanation": None})
-        await self._l1.refill(question_key(scope.key, question).hex(), ready, generation)
+        key = question_key(scope.key, question).hex()
+        if hit.bound is not None:
+            self.exchanged.add(key)
+        await self._l1.refill(key, ready, generation)
 
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
@@ -121,7 +128,10 @@ class Waterfall:
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
         scope, question = request.scope, request.question
-        for candidate in await self._store.with_text(scope.collection, normalize_question(question)):
+        known = await self._store.with_text(
+            scope.collection, normalize_question(question), scope.filters, scope.include_scoped
+        )
+        for candidate in known:
             if is_visible(candidate, scope) and question_key(b"", candidate.question) == question_key(
                 b"", question
             ):
@@ -146,7 +156,7 @@ class Waterfall:
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
         with steps[0], named():
-            vectors = await self._embedding.vectors([request.question for request in requests])
+            vectors = await self._embedding.aembed_array([request.question for request in requests])
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds
         return vectors

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError
 from medha_core.forgetter import Forgetter
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
@@ -35,7 +35,7 @@ class Writer:
         settings: Settings,
         l1: L1CacheBackend,
         store: VectorStorageBackend,
-        embedding: EmbeddingStep,
+        embedding: CachedEmbedder,
         teacher: Teacher,
         forgetter: Forgetter,
     ):
@@ -54,7 +54,7 @@ class Writer:
         without = [place for place, pair in enumerate(pairs) if pair.vector is None]
         if without:
             texts = [pairs[place].question for place in without]
-            vectors[without] = await self._embedding.vectors(texts, is_document=True)
+            vectors[without] = await self._embedding.aembed_array(texts, is_document=True)
         for place, pair in enumerate(pairs):
             if pair.vector is not None:
                 if len(pair.vector) != dimension:

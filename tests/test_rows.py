@@ -22,7 +22,7 @@ from medha_core import (
 )
 from medha_core.rows import Rows
 from medha_core.rows.schema import FORMAT
-from medha_core.snapshot import verify
+from medha_core.verification import verify
 
 FORMATS = Path(__file__).parent / "data" / "formats"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -81,6 +81,12 @@ def everything(rows):
     rows.add_feedback(first, "e9", True)
     rows.collections(), rows.collection("first"), rows.count(first)
     rows.by_labels([1, 2]), rows.by_normalized(first, "question 9"), rows.labels(first, ["e9"])
+    write(rows, first, [entry(n, normalized_question="same", metadata={"n": n}) for n in range(900, 980)])
+    write(rows, first, [entry(980, normalized_question="same")], on_conflict="replace")
+    (
+        rows.by_normalized(first, "same", {"n": 905, "plan": "gold"}),
+        rows.by_normalized(first, "same", None, False),
+    )
     rows.page(first, 3, 5), rows.vectors(first, 8, after=3, limit=5)
     rows.ids(first, "tables IS NULL", []), rows.ids_of_tables(first, ["parts", "halls"])
     for condition in ("expires <= ?", "query_hash = ?", "template = ?"):
@@ -103,6 +109,10 @@ def test_no_lookup_scans_all_rows(rows):
         assert len(asked) > 100
         for text in asked:
             plan = [record[3] for record in db.execute(f"EXPLAIN QUERY PLAN {text}")]
+            if "normalized = " in text:
+                assert any("entries_plain" in step or "entries_scoped" in step for step in plan) or (
+                    "CROSS JOIN" in text
+                ), (text, plan)
             # Collections are few, and sqlite_sequence has a row a table.
             scans = [step for step in plan if step.startswith("SCAN") and "collections" not in step]
             assert not [step for step in scans if "sqlite_sequence" not in step], (text, plan)
@@ -183,6 +193,46 @@ async def test_statistics_of_several_processes_are_added(tmp_path):
         other.close()
         assert await store.add_stats("c", delta) == await store.load_stats("c") == delta + delta
         assert PersistedStats.model_validate_json(seen[0]) == delta
+
+
+async def test_the_same_question_of_many_tenants_is_read_for_one():
+    async with NativeBackend() as store:
+        await store.initialize("c", 8)
+        for plan in ("gold", "silver"):
+            await store.upsert(
+                "c",
+                [
+                    entry(
+                        n, id=f"{plan}{n}", normalized_question="same", metadata={"tenant": n, "plan": plan}
+                    )
+                    for n in range(200)
+                ],
+            )
+        await store.upsert("c", [entry(1, id="plain", normalized_question="same")])
+
+        async def ids(*arguments):
+            return [one.id for one in await store.with_text("c", "same", *arguments)]
+
+        assert await ids({"tenant": 7}) == ["silver7", "gold7"]
+        assert await ids({"plan": "gold", "tenant": 7}) == ["gold7"]
+        assert await ids({"tenant": 7, "plan": "bronze"}) == await ids({"tenant": 999}) == []
+        assert await ids(None, False) == ["plain"]
+        assert (await ids())[:2] == ["plain", "silver199"]
+        assert len(await ids()) == 65
+
+
+async def test_uses_are_written_before_there_are_too_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("medha_core.uses._FOLD_AT", 5)
+    monkeypatch.setattr("medha_core.uses._ENOUGH", 10)
+    for path in (None, tmp_path):
+        async with NativeBackend(path) as store:
+            await store.initialize("c", 8)
+            await store.upsert("c", [entry(n) for n in range(20)])
+            for number in range(20):
+                store.touch("c", f"e{number}")
+            if store._upkeep:
+                store._upkeep.keeper.wait()
+            assert sum(row.usage for row in store.rows.page(1, 0, 100)) == 20 + 20
 
 
 async def test_candidates_carry_the_features():

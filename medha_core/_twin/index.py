@@ -209,6 +209,14 @@ class VectorIndex:
         with self._lock:
             self._tombstones = 0
 
+    def hold(self) -> None:
+        """For the moment of a fork: wait until nobody is inside, and let nobody in until `let_go`."""
+        self._lock.acquire()
+
+    def let_go(self, in_child: bool) -> None:
+        """The end of `hold`."""
+        self._lock.release()
+
     def memory_usage(self) -> dict[str, int]:
         """Bytes by part: "rows", "graph", "labels", "total"."""
         rows = len(self) * self.dimension * 4

@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+from medha_core.acts.background import Background
 from medha_core.acts.parts import Parts
-from medha_core.acts.upkeep import Upkeep
 from medha_core.errors import ConfigurationError
 from medha_core.native_backend import NativeBackend
 from medha_core.types import CacheStats, PersistedStats
@@ -15,9 +15,9 @@ from medha_core.writer import Progress
 class Keeping:
     """Everything that neither asks nor changes entries."""
 
-    def __init__(self, parts: Parts, upkeep: Upkeep):
+    def __init__(self, parts: Parts, background: Background):
         self._parts = parts
-        self._upkeep = upkeep
+        self._background = background
 
     async def snapshot(self, directory: str | Path, *, on_progress: Progress | None = None) -> Path:
         """Write everything the store holds, all collections, as one directory that can be copied anywhere.
@@ -47,7 +47,7 @@ class Keeping:
         when it is closed; this one's are added now. All zero where the store keeps no statistics.
         """
         self._parts.check_started()
-        await self._upkeep.save()
+        await self._background.save()
         collection = await self._parts.known(collection_name)
         return await self._parts.backend.load_stats(collection) or PersistedStats()
 
@@ -67,5 +67,5 @@ class Keeping:
         Entries stay, and so do the statistics kept with the collection.
         """
         await self._parts.l1.invalidate_all()
-        self._parts.embedding.clear()
+        self._parts.embedding.forget()
         self._parts.stats.reset()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from medha_core.assurance import Assurance
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.feedback import Feedback
 from medha_core.forgetter import Forgetter
@@ -54,7 +54,9 @@ class Parts:
         self.embedder = embedder
         self.backend = backend
         self.l1 = l1
-        self.embedding = EmbeddingStep(embedder, timeout=settings.embedding_timeout)
+        self.embedding = CachedEmbedder(
+            embedder, settings.embedding_cache_path, timeout=settings.embedding_timeout
+        )
         self.stats = StatsRecorder(
             enabled=settings.collect_stats,
             max_samples=settings.stats_max_latency_samples,
@@ -72,7 +74,7 @@ class Parts:
         )
         self.waterfall = Waterfall(settings, l1, backend, self.embedding, knowledge, assurance, self.stats)
         self.teacher = Teacher(settings, backend, knowledge)
-        self.forgetter = Forgetter(l1, backend, self.teacher)
+        self.forgetter = Forgetter(l1, backend, self.teacher, self.waterfall.exchanged)
         self.writer = Writer(settings, l1, backend, self.embedding, self.teacher, self.forgetter)
         self.feedback = Feedback(settings, l1, backend, self.forgetter, assurance, self.stats)
 
@@ -86,6 +88,11 @@ class Parts:
                 "the cache is open read-only (mode 'r'): nothing can be stored or deleted"
             )
 
+    def check_metadata(self, metadata: Mapping[str, MetadataValue], label: str) -> None:
+        """Raise `ConfigurationError` for metadata or filters that the store would drop."""
+        if metadata and not self.backend.supports_metadata:
+            raise ConfigurationError(f"{label}: {type(self.backend).__name__} keeps no metadata")
+
     def collection(self, name: str | None) -> str:
         """The collection meant by an argument: None means the cache's own."""
         return self.scope.collection if name is None else check_text(name, "collection_name")
@@ -94,6 +101,7 @@ class Parts:
         if collection_name is None and filters is None and not include_scoped:
             return self.scope
         checked = validate_metadata(filters, label="filters")
+        self.check_metadata(checked, "filters")
         return make_scope(self.collection(collection_name), checked, include_scoped)
 
     async def initialize(self, collection: str) -> None:

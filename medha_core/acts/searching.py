@@ -165,8 +165,9 @@ class Searching:
         self._parts.check_started()
         seen, self._look_at = self._parts.backend.generation, monotonic() + _LOOK_EVERY
         changed = await self._parts.backend.refresh() or seen != self._seen
-        if changed:
+        if changed and not self._parts.l1.shared:
             # A better answer than one of these may have come, or one of them may be forgotten.
+            # Of hits that are shared, the writer takes care.
             await self._parts.l1.invalidate_all()
         self._seen = seen
         return changed

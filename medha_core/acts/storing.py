@@ -104,7 +104,7 @@ class Storing:
         if not pairs:
             return False
         try:
-            collection = await self._prepared(collection_name)
+            collection = await self._prepared(collection_name, pairs)
             vectors = await self._parts.writer.embed(pairs)
             return bool(await self._parts.writer.write(collection, pairs, vectors, ttl, on_conflict))
         except (EmbeddingError, StorageError) as error:
@@ -143,8 +143,8 @@ class Storing:
         if ttl is UNSET:
             now = datetime.now(UTC)
             pairs = [pair for pair in pairs if pair.expires_at in (UNSET, None) or pair.expires_at > now]
-        collection = await self._prepared(collection_name)
         self._parts.writer.expiry(ttl)
+        collection = await self._prepared(collection_name, pairs)
         done = 0
         at_once = size * self._parts.settings.batch_embed_concurrency
         for start in range(0, len(pairs), at_once):
@@ -241,9 +241,11 @@ class Storing:
 
         return check() if len(entries) <= _INLINE_PAIRS else await asyncio.to_thread(check)
 
-    async def _prepared(self, collection_name: str | None) -> str:
+    async def _prepared(self, collection_name: str | None, pairs: Sequence[Pair]) -> str:
         """The collection to store into, made if it is not there."""
         self._parts.check_writable()
+        for pair in pairs:
+            self._parts.check_metadata(pair.metadata, "metadata")
         collection = self._parts.collection(collection_name)
         if collection != self._parts.scope.collection:
             await self._parts.initialize(collection)

@@ -4,6 +4,7 @@ import logging
 
 from medha_core.acts.parts import Parts
 from medha_core.errors import ArgumentTypeError, StorageError
+from medha_core.logs import said
 from medha_core.pairs import check_question, check_text
 
 logger = logging.getLogger("medha_core")
@@ -45,5 +46,5 @@ class Telling:
         try:
             return await self._parts.feedback.take(collection, question, correct, entry_id)
         except StorageError as error:
-            logger.warning("feedback was not counted: %s", error)
+            logger.warning("feedback was not counted: %s", said(error, self._parts.settings))
             return False

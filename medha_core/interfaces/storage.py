@@ -7,10 +7,9 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from medha_core.errors import ConfigurationError, StorageError
-from medha_core.metadata import metadata_matches
+from medha_core.metadata import filter_fetch_size, metadata_matches, verify_filters
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
-MAX_FILTER_FETCH = 1000
 _PAGE = 500
 
 
@@ -40,6 +39,9 @@ class VectorStorageBackend(ABC):
 
     supports_metadata: ClassVar[bool] = False
     """Whether metadata is stored and filters are applied inside the search."""
+    overfetch: int = 10
+    """How many times what is wanted is fetched where filters are applied after a search. A cache sets
+    it to `Settings.metadata_filter_overfetch`; stores that filter inside their search do not need it."""
     read_only: bool = False
     """Whether writing is refused, and another process may be the one that writes."""
     local: ClassVar[bool] = False
@@ -221,9 +223,9 @@ class VectorStorageBackend(ABC):
         This default fetches more and filters afterwards, so it can miss entries
         that a store which filters inside its search would find.
         """
-        fetch = min(limit * overfetch, MAX_FILTER_FETCH) if filters else limit
+        fetch = filter_fetch_size(limit, filters, overfetch)
         found = await self.search(collection_name, vector, fetch, score_threshold)
-        return [row for row in found if metadata_matches(row.metadata, filters)][:limit]
+        return verify_filters(found, filters)[:limit]
 
     async def candidates(
         self,
@@ -240,7 +242,14 @@ class VectorStorageBackend(ABC):
         `include_scoped`.
         """
         plain = [float(number) for number in vector]
-        rows = await self.search_filtered(collection_name, plain, limit, score_threshold, filters)
+        if filters or include_scoped:
+            rows = await self.search_filtered(
+                collection_name, plain, limit, score_threshold, filters, self.overfetch
+            )
+        else:
+            fetch = filter_fetch_size(limit, None, self.overfetch, always=self.supports_metadata)
+            rows = await self.search(collection_name, plain, fetch, score_threshold)
+            rows = [row for row in rows if not row.metadata][:limit]
         return [
             Candidate(
                 row.id,
@@ -252,11 +261,20 @@ class VectorStorageBackend(ABC):
                 row,
             )
             for row in rows
-            if (filters or include_scoped or not row.metadata) and not _has_expired(row)
+            if not _has_expired(row)
         ]
 
-    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
-        """Every live entry with exactly this normalised question, newest first.
+    async def with_text(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[Candidate]:
+        """The live entries with exactly this normalised question that a caller may see, newest first.
+
+        `filters` and `include_scoped` as for `candidates`; of scoped entries without filters a
+        store may leave out all but some of the newest.
 
         Asked before each embedding, so only a store that answers in microseconds
         should; this default knows of none.

@@ -1,19 +1,31 @@
 """What is asked of the tables; nothing here changes them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import nlargest
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from medha_core.errors import StorageError
+from medha_core.errors import StorageError, shown
 from medha_core.metadata import filter_value
 from medha_core.rows import changes
 from medha_core.rows.database import Database
-from medha_core.rows.row import COLUMNS, CollectionRow, Row, logger, read_row, seal_vector
+from medha_core.rows.row import COLLECTION_COLUMNS, COLUMNS, CollectionRow, Row, logger, read_row, seal_vector
 from medha_core.types import MetadataValue
 
 _MAX_VARIABLES = 500
+_FEW = 64
+"""Rows of one text that are read without looking for a shorter way to those wanted."""
+_PLAIN = "SELECT label FROM entries WHERE collection = ? AND normalized = ? AND metadata = ''"
+_SCOPED = "SELECT label FROM entries WHERE collection = ? AND normalized = ? AND metadata != ''"
+_WITH_VALUE = "SELECT 1 FROM entry_metadata WHERE collection = ? AND key = ? AND value = ? LIMIT 10000"
+_WITH_VALUE_AND_TEXT = (
+    "SELECT entries.label FROM entry_metadata CROSS JOIN entries ON entries.label = entry_metadata.label "
+    "WHERE entry_metadata.collection = ? AND key = ? AND value = ? AND normalized = ?"
+)
+HIDDEN = "\0"
+"""A name that starts with it is nobody's: users' names are text without it."""
 
 
 class Vectors(NamedTuple):
@@ -41,20 +53,31 @@ class Lookups:
 
     # collections
 
-    def collections(self) -> list[CollectionRow]:
-        """All collections, in the order they were made."""
+    def collections(self, *, hidden: bool = False) -> list[CollectionRow]:
+        """All collections, in the order they were made; `hidden` for those too that are being made."""
         with self._statements() as db:
             found = db.execute(
-                "SELECT id, name, dimension, model, entries FROM collections ORDER BY id"
+                f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY id"  # noqa: S608
             ).fetchall()
-        return [CollectionRow(*record) for record in found]
+        rows = [self._sound_collection(record) for record in found]
+        return [row for row in rows if hidden or not row.name.startswith(HIDDEN)]
 
     def collection(self, name: str) -> CollectionRow | None:
         with self._statements() as db:
             found = db.execute(
-                "SELECT id, name, dimension, model, entries FROM collections WHERE name = ?", (name,)
+                f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?",  # noqa: S608
+                (name,),
             ).fetchone()
-        return CollectionRow(*found) if found else None
+        return self._sound_collection(found) if found else None
+
+    def _sound_collection(self, record: Sequence[Any]) -> CollectionRow:
+        row = CollectionRow(*record)
+        texts, numbers = (row.name, row.model, row.metric, row.normalisation), (row.id, row.dimension)
+        if not all(isinstance(text, str) for text in texts) or not all(
+            isinstance(number, int) for number in (*numbers, row.entries)
+        ):
+            raise StorageError(f"{self.database.name} is damaged: a collection reads {shown(record)}")
+        return row
 
     # entries
 
@@ -71,13 +94,45 @@ class Lookups:
             rows += self._select(f"label IN ({','.join('?' * len(part))})", part)
         return {row.label: row for row in rows}
 
-    def by_normalized(self, collection: int, normalized: str) -> list[Row]:
-        """Rows with exactly this normalised question, newest first."""
-        found = self._select(
-            "collection = ? AND normalized = ? ORDER BY label DESC", (collection, normalized)
-        )
+    def by_normalized(
+        self,
+        collection: int,
+        normalized: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[Row]:
+        """Rows with exactly this normalised question, newest first.
+
+        With filters, those whose metadata may match. Of rows with metadata, without filters, the newest few.
+        """
+        labels: list[int] = [] if filters else self._with_text(_PLAIN, collection, normalized)
+        if filters:
+            labels = self._filtered_with_text(collection, normalized, filters)
+        elif include_scoped:
+            labels += nlargest(_FEW, self._with_text(_SCOPED, collection, normalized))
         # The row is sealed, the index that led to it is not.
-        return [row for row in found if row.normalized == normalized and row.collection == collection]
+        rows = [
+            row
+            for row in self.by_labels(labels).values()
+            if row.normalized == normalized and row.collection == collection
+        ]
+        return sorted(rows, key=lambda row: -row.label)
+
+    def _with_text(self, query: str, collection: int, normalized: str) -> list[int]:
+        with self._statements() as db:
+            return whole(db.execute(query, (collection, normalized)).fetchall())
+
+    def _filtered_with_text(
+        self, collection: int, normalized: str, filters: Mapping[str, MetadataValue]
+    ) -> list[int]:
+        """From the fewer: rows with this text, or rows with the rarest of these values."""
+        with self._statements() as db:
+            found = db.execute(f"{_SCOPED} LIMIT {_FEW + 1}", (collection, normalized)).fetchall()
+            if len(found) <= _FEW:
+                return whole(found)
+            pairs = [(collection, key, filter_value(value)) for key, value in filters.items()]
+            rarest = min(pairs, key=lambda pair: len(db.execute(_WITH_VALUE, pair).fetchall()))
+            return whole(db.execute(_WITH_VALUE_AND_TEXT, (*rarest, normalized)).fetchall())
 
     def labels(self, collection: int, ids: Iterable[str]) -> list[int]:
         """Labels of the entries with these ids that are there."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from medha_core.errors import DimensionMismatchError, StorageInitializationError
+from medha_core.manifest import METRIC, NORMALISATION, CollectionInfo
 from medha_core.metadata import loads_metadata
 from medha_core.types import CacheResult, MetadataValue
 
@@ -142,6 +143,17 @@ class CollectionRow(NamedTuple):
     model: str
     """Fingerprint of the embedder; "" when it was not given."""
     entries: int
+    metric: str = METRIC
+    normalisation: str = NORMALISATION
+
+    def info(self) -> CollectionInfo:
+        """What a manifest says of it."""
+        return CollectionInfo(
+            self.name, self.model, self.dimension, self.entries, self.metric, self.normalisation
+        )
+
+
+COLLECTION_COLUMNS = ", ".join(CollectionRow._fields)
 
 
 def check_space(collection: CollectionRow, dimension: int, model: str) -> None:
@@ -151,8 +163,17 @@ def check_space(collection: CollectionRow, dimension: int, model: str) -> None:
     if model and collection.model and collection.model != model:
         raise StorageInitializationError(
             f"collection {collection.name!r} holds vectors of {collection.model!r}, and the embedder "
-            f"gives those of {model!r}: they cannot be compared"
+            f"gives those of {model!r}: they cannot be compared (medha reembed makes them anew)"
         )
+    for name, stored, ours in (
+        ("metric", collection.metric, METRIC),
+        ("normalisation", collection.normalisation, NORMALISATION),
+    ):
+        if stored != ours:
+            raise StorageInitializationError(
+                f"collection {collection.name!r} was written with {name} {stored!r}, and this version "
+                f"works with {ours!r}"
+            )
 
 
 def _moment(seconds: float | None) -> datetime | None:

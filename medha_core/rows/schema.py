@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 
 from medha_core.errors import StorageInitializationError
+from medha_core.manifest import METRIC, NORMALISATION_1
 from medha_core.rows.row import seal_row, seal_vector
 
 FORMAT = 3
@@ -67,8 +68,13 @@ CREATE TABLE stats(
     body TEXT NOT NULL
 );
 """
-_FROM_2 = """
+_FROM_2 = f"""
+ALTER TABLE collections ADD COLUMN metric TEXT NOT NULL DEFAULT '{METRIC}';
+ALTER TABLE collections ADD COLUMN normalisation TEXT NOT NULL DEFAULT '{NORMALISATION_1}';
 ALTER TABLE entries ADD COLUMN tables TEXT;
+DROP INDEX entries_normalized;
+CREATE INDEX entries_plain ON entries(collection, normalized) WHERE metadata = '';
+CREATE INDEX entries_scoped ON entries(collection, normalized, metadata) WHERE metadata != '';
 CREATE INDEX entries_unread ON entries(collection) WHERE tables IS NULL;
 CREATE TABLE entry_tables(
     collection INTEGER NOT NULL,
@@ -77,7 +83,7 @@ CREATE TABLE entry_tables(
     PRIMARY KEY(collection, name, label)
 ) WITHOUT ROWID;
 """
-"""The column stands last, and the seal of a row without a value in it is what it was: no row is touched."""
+"""The column of entries stands last, and a row without a value in it keeps its seal: no row is touched."""
 
 SCHEMA = _FORMAT_2 + _FROM_2
 
@@ -151,7 +157,9 @@ def _from_1_to_2(db: sqlite3.Connection) -> None:
 
 
 def _from_2_to_3(db: sqlite3.Connection) -> None:
-    """Adds the tables that a query reads."""
+    """Adds the tables that a query reads, how vectors are compared and questions normalised, and indexes
+    for the same question under many metadata.
+    """
     _run(db, _FROM_2)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from medha_core.errors import StorageInitializationError
+from medha_core.manifest import METRIC, NORMALISATION
 from medha_core.metadata import dumps_metadata
 from medha_core.rows import changes
 from medha_core.rows.changes import Eviction, OnConflict
@@ -50,8 +51,9 @@ class Rows(Lookups):
         if found is None:
             with self._transaction() as db:
                 db.execute(
-                    "INSERT INTO collections(name, dimension, model, entries, uses) VALUES (?, ?, ?, 0, 0)",
-                    (name, dimension, model),
+                    "INSERT INTO collections(name, dimension, model, entries, uses, metric, normalisation) "
+                    "VALUES (?, ?, ?, 0, 0, ?, ?)",
+                    (name, dimension, model, METRIC, NORMALISATION),
                 )
             found = self.collection(name)
         if found is None:
@@ -61,9 +63,24 @@ class Rows(Lookups):
 
     def drop_collection(self, collection: int) -> None:
         with self._transaction() as db:
-            for table in ("entries", "entry_metadata", "entry_tables", "stats"):
-                db.execute(f"DELETE FROM {table} WHERE collection = ?", (collection,))  # noqa: S608
-            db.execute("DELETE FROM collections WHERE id = ?", (collection,))
+            changes.drop_collection(db, collection)
+
+    def take_place(self, collection: int, other: int) -> None:
+        """Drop another collection, whose name, statistics and order of use this one has from then on."""
+        with self._transaction() as db:
+            (name,) = db.execute("SELECT name FROM collections WHERE id = ?", (other,)).fetchone()
+            db.execute(
+                "UPDATE collections SET uses = (SELECT uses FROM collections WHERE id = ?) WHERE id = ?",
+                (other, collection),
+            )
+            db.execute(
+                "UPDATE entries SET used = coalesce((SELECT used FROM entries AS same "
+                "WHERE same.collection = ? AND same.id = entries.id), used) WHERE collection = ?",
+                (other, collection),
+            )
+            db.execute("UPDATE OR REPLACE stats SET collection = ? WHERE collection = ?", (collection, other))
+            changes.drop_collection(db, other)
+            db.execute("UPDATE collections SET name = ? WHERE id = ?", (name, collection))
 
     def index_for_eviction(self, policy: Eviction) -> None:
         """Make evicting cost what it evicts."""

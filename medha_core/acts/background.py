@@ -1,4 +1,4 @@
-"""Upkeep: what a cache does by itself while it is open."""
+"""Background: what a cache does by itself while it is open."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger("medha_core")
 _Work = asyncio.Task[None] | Future[None]
 
 
-class Upkeep:
+class Background:
     """Deletes what has expired, every so often, and adds this cache's counts to the collection's.
 
     With a store of this process it runs on the loop of the synchronous twins,
