@@ -11,7 +11,7 @@ from medha_core.pairs import check_question
 from medha_core.request import Request, failure, named
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
-from medha_core.types import CacheHit
+from medha_core.types import CacheHit, SearchStrategy
 
 logger = logging.getLogger("medha_core")
 
@@ -136,7 +136,8 @@ class Searching:
                 self._parts.backend.touch(request.scope.collection, hit.entry_id)
         answered = [hit for hit in hits if hit is not None]
         for question, hit in zip(questions, answered, strict=True):
-            self._parts.stats.record(hit.strategy, seconds)
+            failed = hit.error is not None
+            self._parts.stats.record(SearchStrategy.ERROR if failed else hit.strategy, seconds)
             if self._logs:
                 logger.debug("%r: %s %r", question, hit.strategy.value, hit.generated_query)
         return answered
