@@ -12,6 +12,7 @@ from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
 from medha_core.acts.generating import Generating
 from medha_core.acts.keeping import Keeping
+from medha_core.acts.measuring import Measuring
 from medha_core.acts.parts import Parts
 from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
@@ -85,6 +86,7 @@ class Medha:
         self._telling = Telling(self._parts)
         self._generating = Generating(self._parts, self._searching, self._storing)
         self._background = Background(self._parts)
+        self._measuring = Measuring(self._parts, self._generating)
         self._keeping = Keeping(self._parts, self._background)
         self._templating = Templating(self._parts, templates)
 
@@ -239,10 +241,13 @@ class Medha:
     # housekeeping
 
     snapshot = Act(Keeping.snapshot)
+    has_collection = Act(Keeping.has_collection)
     stats = Act(Keeping.stats)
     persisted_stats = Act(Keeping.persisted_stats)
     reset_stats = Act(Keeping.reset_stats)
     clear_caches = Act(Keeping.clear_caches)
+    metrics = Act(Measuring.metrics)
+    prometheus_text = Act(Measuring.prometheus_text)
 
     # the same for synchronous callers
 
@@ -271,7 +276,10 @@ class Medha:
     load_templates_from_file_sync = twin(Templating.load_templates_from_file)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
+    has_collection_sync = twin(Keeping.has_collection)
     stats_sync = twin(Keeping.stats)
     persisted_stats_sync = twin(Keeping.persisted_stats)
     reset_stats_sync = twin(Keeping.reset_stats)
     clear_caches_sync = twin(Keeping.clear_caches)
+    metrics_sync = twin(Measuring.metrics)
+    prometheus_text_sync = twin(Measuring.prometheus_text)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from medha_core import forking
+from medha_core.histogram import Meters
 from medha_core.types import (
     LATENCY_BUCKETS,
     CacheStats,
@@ -74,6 +75,7 @@ class StatsRecorder:
         self._guard_seconds: deque[float] = deque(maxlen=max_samples)
         self._near_scores: deque[float] = deque(maxlen=max_samples)
         self._unsaved: Counter[SearchStrategy] = Counter()
+        self.meters = Meters()
         self.reset()
 
     def record(self, strategy: SearchStrategy, seconds: float) -> None:
@@ -94,6 +96,17 @@ class StatsRecorder:
                 self._near_misses.update(near_misses)
                 if best_refused is not None:
                     self._near_scores.append(best_refused)
+                    self.meters.similarity["miss"].add(best_refused)
+
+    def record_similarity(self, cosine: float | None) -> None:
+        """The cosine of an answer that a vector gave."""
+        if self.enabled and cosine is not None:
+            self.meters.similarity["hit"].add(cosine)
+
+    def record_embedding(self, seconds: float) -> None:
+        """How long a search waited for its vectors."""
+        if self.enabled:
+            self.meters.embedding.add(seconds)
 
     def record_feedback(self, correct: bool) -> None:
         if self.enabled:
@@ -115,6 +128,7 @@ class StatsRecorder:
         with self._lock:
             for samples in (self._samples, self._guard_seconds, self._near_scores):
                 samples.clear()
+            self.meters.clear()
             self._near_misses: Counter[str] = Counter()
             self._feedback: Counter[bool] = Counter()
             self._sums: dict[SearchStrategy, _Sum] = {}

@@ -1,6 +1,5 @@
 """The tiers behind the embedding: one search proposes, the guard decides, the thresholds name the tier."""
 
-import re
 from collections.abc import Sequence
 from time import perf_counter
 
@@ -12,6 +11,7 @@ from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
+from medha_core.normalise import differ_in_quoted_case, normalize_question
 from medha_core.request import Request, hit_from, is_visible
 from medha_core.scope import Scope
 from medha_core.settings import Settings
@@ -23,9 +23,6 @@ from medha_core.types import Bound, CacheHit, SearchStrategy
 
 _JUDGED = 8
 """Candidates the guard weighs at most; the right one is rarely further down."""
-
-_QUOTED = re.compile(r"""(?<!\w)(?:'[^']+'|"[^"]+"|‘[^’]+’|“[^”]+”)(?!\w)""")
-"""A text in quotes, which an apostrophe inside a word does not begin."""
 
 
 class VectorTiers:
@@ -59,6 +56,30 @@ class VectorTiers:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
             return await self._guarded(request, found + await self._alike(request, found), tiers, step)
+
+    async def by_spelling(self, request: Request) -> CacheHit | None:
+        """The fuzzy tier for a question that has no vector: stored questions that are spelt like it.
+
+        To the guard, each is as far from the question as a candidate of this tier may be.
+        """
+        scope, settings = request.scope, self._settings
+        with request.trace.step("spelling") as step:
+            near = await self._store.spelled_like(
+                scope.collection,
+                normalize_question(request.question),
+                settings.score_threshold_fuzzy,
+                _JUDGED,
+                scope.filters,
+                scope.include_scoped,
+            )
+            far = min(settings.score_threshold_fuzzy_prefilter, settings.score_threshold_semantic - 1e-6)
+            found = self._readable(request, [one._replace(score=far) for one in near], step)
+            step.outcome = f"{len(found)} found"
+        tiers = Tiers(settings.model_copy(update={"score_threshold_fuzzy_prefilter": far}), request.question)
+        with request.trace.step("guard") as step:
+            choose = self._unguarded if self._knowledge.is_off else self._guarded
+            hit = await choose(request, found, tiers, step)
+        return hit and hit.model_copy(update={"similarity": None})
 
     async def _unguarded(
         self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
@@ -178,7 +199,7 @@ class VectorTiers:
             stored = self._embedding.unread(candidate.question)
             if stored != asked:
                 step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
-            elif not self._knowledge.is_off and _differs_in_case(request.question, candidate.question):
+            elif not self._knowledge.is_off and differ_in_quoted_case(request.question, candidate.question):
                 step.saw(candidate, candidate.score, "literal", "letters of a quoted text differ in case")
             else:
                 readable.append(candidate)
@@ -201,9 +222,3 @@ def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:
             "bound": Bound(made.bound_query, made.bind_values),
         }
     )
-
-
-def _differs_in_case(asked: str, stored: str) -> bool:
-    """Whether two questions quote the same texts, but for the case of letters."""
-    one, other = _QUOTED.findall(asked), _QUOTED.findall(stored)
-    return one != other and [text.lower() for text in one] == [text.lower() for text in other]

@@ -38,7 +38,7 @@ class Searching:
     def _is_behind(self) -> bool:
         return monotonic() >= self._look_at or self._parts.backend.generation != self._seen
 
-    def peek(self, question: str) -> CacheHit | None:
+    def peek(self, question: str, *, collection_name: str | None = None) -> CacheHit | None:
         """The hit that the first-level cache holds ready for a question, or None.
 
         Synchronous, about a microsecond, and blind to everything behind the first
@@ -48,11 +48,12 @@ class Searching:
         if self.lookup is None or self._parts.state != "started" or (self._follows and self._is_behind()):
             return None
         started = perf_counter()
-        hit = self.lookup(self._parts.scope.key, question)
+        scope = self._parts.scope_of(collection_name, None, False)
+        hit = self.lookup(scope.key, question)
         if hit is not None:
             self._parts.stats.record(hit.strategy, perf_counter() - started)
             if hit.entry_id is not None:
-                self._parts.backend.touch(self._parts.scope.collection, hit.entry_id)
+                self._parts.backend.touch(scope.collection, hit.entry_id)
         return hit
 
     def ready(self, question: object) -> CacheHit | None:
@@ -138,6 +139,8 @@ class Searching:
         for question, hit in zip(questions, answered, strict=True):
             failed = hit.error is not None
             self._parts.stats.record(SearchStrategy.ERROR if failed else hit.strategy, seconds)
+            if hit.strategy is not SearchStrategy.L1_CACHE:
+                self._parts.stats.record_similarity(hit.similarity)
             if self._logs:
                 logger.debug("%r: %s %r", question, hit.strategy.value, hit.generated_query)
         return answered

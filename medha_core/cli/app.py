@@ -18,11 +18,13 @@ from medha_core.cli import (
     explain,
     forgetting,
     keeping,
+    keys,
     logo,
     migrate,
     models,
     reembed,
     search,
+    serve,
     snapshot,
     tune,
     warm,
@@ -38,10 +40,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-for more in (keeping, forgetting, logo):
+for more in (serve, keeping, forgetting, logo):
     app.add_typer(more.app)
 
 
@@ -184,6 +187,20 @@ def tune_command(
     )
 
 
+@app.command("reembed")
+def reembed_command(
+    directory: Annotated[Path, typer.Argument(help="Directory of a cache that nobody writes meanwhile.")],
+    model: Model = None,
+    collection: Collection = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Entries embedded at once [MEDHA_BATCH_SIZE].")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Make the vectors of a cache anew with another model; run again, it goes on where it was interrupted."""
+    raise typer.Exit(reembed.command(directory, model, collection, batch_size=batch_size, as_json=json))
+
+
 @app.command("migrate")
 def migrate_command(
     source: Annotated[str, typer.Option("--from", help="Address of the store to read.")],
@@ -197,20 +214,6 @@ def migrate_command(
     lancedb://, redis://; keys and prefixes come from MEDHA_ settings. The source is only read.
     """
     raise typer.Exit(migrate.command(source, target, collection, as_json=json))
-
-
-@app.command("reembed")
-def reembed_command(
-    directory: Annotated[Path, typer.Argument(help="Directory of a cache that nobody writes meanwhile.")],
-    model: Model = None,
-    collection: Collection = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Entries embedded at once [MEDHA_BATCH_SIZE].")
-    ] = None,
-    json: AsJson = False,
-) -> None:
-    """Make the vectors of a cache anew with another model; run again, it goes on where it was interrupted."""
-    raise typer.Exit(reembed.command(directory, model, collection, batch_size=batch_size, as_json=json))
 
 
 @app.command("doctor")
