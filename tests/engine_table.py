@@ -29,15 +29,13 @@ class Table:
             "server".ljust(width), *(kind.center(len(one)) for one, kind in zip(engines, kinds, strict=True))
         )
         for test, outcomes in self.cells.items():
-            marks = [
-                _MARKS[max(outcomes[one], key=list(_MARKS).index) if len(outcomes[one]) == 1 else "failed"]
-                if outcomes[one]
-                else ""
-                for one in engines
-            ]
-            print(
-                test.ljust(width), *(mark.center(len(one)) for one, mark in zip(engines, marks, strict=True))
-            )
+            print(test.ljust(width), *(_mark(outcomes[one]).center(len(one)) for one in engines))
+
+
+def _mark(outcomes):
+    """One cell: a test with several sets of values failed if one of them did."""
+    worst = next((one for one in ("failed", "passed", "skipped") if one in outcomes), None)
+    return _MARKS.get(worst, "")
 
 
 def main(engines):

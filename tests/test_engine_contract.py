@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from engine_harness import HARNESSES
+from engine_harness import HARNESSES, client_of
 
 from medha_core import (
     ArgumentValueError,
@@ -68,8 +68,9 @@ def random_entries(count, seed=7, dimension=DIMENSION):
 
 
 @pytest.fixture(params=list(HARNESSES))
-async def engine(request, tmp_path):
+async def engine(request, tmp_path, require):
     kind, server = HARNESSES[request.param]
+    require(*client_of(kind))
     harness = kind(request.getfixturevalue(server) if server else None, tmp_path)
     yield harness
     await harness.clean()

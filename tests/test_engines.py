@@ -8,6 +8,7 @@ import pytest
 from proxy import Proxy
 
 from medha_core import (
+    CacheEntry,
     ConfigurationError,
     HashingEmbedder,
     InMemoryBackend,
@@ -145,6 +146,20 @@ class TestEngines:
             await store.connect()
         with pytest.raises(StorageError, match="not open"):
             await store.count("c")
+
+    @pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
+    async def test_lancedb_gives_cosines_whatever_its_metric(self, metric, tmp_path):
+        given = settings(backend_type="lancedb", lancedb_uri=str(tmp_path), lancedb_metric=metric)
+        async with make_backend(given) as store:
+            await store.initialize("c", 2)
+            fields = {"normalized_question": "q", "generated_query": "SELECT 1", "query_hash": "h"}
+            vectors = {"a": [1.0, 0.0], "b": [0.9, 0.19**0.5], "c": [0.0, 1.0]}
+            await store.upsert(
+                "c", [CacheEntry(id=k, vector=v, original_question=k, **fields) for k, v in vectors.items()]
+            )
+            found = await store.search("c", [2.0, 0.0], limit=3)
+            assert [row.id for row in found] == ["a", "b", "c"]
+            assert [row.score for row in found] == pytest.approx([1.0, 0.9, 0.0], abs=1e-3)
 
     async def test_qdrant_in_memory_is_empty_each_time(self):
         for _ in range(2):
