@@ -137,7 +137,8 @@ class Searching:
                 self._parts.backend.touch(request.scope.collection, hit.entry_id)
         answered = [hit for hit in hits if hit is not None]
         for question, hit in zip(questions, answered, strict=True):
-            self._parts.stats.record(hit.strategy, seconds)
+            failed = hit.error is not None
+            self._parts.stats.record(SearchStrategy.ERROR if failed else hit.strategy, seconds)
             if hit.strategy is not SearchStrategy.L1_CACHE:
                 self._parts.stats.record_similarity(hit.similarity)
             if self._logs:
