@@ -14,7 +14,7 @@ from medha_core.guard.verifier import Verifier, shipped
 from medha_core.guard.vetoes import veto
 from medha_core.guard.view import View, mentioned_in, view
 from medha_core.reading.features import Features, extract, read_words
-from medha_core.reading.lexicon import Lexicon, english
+from medha_core.reading.lexicon import Lexicon, of_language
 from medha_core.reading.mentions import Mention
 
 __all__ = ["FAR", "Guard", "Reading"]
@@ -74,21 +74,20 @@ class Guard:
     def __repr__(self) -> str:
         return f"Guard({self.level!r})"
 
-    @property
-    def _lexicon(self) -> Lexicon:
+    def _lexicon(self, features: Features) -> Lexicon:
         # Read when first needed, not when a cache is made: it takes some fifty milliseconds.
-        return self._given_lexicon or english()
+        return self._given_lexicon or of_language(features.language)
 
     def features(self, question: str, query: str = "") -> Features:
         """Read a question; with `query`, as the stored question of an entry."""
-        features = extract(question, query, self._lexicon)
+        features = extract(question, query, self._given_lexicon)
         if not query:
             return features
-        return replace(features, opened=view(features, features.mentions, self._lexicon).opened)
+        return replace(features, opened=view(features, features.mentions, self._lexicon(features)).opened)
 
     def alike(self, asked: Features, learned: Learned) -> list[object]:
         """Entries that say the asked question's words with other values, whatever their vectors."""
-        return alike(asked, learned, self._lexicon)
+        return alike(asked, learned, self._lexicon(asked))
 
     def judge(
         self,
@@ -113,13 +112,14 @@ class Guard:
             if mentions is None:
                 return reject(Reason.VALUE, "the stored query has a value that is not asked for")
             reading = Reading(mentions, stored.mentions, 0)
-        a, b = view(asked, reading.asked, self._lexicon), view(stored, reading.stored, self._lexicon)
+        lexicon = self._lexicon(asked)
+        a, b = view(asked, reading.asked, lexicon), view(stored, reading.stored, self._lexicon(stored))
         verdict = _early(asked, stored, a, b, learned)
         if verdict:
             return verdict
         a, b = self._corrected(asked, stored, a, b, reading)
-        pairing = pair_up(a, b, stored, score, self._lexicon, learned)
-        objection = veto(a, b, pairing, stored, self._lexicon, learned)
+        pairing = pair_up(a, b, stored, score, lexicon, learned)
+        objection = veto(a, b, pairing, stored, lexicon, learned)
         if objection:
             return objection
         signals = measure(
@@ -127,7 +127,7 @@ class Guard:
             b,
             pairing,
             stored,
-            self._lexicon,
+            lexicon,
             learned,
             score=score,
             margin=margin,
@@ -139,10 +139,10 @@ class Guard:
         self, asked: Features, stored: Features, a: View, b: View, reading: Reading
     ) -> tuple[View, View]:
         """Slips of the one put right by the words of the other."""
-        fixed = corrections(a, b, self._lexicon)
+        fixed = corrections(a, b, self._lexicon(asked))
         if fixed:
             a = self._rewritten(asked, reading.asked, fixed)
-        fixed = corrections(b, a, self._lexicon)
+        fixed = corrections(b, a, self._lexicon(asked))
         if fixed:
             b = self._rewritten(stored, reading.stored, fixed)
         return a, b
@@ -153,7 +153,8 @@ class Guard:
             w if i in inside else w._replace(text=fixed.get(w.text, w.text))
             for i, w in enumerate(features.words)
         ]
-        return view(read_words(words, self._lexicon), mentions, self._lexicon)
+        lexicon = self._lexicon(features)
+        return view(read_words(words, lexicon), mentions, lexicon)
 
     def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
         """The verifier's estimate against the limits of the level."""
@@ -181,10 +182,10 @@ def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned
         return reject(Reason.STALE, "the stored query holds a date that depends on the day it was asked")
     if a.keys == b.keys and a.open_words == b.open_words:
         return accept(Reason.SAME, "the same words")
-    if not (asked.is_english and stored.is_english):
+    if not (asked.is_english and stored.is_english and asked.language == stored.language):
         if a.open_words == b.open_words:
             return accept(Reason.SAME, "the same words")
-        return reject(Reason.LANGUAGE, "other words, in a language without lexicon")
+        return reject(Reason.LANGUAGE, "other words, in a language without lexicon or in another language")
     return None
 
 

@@ -154,7 +154,9 @@ def _number_at(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
             group += lexicon.numbers[text]
         elif text in lexicon.multipliers and len(text) > 2 and j > i:
             group, total = (
-                (group * 100, total) if text == "hundred" else (0, total + group * lexicon.multipliers[text])
+                (group * 100, total)
+                if lexicon.multipliers[text] == 100
+                else (0, total + group * lexicon.multipliers[text])
             )
         else:
             break
