@@ -23,6 +23,10 @@ FAR = 0.3
 """Margin where no candidate with another query is near."""
 
 
+LONGEST = 400
+"""Words; a longer question is answered only word for word: comparing takes the square of the length."""
+
+
 class Level(NamedTuple):
     """Probabilities a candidate must reach. Chosen on sets the verifier had not seen."""
 
@@ -87,7 +91,7 @@ class Guard:
 
     def alike(self, asked: Features, learned: Learned) -> list[object]:
         """Entries that say the asked question's words with other values, whatever their vectors."""
-        return alike(asked, learned, self._lexicon(asked))
+        return alike(asked, learned, self._lexicon(asked)) if len(asked.words) <= LONGEST else []
 
     def judge(
         self,
@@ -107,6 +111,8 @@ class Guard:
         if self.limits is None:
             return accept(Reason.OFF, "the guard is off")
         learned = learned or Learned()
+        if max(len(asked.words), len(stored.words)) > LONGEST:
+            return _unread(asked, stored)
         if reading is None:
             mentions = mentioned_in(asked, stored.mentions)
             if mentions is None:
@@ -117,7 +123,7 @@ class Guard:
         verdict = _early(asked, stored, a, b, learned)
         if verdict:
             return verdict
-        a, b = self._corrected(asked, stored, a, b, reading)
+        a, b, slips = self._corrected(asked, stored, a, b, reading)
         pairing = pair_up(a, b, stored, score, lexicon, learned)
         objection = veto(a, b, pairing, stored, lexicon, learned)
         if objection:
@@ -133,19 +139,20 @@ class Guard:
             margin=margin,
             exchanged=reading.exchanged,
         )
-        return self._weigh(pairing, signals, learned)
+        return self._weigh(pairing, signals, learned, _in_words(a, b, pairing, slips))
 
     def _corrected(
         self, asked: Features, stored: Features, a: View, b: View, reading: Reading
-    ) -> tuple[View, View]:
-        """Slips of the one put right by the words of the other."""
+    ) -> tuple[View, View, dict[str, str]]:
+        """Slips of the one put right by the words of the other, and what they were."""
         fixed = corrections(a, b, self._lexicon(asked))
         if fixed:
             a = self._rewritten(asked, reading.asked, fixed)
+        slips = fixed
         fixed = corrections(b, a, self._lexicon(asked))
         if fixed:
             b = self._rewritten(stored, reading.stored, fixed)
-        return a, b
+        return a, b, slips | fixed
 
     def _rewritten(self, features: Features, mentions: Sequence[Mention], fixed: dict[str, str]) -> View:
         inside = {i for m in mentions for i in range(m.first, m.last)}
@@ -156,10 +163,9 @@ class Guard:
         lexicon = self._lexicon(features)
         return view(read_words(words, lexicon), mentions, lexicon)
 
-    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
+    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned, said: str) -> Verdict:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
-        said = _in_words(pairing)
         limit = self.limits.floor
         learnt = any(pairing.before) and learned.keeps(pairing.before)
         if signals.asked_alien and signals.stored_alien and not learnt:
@@ -173,6 +179,12 @@ class Guard:
         return reject(_why(signals, pairing), said, confidence)
 
 
+def _unread(asked: Features, stored: Features) -> Verdict:
+    if [word[:2] for word in asked.words] == [word[:2] for word in stored.words]:
+        return accept(Reason.SAME, "the same words")
+    return reject(Reason.UNSURE, f"more than {LONGEST} words")
+
+
 def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned) -> Verdict | None:
     """Verdicts that need no comparison of meaning."""
     extra = _known_values(learned, a) - _known_values(learned, b)
@@ -180,6 +192,8 @@ def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned
         return reject(Reason.VALUE, f"{', '.join(sorted(extra))}: a value the stored question does not name")
     if asked.relative and stored.fixed_dates:
         return reject(Reason.STALE, "the stored query holds a date that depends on the day it was asked")
+    if quoted := _quoted_otherwise(asked, stored):
+        return reject(Reason.QUOTED, f"{quoted}: in other letters")
     if a.keys == b.keys and a.open_words == b.open_words:
         return accept(Reason.SAME, "the same words")
     if not (asked.is_english and stored.is_english and asked.language == stored.language):
@@ -193,13 +207,23 @@ def _known_values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
 
 
-def _in_words(pairing: Pairing) -> str:
+def _quoted_otherwise(asked: Features, stored: Features) -> str:
+    """A quoted text that both questions have, but in upper case here and lower case there, or ""."""
+    written = {word.text: word.quoted for word in stored.words if word.quoted}
+    if not written:
+        return ""
+    return next((w.quoted for w in asked.words if w.quoted and written.get(w.text, w.quoted) != w.quoted), "")
+
+
+def _in_words(a: View, b: View, pairing: Pairing, slips: dict[str, str]) -> str:
+    """What was found, for people."""
+    found = [f"{wrong} read as {right}" for wrong, right in slips.items()]
     sides = [" ".join(key[2:] for key in side) for side in pairing.before]
-    return (
-        f"asked: {sides[0] or '-'}; stored: {sides[1] or '-'}"
-        if any(sides)
-        else "the same words in another order"
-    )
+    if any(sides):
+        found.append(f"asked: {sides[0] or '-'}; stored: {sides[1] or '-'}")
+    elif sorted(a.keys) == sorted(b.keys) and a.keys != b.keys:
+        found.append("the same words in another order")
+    return "; ".join(found) or "the same but for words without weight"
 
 
 def _why(signals: Signals, pairing: Pairing) -> Reason:

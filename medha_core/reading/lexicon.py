@@ -72,7 +72,7 @@ class Lexicon:
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
         self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
-        self.related = frozenset(_pairs(f"{language}_related.txt.gz"))
+        self._related = frozenset(_lines(f"{language}_related.txt.gz"))
         self.distinct = frozenset(
             tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", ") if pair
         )
@@ -148,8 +148,8 @@ class Lexicon:
 
     def are_related(self, a: str, b: str) -> bool:
         """Whether the dictionary puts two meanings near each other, which is less than synonyms."""
-        pair = (a, b) if a < b else (b, a)
-        return pair in self.related or pair in self.synonyms
+        a, b = (a, b) if a < b else (b, a)
+        return f"{a} {b}" in self._related or (a, b) in self.synonyms
 
     def are_antonyms(self, a: str, b: str) -> bool:
         """Whether one is the opposite of the other, by the dictionary or by a prefix (`paid`, `unpaid`)."""
@@ -222,12 +222,15 @@ def _file(name: str):
     return files(__package__) / "lexicons" / name
 
 
-def _pairs(name: str) -> Iterator[tuple[str, str]]:
+def _lines(name: str) -> list[str]:
     """The lines of a word list; none for a language without that list."""
     if not _file(name).is_file():
-        return
-    text = gzip.decompress(_file(name).read_bytes()).decode()
-    for line in text.splitlines():
+        return []
+    return gzip.decompress(_file(name).read_bytes()).decode().splitlines()
+
+
+def _pairs(name: str) -> Iterator[tuple[str, str]]:
+    for line in _lines(name):
         first, _, second = line.partition(" ")
         yield first, second
 
