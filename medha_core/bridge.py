@@ -4,9 +4,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from medha_core import forking
 from medha_core.errors import MedhaError
 
 T = TypeVar("T")
@@ -27,7 +29,7 @@ class Bridge:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._process = 0
@@ -44,6 +46,17 @@ class Bridge:
         except BaseException:  # also an interrupt of the waiting thread: nobody wants the result any more
             future.cancel()
             raise
+
+    async def borrow(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result, run on this loop, awaited on any: for what must outlive a caller's loop."""
+        loop = self._running()
+        if asyncio.get_running_loop() is loop:
+            return await coroutine
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

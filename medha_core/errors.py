@@ -5,6 +5,8 @@ built-in a caller would expect (`ValueError`, `TypeError`), so that code which
 knows nothing of this library still catches them.
 """
 
+from collections.abc import Sequence
+
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
@@ -15,7 +17,9 @@ __all__ = [
     "EmbeddingError",
     "LabelNotFoundError",
     "MedhaError",
+    "MigrationError",
     "ParameterExtractionError",
+    "ProvidersFailedError",
     "SnapshotError",
     "StorageError",
     "StorageInitializationError",
@@ -67,12 +71,27 @@ class EmbeddingError(MedhaError):
     """A text could not be turned into a vector."""
 
 
+class ProvidersFailedError(EmbeddingError, RuntimeError):
+    """Every embedder of a chain failed; `reasons` has what each said."""
+
+    def __init__(self, reasons: Sequence[str]):
+        super().__init__(
+            "All embedding providers failed. Cannot compute embeddings: install local model "
+            f"(pip install 'medha-core[onnx]') or check backend availability ({'; '.join(reasons)})"
+        )
+        self.reasons = tuple(reasons)
+
+
 class StorageError(MedhaError):
     """A store could not do what it was asked."""
 
 
 class StorageInitializationError(StorageError):
     """A store or a collection could not be opened or created."""
+
+
+class MigrationError(StorageInitializationError):
+    """The tables of a store could not be made or brought up to date."""
 
 
 class DirectoryLockedError(StorageInitializationError):

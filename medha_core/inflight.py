@@ -1,13 +1,24 @@
 """Work that is under way, by key, so that equal work asked for twice is done once."""
 
 import asyncio
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from medha_core import forking
+from medha_core.errors import MedhaError
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class UnfinishedError(Exception):
+    """A call that others were waiting for failed or was cancelled."""
+
+    def __init__(self, error: BaseException, keys: Set[Any]):
+        super().__init__(str(error))
+        self.error = error
+        self.keys = keys  # of the whole call
 
 
 class InFlight(Generic[K, V]):
@@ -18,8 +29,13 @@ class InFlight(Generic[K, V]):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
+        forking.watch(self)
         self._futures: dict[K, Future[V]] = {}  # changed under the lock only
+
+    def abandon(self) -> None:
+        """In a forked child: those who had claimed the keys are not here to end them."""
+        self._futures = {}
 
     def __len__(self) -> int:
         return len(self._futures)
@@ -64,3 +80,16 @@ async def done(future: "Future[V]") -> None:
 
     future.add_done_callback(wake)
     await woken.wait()
+
+
+def outcome(future: "Future[V]", asked: Set[Any]) -> V | None:
+    """The result for one who asked for the keys `asked`, or None when the work must be done again.
+
+    A failed call tells something about our keys only if it held no others.
+    """
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, UnfinishedError) and isinstance(error.error, MedhaError) and error.keys <= asked:
+        raise error.error
+    return None

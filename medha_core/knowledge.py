@@ -4,11 +4,10 @@ Evidence is kept apart by scope (collection and metadata), so that no tenant's
 entries speak for another's.
 """
 
-import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from medha_core import decision
+from medha_core import decision, forking
 from medha_core.decision import Decision, decide
 from medha_core.guard import Guard, Learned
 from medha_core.interfaces.storage import Candidate
@@ -37,7 +36,9 @@ class Knowledge:
         self._limit = limit
         self._backslash = _BACKSLASH_ESCAPES.get(language)
         self._scopes: dict[tuple[str, str], Learned] = {}
-        self._lock = threading.RLock()
+        self._taught: dict[tuple[str, str], Candidate] = {}
+        """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
+        self._lock = forking.rlock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
         self._read = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)
 
@@ -50,23 +51,32 @@ class Knowledge:
         if self.is_off:
             return
         with self._lock:
+            self._take_back(collection, entry.id)
             learned = self._learned(collection, entry)
             if len(learned) < self._limit:
+                self._taught[collection, entry.id] = entry
                 learned.observe(entry.id, self._features(entry), [self._features(n) for n in neighbours])
 
-    def forget(self, collection: str, entries: Iterable[Candidate]) -> None:
+    def forget(self, collection: str, ids: Iterable[str]) -> None:
         """Take back entries that are no longer stored."""
         if self.is_off:
             return
         with self._lock:
-            for entry in entries:
-                self._learned(collection, entry).forget(entry.id, self._features(entry))
+            for entry_id in ids:
+                self._take_back(collection, entry_id)
+
+    def _take_back(self, collection: str, entry_id: str) -> None:
+        entry = self._taught.pop((collection, entry_id), None)
+        if entry is not None:
+            self._learned(collection, entry).forget(entry.id, self._features(entry))
 
     def clear(self, collection: str) -> None:
         """Forget everything a collection taught."""
         with self._lock:
             for scope in [scope for scope in self._scopes if scope[0] == collection]:
                 del self._scopes[scope]
+            for taught in [taught for taught in self._taught if taught[0] == collection]:
+                del self._taught[taught]
 
     def alike(self, collection: str, metadata: str, question: str) -> list[str]:
         """Ids of entries that say the question's words with other values, whatever their vectors."""
@@ -87,6 +97,14 @@ class Knowledge:
                 substitution=self.substitution,
                 backslash_escapes=self._backslash,
             )
+
+    def agrees(self, question: str, text: str, query: str) -> bool:
+        """Whether a question asks for what another text does; for a text that is no stored question.
+
+        There is no cosine to weigh: the texts already share most of their words.
+        """
+        verdict = self.guard.judge(self._read(question), self.guard.features(text, query), 1.0)
+        return verdict.accepted
 
     def _features(self, entry: Candidate) -> Features:
         return self._read(entry.question, entry.query)

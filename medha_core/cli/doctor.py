@@ -18,6 +18,15 @@ OPTIONAL = {
     "onnx": ("onnxruntime", "tokenizers", "onnx", "safetensors"),
     "cli": ("typer", "rich"),
     "plot": ("matplotlib",),
+    "pandas": ("pandas",),
+    "redis": ("redis",),
+    "metrics": ("prometheus-client",),
+    "sql": ("sqlglot",),
+    "server": ("fastapi", "uvicorn", "httptools", "uvloop", "msgspec", "prometheus-client"),
+    "http": ("httpx", "stamina"),
+    "remote": ("httpx", "msgpack"),
+    "fastembed": ("fastembed",),
+    "sentence-transformers": ("sentence-transformers",),
 }
 """Optional packages by the extra that brings them."""
 
