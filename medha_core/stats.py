@@ -75,6 +75,7 @@ class StatsRecorder:
         self._guard_seconds: deque[float] = deque(maxlen=max_samples)
         self._near_scores: deque[float] = deque(maxlen=max_samples)
         self._unsaved: Counter[SearchStrategy] = Counter()
+        self._unsaved_feedback: Counter[bool] = Counter()
         self.meters = Meters()
         self.reset()
 
@@ -112,6 +113,7 @@ class StatsRecorder:
         if self.enabled:
             with self._lock:
                 self._feedback[correct] += 1
+                self._unsaved_feedback[correct] += 1
 
     def _sum_up(self) -> None:
         with self._lock:
@@ -141,7 +143,8 @@ class StatsRecorder:
         self._sum_up()
         with self._lock:
             counts, self._unsaved = self._unsaved, Counter()
-        if not counts:
+            feedback, self._unsaved_feedback = self._unsaved_feedback, Counter()
+        if not counts and not feedback:
             return None
         hits = {
             strategy.value: count for strategy, count in counts.items() if strategy not in (_MISS, _ERROR)
@@ -151,6 +154,8 @@ class StatsRecorder:
             total_hits=sum(hits.values()),
             total_misses=counts[_MISS],
             total_errors=counts[_ERROR],
+            feedback_correct=feedback[True],
+            feedback_incorrect=feedback[False],
             hits_by_strategy=hits,
             updated_at=self._now(),
         )
@@ -159,6 +164,8 @@ class StatsRecorder:
         """Take again what could not be saved."""
         with self._lock:
             self._unsaved[_MISS] += unsaved.total_misses
+            self._unsaved_feedback[True] += unsaved.feedback_correct
+            self._unsaved_feedback[False] += unsaved.feedback_incorrect
             self._unsaved[_ERROR] += unsaved.total_errors
             for name, count in unsaved.hits_by_strategy.items():
                 self._unsaved[SearchStrategy(name)] += count
