@@ -79,6 +79,7 @@ class StatsRecorder:
         self._left_over: Counter[SearchStrategy] = Counter()
         """Unsaved answers that the sums do not know: from before a reset, or given back."""
         self._unsaved_answers = 0
+        self._unsaved_feedback: Counter[bool] = Counter()
         self.meters = Meters()
         self.reset()
 
@@ -116,6 +117,7 @@ class StatsRecorder:
         if self.enabled:
             with self._lock:
                 self._feedback[correct] += 1
+                self._unsaved_feedback[correct] += 1
 
     def _sum_up(self) -> None:
         with self._lock:
@@ -152,7 +154,8 @@ class StatsRecorder:
             counts, self._left_over, self._unsaved_answers = self._unsaved(), Counter(), 0
             for summed in self._sums.values():
                 summed.unsaved = 0
-        if not counts:
+            feedback, self._unsaved_feedback = self._unsaved_feedback, Counter()
+        if not counts and not feedback:
             return None
         hits = {
             strategy.value: count for strategy, count in counts.items() if strategy not in (_MISS, _ERROR)
@@ -162,6 +165,8 @@ class StatsRecorder:
             total_hits=sum(hits.values()),
             total_misses=counts[_MISS],
             total_errors=counts[_ERROR],
+            feedback_correct=feedback[True],
+            feedback_incorrect=feedback[False],
             hits_by_strategy=hits,
             updated_at=self._now(),
         )
@@ -178,6 +183,8 @@ class StatsRecorder:
         with self._lock:
             self._left_over[_MISS] += unsaved.total_misses
             self._left_over[_ERROR] += unsaved.total_errors
+            self._unsaved_feedback[True] += unsaved.feedback_correct
+            self._unsaved_feedback[False] += unsaved.feedback_incorrect
             for name, count in unsaved.hits_by_strategy.items():
                 self._left_over[SearchStrategy(name)] += count
 

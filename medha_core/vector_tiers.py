@@ -55,7 +55,8 @@ class VectorTiers:
         with request.trace.step("guard") as step:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
-            return await self._guarded(request, found + await self._alike(request, found), tiers, step)
+            alike = self._readable(request, await self._alike(request, found), step)
+            return await self._guarded(request, found + alike, tiers, step)
 
     async def by_spelling(self, request: Request) -> CacheHit | None:
         """The fuzzy tier for a question that has no vector: stored questions that are spelt like it.
@@ -72,7 +73,7 @@ class VectorTiers:
                 scope.filters,
                 scope.include_scoped,
             )
-            far = min(settings.score_threshold_fuzzy_prefilter, settings.score_threshold_semantic - 1e-6)
+            far = min(settings.score_threshold_fuzzy_prefilter, settings.semantic_threshold - 1e-6)
             found = self._readable(request, [one._replace(score=far) for one in near], step)
             step.outcome = f"{len(found)} found"
         tiers = Tiers(settings.model_copy(update={"score_threshold_fuzzy_prefilter": far}), request.question)
@@ -114,6 +115,9 @@ class VectorTiers:
             strategy, confidence = SearchStrategy.PARAMETRIC_MATCH, decided.confidence
         else:
             strategy, confidence = tiers.of(candidate)
+            if strategy is SearchStrategy.NO_MATCH and not candidate.score:
+                # Found by its words: a slip took the vector away, not what is asked.
+                strategy, confidence = tiers.by_letters(candidate)
         if strategy is SearchStrategy.NO_MATCH:
             return None
         step.outcome = strategy.value
@@ -165,7 +169,7 @@ class VectorTiers:
             settings.fuzzy_prefilter_top_k if self._knowledge.is_off else _JUDGED,
             min(
                 settings.score_threshold_fuzzy_prefilter,
-                settings.score_threshold_semantic / (1 + settings.feedback_boost_factor),
+                settings.semantic_threshold / (1 + settings.feedback_boost_factor),
             ),
             None if soft else scope.filters,
             include_scoped=soft or scope.include_scoped,

@@ -14,13 +14,15 @@ __all__ = ["Word", "spoken_numbers", "words"]
 
 WORD, NUMBER, QUOTED, IDENTIFIER, DATE, SIGN = "wnqids"
 
+# The looks ahead are bounded, so that no text is read more than a constant number of times.
 _TOKEN = re.compile(
     r"""
     (?P<q>"[^"]*"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|(?<![^\s(,=])'[^']*[^'\s][^']*'(?![^\s.,;:?!)]))
   | (?P<d>\d{4}-\d{1,2}-\d{1,2}(?:[T\s]\d{1,2}:\d{2}(?::\d{2})?)?(?![\w-]))
-  | (?P<i>(?:[\w.+-]+@[\w-]+\.[\w.-]+)|(?:https?://\S+))
+  | (?P<i>(?:[\w.+-]{1,64}@[\w-]+\.[\w.-]+)|(?:https?://\S+))
   | (?P<n>[$€£¥]?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\s?(?:%|(?:k|bn|[ap]\.?m)\b\.?)?(?![\w]|[-/:.]\w))
-  | (?P<j>(?=[\w./:\#-]*\d)(?=[\w./:\#-]*[^\W_])\w(?:[\w/:\#-]|\.(?=\w))*\w|\d[\d/:.-]*\d|\w*_\w+)
+  | (?P<j>(?=\w)(?=[\w./:\#-]{0,127}\d)(?=[\w./:\#-]{0,127}[^\W_])
+      \w(?:[\w/:\#-]|\.(?=\w))*\w|\d[\d/:.-]*\d|\w*_\w+)
   | (?P<w>[^\W\d_](?:[^\W\d_]|[\u0300-\u036f]|['’](?=[^\W\d_]))*(?:\+\+|\#)?)
   | (?P<s><=|>=|<>|!=|[<>=%])
     """,
@@ -63,7 +65,8 @@ def words(question: str, lexicon: Lexicon) -> list[Word]:
                 continue
             found.extend(_word(text, place, lexicon))
         elif kind == "n":
-            found.extend(_number(text, place))
+            number = _number(text, place)
+            found.extend(_negative(number) if _has_sign(question, place[0]) else number)
         elif kind == "q":
             found.append(Word(QUOTED, _folded(text[1:-1]), *place, text[1:-1].strip()))
         elif kind == "d":
@@ -88,6 +91,18 @@ def _word(text: str, place: tuple[int, int], lexicon: Lexicon) -> list[Word]:
         whole = folded[:-2]
     parts = whole.split() if whole else [folded.replace("'", "")]
     return [Word(WORD, part, *place) for part in parts]
+
+
+def _has_sign(question: str, start: int) -> bool:
+    """Whether a minus stands before a number, and nothing that makes it a hyphen or a range."""
+    return question[start - 1 : start] in ("-", "\N{MINUS SIGN}") and (
+        start == 1 or question[start - 2] in " \t\n(=<>:,"
+    )
+
+
+def _negative(number: list[Word]) -> list[Word]:
+    first, *unit = number
+    return [first._replace(text=f"-{first.text}") if first.kind == NUMBER else first, *unit]
 
 
 def _number(text: str, place: tuple[int, int]) -> list[Word]:
@@ -154,7 +169,9 @@ def _number_at(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
             group += lexicon.numbers[text]
         elif text in lexicon.multipliers and len(text) > 2 and j > i:
             group, total = (
-                (group * 100, total) if text == "hundred" else (0, total + group * lexicon.multipliers[text])
+                (group * 100, total)
+                if lexicon.multipliers[text] == 100
+                else (0, total + group * lexicon.multipliers[text])
             )
         else:
             break
