@@ -1,13 +1,11 @@
 """Fixtures shared by all tests."""
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from hypothesis import settings
+from cores import core  # noqa: F401 - a fixture
 from stand_in_azure import Azure
 from stand_in_elasticsearch import Elasticsearch
 from stand_in_qdrant import Qdrant
@@ -15,20 +13,6 @@ from stand_in_redisearch import RediSearch
 from stand_in_weaviate import Weaviate
 
 from servers import ChromaServer, PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
-
-# A busy machine is no failure: examples have no time limit.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
-
-CORES = {"extension": "medha_core._core", "twin": "medha_core._twin"}
-if os.environ.get("MEDHA_NO_EXTENSION") == "1":
-    del CORES["extension"]
-
-
-@pytest.fixture(params=CORES, scope="session")
-def core(request: pytest.FixtureRequest) -> ModuleType:
-    """The native core and its Python twin, one after the other; a missing extension is a failure."""
-    return importlib.import_module(CORES[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import Any
 from medha_core.acts.parts import Parts
 from medha_core.bridge import bridge
 from medha_core.errors import MedhaError
+from medha_core.forking import watch
 
 logger = logging.getLogger("medha_core")
 
@@ -29,6 +30,11 @@ class Background:
         self._saves: set[_Work] = set()
         self._cleanup: _Work | None = None
         self._saving = False
+        watch(self)
+
+    def abandon(self) -> None:
+        """In a forked child: what was under way runs in the parent, and never ends here."""
+        self._saves, self._cleanup, self._saving = set(), None, False
 
     def begin(self) -> None:
         """The store is open now."""

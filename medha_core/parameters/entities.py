@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from medha_core import forking
 from medha_core.errors import ConfigurationError
 
 __all__ = ["Entity", "LazyModel", "Recogniser", "gliner", "gliner_installed", "spacy_pipeline"]
@@ -40,7 +41,7 @@ class LazyModel:
     def __init__(self, name: str, load: Callable[[], Recogniser]):
         self._name = name
         self._load = load
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while the model is loaded."""
         self._recogniser: Recogniser | None = None
         self._failed = False

@@ -1,11 +1,11 @@
 """Finds a template's values in a question: declared patterns first, then recognisers, then forms."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
+from medha_core import forking
 from medha_core.errors import ArgumentValueError, ParameterExtractionError, TemplateError
 from medha_core.parameters import entities, forms
 from medha_core.parameters.entities import Entity, LazyModel, Recogniser
@@ -202,7 +202,7 @@ class _Remembered:
     def __init__(self, recogniser: Recogniser):
         self._recogniser = recogniser
         self._kept: OrderedDict[tuple[str, tuple[str, ...]], list[Entity]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while the kept ones change; not while the recogniser works."""
 
     def __call__(self, text: str, labels: Sequence[str]) -> list[Entity]:
