@@ -3,13 +3,13 @@
 import asyncio
 import atexit
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from medha_core import forking
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text, known_dimension
@@ -171,7 +171,7 @@ class EmbeddingCache:
 
 
 _shared: EmbeddingCache | None = None
-_making = threading.Lock()
+_making = forking.lock()
 
 
 @overload

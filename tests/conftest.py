@@ -7,27 +7,12 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import settings
+from cores import core  # noqa: F401 - a fixture
 
 from servers import ChromaServer, PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
-
-# A busy machine is no failure: examples have no time limit.
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
-
-CORES = {"extension": "medha_core._core", "twin": "medha_core._twin"}
-if os.environ.get("MEDHA_NO_EXTENSION") == "1":
-    del CORES["extension"]
-
-
-@pytest.fixture(params=CORES, scope="session")
-def core(request: pytest.FixtureRequest) -> ModuleType:
-    """The native core and its Python twin, one after the other; a missing extension is a failure."""
-    return importlib.import_module(CORES[request.param])
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,12 @@
 """A chain of embedders of one model: the first that can, answers."""
 
 import logging
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from medha_core import forking
 from medha_core.bridge import bridge
 from medha_core.embeddings.lazy import close_embedder
 from medha_core.errors import (
@@ -42,7 +42,7 @@ class FallbackEmbedder(ArrayEmbedder):
             if not isinstance(member, BaseEmbedder):
                 raise ArgumentTypeError("members", "a list of BaseEmbedder", member)
         self._members = tuple(members)
-        self._lock = threading.Lock()  # guards the counts
+        self._lock = forking.lock()  # guards the counts
         self._falls = [0] * len(members)
         for member in self._members[1:]:
             self._check_alike(member)

@@ -1,13 +1,13 @@
 """An embedder that is not made before it is needed."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
+from medha_core import forking
 from medha_core.errors import EmbeddingError, MedhaError
 from medha_core.interfaces.embedder import ArrayEmbedder, BaseEmbedder
 
@@ -24,7 +24,7 @@ class LazyEmbedder(ArrayEmbedder):
         """After a failure `make` rests for `retry_after` seconds: looking for a model may take long."""
         self._make, self._model_name, self._dimension = make, model_name, dimension
         self._retry_after = retry_after
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         self._made: BaseEmbedder | None = None
         self._failure: tuple[float, MedhaError] | None = None
 

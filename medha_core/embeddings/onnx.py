@@ -1,7 +1,6 @@
 """Sentence vectors from a model that runs in this process, through onnxruntime."""
 
 import os
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from medha_core import forking
 from medha_core.embeddings import models
 from medha_core.embeddings.opening import open_model
 from medha_core.embeddings.sources import OnProgress
@@ -159,7 +159,7 @@ class OnnxEmbedder(ArrayEmbedder):
     def _begin(self) -> None:
         """Start with no threads and nothing under way, which is also what a fork leaves."""
         self._process = os.getpid()
-        self._lock = threading.Lock()  # guards the pool
+        self._lock = forking.lock()  # guards the pool
         self._pool: ThreadPoolExecutor | None = None
         self._inflight: InFlight[str, np.ndarray] = InFlight()
 

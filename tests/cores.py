@@ -1,0 +1,22 @@
+"""What tests of the native core need, apart from everything else so that they run without it."""
+
+import importlib
+import os
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: examples have no time limit.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
+
+CORES = {"extension": "medha_core._core", "twin": "medha_core._twin"}
+if os.environ.get("MEDHA_NO_EXTENSION") == "1":
+    del CORES["extension"]
+
+
+@pytest.fixture(params=CORES, scope="session")
+def core(request: pytest.FixtureRequest) -> ModuleType:
+    """The native core and its Python twin, one after the other; a missing extension is a failure."""
+    return importlib.import_module(CORES[request.param])
