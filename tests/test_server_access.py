@@ -213,6 +213,15 @@ async def test_the_whole_server_is_for_keys_that_are_bound_to_nothing(tenants):
         assert (await client.request(method, path, headers=operator)).status_code == 200
 
 
+async def test_the_first_tier_answers_no_other_collection(tenants):
+    client, acme, other, operator = tenants
+    stored = {"question": "How many plans are secret?", "generated_query": "SELECT 1"}
+    for headers in (operator, acme):  # into the server's own collection, and into one tenant's
+        assert (await client.post("/cache/store", json=stored, headers=headers)).json() == {"stored": True}
+        answer = await client.post("/cache/search", json={"question": stored["question"]}, headers=other)
+        assert answer.json()["hit"] is False
+
+
 async def test_what_the_first_tier_holds_is_free_for_every_tenant(model, keys):
     _, secret = keys.create("acme", ("acme",))
     cache = Medha("default", HashingEmbedder(), settings=Settings(_env_file=None))

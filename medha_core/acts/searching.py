@@ -49,11 +49,12 @@ class Searching:
         if lookup is None or parts.state != "started" or (self._follows and self._is_behind()):
             return None
         started = perf_counter()
-        hit = lookup(parts.scope.key, question)
+        scope = parts.scope if collection_name is None else parts.scope_of(collection_name, None, False)
+        hit = lookup(scope.key, question)
         if hit is not None:
             parts.stats.record(hit.strategy, perf_counter() - started)
             if hit.entry_id is not None:
-                parts.backend.touch(parts.scope.collection, hit.entry_id)
+                parts.backend.touch(scope.collection, hit.entry_id)
         return hit
 
     def ready(self, question: object) -> CacheHit | None:
