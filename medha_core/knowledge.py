@@ -15,6 +15,10 @@ from medha_core.metadata import dumps_metadata
 from medha_core.reading.features import Features
 
 _READ_ENTRIES = 65_536
+_TAUGHT = 1_000_000
+"""Entries of all scopes together that evidence is kept of; those after them teach nothing."""
+_SCOPES = 100_000
+"""Scopes that evidence is kept of; the one that was met first goes first."""
 _BACKSLASH_ESCAPES = {"cypher": True, "graphql": True}
 
 
@@ -53,7 +57,7 @@ class Knowledge:
         with self._lock:
             self._take_back(collection, entry.id)
             learned = self._learned(collection, entry)
-            if len(learned) < self._limit:
+            if len(learned) < self._limit and len(self._taught) < _TAUGHT:
                 self._taught[collection, entry.id] = entry
                 learned.observe(entry.id, self._features(entry), [self._features(n) for n in neighbours])
 
@@ -110,4 +114,10 @@ class Knowledge:
         return self._read(entry.question, entry.query)
 
     def _learned(self, collection: str, entry: Candidate) -> Learned:
-        return self._scopes.setdefault((collection, dumps_metadata(entry.metadata)), Learned())
+        scope = collection, dumps_metadata(entry.metadata)
+        learned = self._scopes.get(scope)
+        if learned is None:
+            if len(self._scopes) >= _SCOPES:
+                del self._scopes[next(iter(self._scopes))]
+            learned = self._scopes[scope] = Learned()
+        return learned
