@@ -89,6 +89,8 @@ class EngineSpaces(VectorStorageBackend):
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # seen: the caller learns of its own cancellation
             raise
 
     # life
