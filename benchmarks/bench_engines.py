@@ -96,4 +96,4 @@ async def main(count, dimension):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*(int(one) for one in (sys.argv[1:3] + ["10000", "384"][len(sys.argv) - 1 :]))))
+    asyncio.run(main(*(int(one) for one in (sys.argv[1:3] + ["2000", "384"][len(sys.argv) - 1 :]))))

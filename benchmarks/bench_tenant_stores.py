@@ -1,4 +1,4 @@
-"""A tenant of ten among many: `python benchmarks/bench_tenants.py [rows]`.
+"""A tenant of ten among many: `python benchmarks/bench_tenant_stores.py [rows]`.
 
 Fills a store with rows of one large tenant and of many small ones, and asks for the ten rows of a
 small one and for the nearest of the large one, in the embedded engine and in PostgreSQL.

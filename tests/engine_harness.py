@@ -133,7 +133,9 @@ class RedisVectorSets(Proxied):
 
     def make(self, **options):
         url = f"redis://127.0.0.1:{self.proxy.port}/0"
-        return store_on("redis", redis_url=url, redis_key_prefix=self.id, **options)
+        # A busy machine is no failure.
+        patient = {"redis_socket_timeout": 60.0, "redis_socket_connect_timeout": 60.0}
+        return store_on("redis", redis_url=url, redis_key_prefix=self.id, **patient, **options)
 
 
 class Elasticsearch(Proxied):

@@ -425,8 +425,10 @@ class TestCollections:
         assert await store.count("acme-eu") == await store.count("ACME_eu") == 1
         await store.initialize("acme_eu", DIMENSION)
         assert await store.count("acme_eu") == 0
-        with pytest.raises(ArgumentValueError):
-            await store.initialize("\ud800", DIMENSION)
+        for bad in ("\ud800", "\0notes"):
+            for call in (lambda name: store.initialize(name, DIMENSION), store.drop_collection, store.count):
+                with pytest.raises(ArgumentValueError, match="collection_name"):
+                    await call(bad)
 
     async def test_another_dimension_or_model_is_refused(self, store):
         await store.initialize("m", DIMENSION, model="one")

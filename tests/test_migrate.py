@@ -78,6 +78,7 @@ def target(request, tmp_path, monkeypatch):
         return request.getfixturevalue("postgres").url
     if request.param == "redis":
         monkeypatch.setenv("MEDHA_REDIS_KEY_PREFIX", own)
+        monkeypatch.setenv("MEDHA_REDIS_SOCKET_TIMEOUT", "60")
         return f"redis://127.0.0.1:{request.getfixturevalue('vector_redis').port}/0"
     return f"{request.param}://{tmp_path / 'target'}"
 

@@ -81,6 +81,10 @@ class AzureSearchDriver(Driver):
             "endpoint": self._settings.azure_search_endpoint,
             "credential": AzureKeyCredential(key.get_secret_value() if key else ""),
             "api_version": self._settings.azure_search_api_version,
+            # By itself the client would try for minutes.
+            "retry_total": 2,
+            "connection_timeout": 10,
+            "read_timeout": 30,
         }
 
     def close(self) -> None:

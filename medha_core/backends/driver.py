@@ -12,6 +12,7 @@ import numpy as np
 
 from medha_core.backends.naming import space_name
 from medha_core.backends.record import Record
+from medha_core.errors import ArgumentValueError
 
 __all__ = ["Driver", "MaybeAwaitable", "Where"]
 
@@ -64,7 +65,9 @@ class Driver(ABC):
     name_limit: ClassVar[int] = 63
 
     def space(self, collection: str) -> str:
-        """The name of a collection's space."""
+        """The name of a collection's space. Names with NUL are those of what the driver keeps for itself."""
+        if isinstance(collection, str) and "\0" in collection:
+            raise ArgumentValueError("collection_name", "text without NUL characters", collection)
         return space_name(self.prefix, collection, separator=self.separator, limit=self.name_limit)
 
     @abstractmethod

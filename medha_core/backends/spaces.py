@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
 from medha_core.backends.driver import Driver
@@ -89,6 +90,8 @@ class EngineSpaces(VectorStorageBackend):
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # seen: the caller learns of its own cancellation
             raise
 
     # life
@@ -99,11 +102,14 @@ class EngineSpaces(VectorStorageBackend):
             opened, first = self._opened, self._opened is None
             if opened is None:
                 opened = self._opened = Future()
+                opened.set_running_or_notify_cancel()  # one who stops waiting does not cancel it
         if not first:  # by another task or thread: that is waited for
             return await asyncio.wrap_future(opened)
         try:
             await self._call("connecting", "open")
         except BaseException as error:
+            with suppress(Exception):  # what was half open is closed; the error that counts is the first
+                await self._run(self._driver.close, ())
             self._opened = None
             opened.set_exception(StorageInitializationError(f"another attempt to connect failed: {error}"))
             if isinstance(error, StorageError) and not isinstance(error, StorageInitializationError):

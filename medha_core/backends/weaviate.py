@@ -56,14 +56,11 @@ class WeaviateDriver(Driver):
         self._client: Any = None
         self._counting = threading.Lock()
         self.prefix = settings.weaviate_collection_prefix
+        self._notes_name = space_name(self.prefix, "\0notes", limit=self.name_limit).capitalize()
 
     def space(self, collection: str) -> str:
         # Weaviate makes the first letter of a name a capital one.
-        return space_name(self.prefix, collection, limit=self.name_limit).capitalize()
-
-    @property
-    def _notes_name(self) -> str:
-        return self.space("\0notes")
+        return super().space(collection).capitalize()
 
     def describe(self) -> str:
         settings = self._settings
