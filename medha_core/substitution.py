@@ -4,7 +4,6 @@ Only whole literals are exchanged. The new query is read again, and where anythi
 differs, it is refused: no value can end a literal, add a clause or change a type.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice, permutations
@@ -14,28 +13,18 @@ from medha_core.errors import ArgumentValueError
 from medha_core.reading.features import Features
 from medha_core.reading.literals import Literal, literals, tokenize
 from medha_core.reading.mentions import Mention
+from medha_core.reading.slots import Slot, is_iso_date, slots
 from medha_core.reading.values import KnownValues
 from medha_core.reading.words import Word
 
 __all__ = ["MODES", "Proposal", "Slot", "Substituted", "proposals", "slots", "substitute"]
 
 MODES = ("seen", "any", "off")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:]+)?")
 _SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
-MAX_SLOTS = 6
 MAX_ORDERS = 24
 """Assignments of values to slots that are tried for one entry."""
 MAX_LENGTH = 512
 """Characters of a value; a longer one is refused."""
-
-
-class Slot(NamedTuple):
-    """A value of the stored question that a like one may take the place of."""
-
-    mention: Mention
-    columns: frozenset[str]
-    is_number: bool
-    spelling: str
 
 
 class Proposal(NamedTuple):
@@ -66,20 +55,6 @@ class Substituted(NamedTuple):
 class _Words(NamedTuple):
     asked: Sequence[Word]
     stored: Sequence[Word]
-
-
-def slots(stored: Features, query: str) -> tuple[Slot, ...] | None:
-    """The slots of an entry; None where a value is said twice, or means two things."""
-    found = literals(query)
-    made: list[Slot] = []
-    for mention in stored.mentions:
-        values = [found[i] for i in mention.literals]
-        names = {value.column.rpartition(".")[2] for value in values}
-        numbers = {value.is_number for value in values}
-        if len(names) > 1 or len(numbers) > 1 or any(s.mention.literals == mention.literals for s in made):
-            return None
-        made.append(Slot(mention, frozenset(v.column for v in values), values[0].is_number, values[0].value))
-    return tuple(made) if len(made) <= MAX_SLOTS else None
 
 
 def proposals(
@@ -150,8 +125,8 @@ def _spelling(slot: Slot, span: Mention, words: _Words, known: KnownValues, mode
         return slot.spelling
     if slot.is_number:
         return span.text if _is_number(span.text) else None
-    if _ISO_DATE.fullmatch(slot.spelling):
-        return span.text if word.kind == "d" and _ISO_DATE.fullmatch(span.text) else None
+    if is_iso_date(slot.spelling):
+        return span.text if word.kind == "d" and is_iso_date(span.text) else None
     seen = {known.fitting(column, span.text) for column in slot.columns}
     if len(seen) == 1 and None not in seen:
         return seen.pop()

@@ -143,13 +143,14 @@ def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -
             if head:
                 break
             continue
-        if head and (item.first != end or not _is_noun(found[item.first].text, lexicon)):
+        if head and (item.first != end or not is_noun(found[item.first].text, lexicon)):
             break
         head, end = item.key, item.last
     return head
 
 
-def _is_noun(text: str, lexicon: Lexicon) -> bool:
+def is_noun(text: str, lexicon: Lexicon) -> bool:
+    """Whether a word may be the head of a noun phrase."""
     if lexicon.is_name(text):
         return False
     return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
@@ -203,9 +204,13 @@ def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
 def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
     for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
         if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
-            key = _MARKS.get(meaning[:1], "w:") + meaning.lstrip("@>?") if meaning else ""
-            return len(phrase), key
+            return len(phrase), phrase_key(meaning)
     return 0, ""
+
+
+def phrase_key(meaning: str) -> str:
+    """The key of a phrase with this meaning, "" where it has none."""
+    return _MARKS.get(meaning[:1], "w:") + meaning.lstrip("@>?") if meaning else ""
 
 
 def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> str:

@@ -1,0 +1,314 @@
+// Whether a stored question may answer the one asked. The rules are those of medha_core/guard/judge.py.
+#pragma once
+
+#include "guard_signals.hpp"
+
+namespace medha::guard {
+
+// Names of medha_core.guard.verdict.Reason, in this order.
+enum Reason : uint8_t {
+    R_SAME,
+    R_AGREES,
+    R_LEARNED,
+    R_VALUE,
+    R_NUMBER,
+    R_DATE,
+    R_QUOTED,
+    R_IDENTIFIER,
+    R_OPERATOR,
+    R_OPPOSITE,
+    R_INTERROGATIVE,
+    R_STRANGER,
+    R_BINDING,
+    R_PROJECTION,
+    R_LANGUAGE,
+    R_STALE,
+    R_KNOWN_OTHERWISE,
+    R_UNSURE,
+};
+
+struct Verdict {
+    bool accepted = false;
+    Reason reason = R_UNSURE;
+    double confidence = 0;
+    std::string evidence;  // in words, for people
+};
+
+struct Limits {
+    double floor, one_sided, other_noun;
+};
+
+inline void append(std::string& out, const Keys& keys, const char* between) {
+    for (size_t i = 0; i < keys.size(); ++i) {
+        if (i) out += between;
+        out += keys[i]->body();
+    }
+}
+
+class Judge {
+  public:
+    Judge(Symbols& symbols, const Evidence& evidence, const Verifier& verifier, const Limits& limits)
+        : symbols_(symbols), evidence_(evidence), verifier_(verifier), limits_(limits), pairer_(symbols, evidence),
+          measurer_(evidence) {}
+
+    // The stored query as it is: its values must all be asked for.
+    Verdict judge(const Question& asked, const Question& stored, double score, double margin) {
+        if (!mentioned_in(asked, stored, spans_))
+            return refuse(R_VALUE, "the stored query has a value that is not asked for");
+        return judge(asked, stored, spans_, stored.spans, &stored.own, score, margin, 0);
+    }
+
+    // The stored query with its values exchanged: the spans say what stands for what in the two questions.
+    Verdict judge(const Question& asked, const Question& stored, const std::vector<Span>& asked_spans,
+                  const std::vector<Span>& stored_spans, double score, double margin, size_t exchanged) {
+        view_of(symbols_, stored.words, stored.items, stored.asks, stored_spans, stored_view_);
+        return judge(asked, stored, asked_spans, stored_spans, &stored_view_, score, margin, exchanged);
+    }
+
+  private:
+    static Verdict accept(Reason reason, std::string evidence, double confidence = 1.0) {
+        return {true, reason, confidence, std::move(evidence)};
+    }
+    static Verdict refuse(Reason reason, std::string evidence, double confidence = 0.0) {
+        return {false, reason, confidence, std::move(evidence)};
+    }
+    static Verdict refuse(Reason reason, const Keys& keys, const char* why) {
+        std::string said;
+        append(said, keys, ", ");
+        return refuse(reason, said + why);
+    }
+
+    Verdict judge(const Question& asked, const Question& stored, const std::vector<Span>& asked_spans,
+                  const std::vector<Span>& stored_spans, const View* b, double score, double margin,
+                  size_t exchanged) {
+        view_of(symbols_, asked.words, asked.items, asked.asks, asked_spans, asked_view_);
+        const View* a = &asked_view_;
+        Verdict verdict;
+        if (is_early(asked, stored, *a, *b, verdict)) return verdict;
+        corrections(*a, *b, only_, fixed_);
+        if (!fixed_.empty()) {
+            rewrite(asked, asked_spans, asked_fixed_);
+            a = &asked_fixed_;
+        }
+        corrections(*b, *a, only_, fixed_);
+        if (!fixed_.empty()) {
+            rewrite(stored, stored_spans, stored_fixed_);
+            b = &stored_fixed_;
+        }
+        pairer_.pair_up(*a, *b, score, pairing_);
+        if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
+        measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
+        return weigh(stored.unnamed);
+    }
+
+    // Verdicts that need no comparison of meaning.
+    bool is_early(const Question& asked, const Question& stored, const View& a, const View& b, Verdict& verdict) {
+        Keys extra = known_values(a);
+        if (!extra.empty()) {
+            const Keys named = known_values(b);
+            extra.erase(std::remove_if(extra.begin(), extra.end(), [&](const Symbol* v) { return contains(named, v); }),
+                        extra.end());
+        }
+        if (!extra.empty()) {
+            std::sort(extra.begin(), extra.end(), TextLess());
+            std::string said;
+            for (const Symbol* text : extra) said += (said.empty() ? "" : ", ") + text->text();
+            verdict = refuse(R_VALUE, said + ": a value the stored question does not name");
+        } else if (asked.relative && stored.fixed_dates) {
+            verdict = refuse(R_STALE, "the stored query holds a date that depends on the day it was asked");
+        } else if (a.open_words == b.open_words &&
+                   (a.keys == b.keys || !(asked.is_english && stored.is_english))) {
+            verdict = accept(R_SAME, "the same words");
+        } else if (!(asked.is_english && stored.is_english)) {
+            verdict = refuse(R_LANGUAGE, "other words, in a language without lexicon");
+        } else {
+            return false;
+        }
+        return true;
+    }
+
+    Keys known_values(const View& view) {
+        evidence_.values.spot(symbols_, view.open_words, spotted_);
+        Keys found;
+        for (const Spotted& spotted : spotted_)
+            if (!contains(found, spotted.text)) found.push_back(spotted.text);
+        return found;
+    }
+
+    // The view of a question with its slips put right outside values.
+    void rewrite(const Question& question, const std::vector<Span>& spans, View& view) {
+        words_ = question.words;
+        for (uint32_t i = 0; i < words_.size(); ++i) {
+            if (inside(spans, i, i + 1)) continue;
+            for (const auto& [wrong, right] : fixed_)
+                if (words_[i].text == wrong) {
+                    words_[i].text = right;
+                    break;
+                }
+        }
+        const ItemReader reader(symbols_, words_);
+        const std::vector<Item> items = reader.items();
+        view_of(symbols_, words_, items, reader.asked_for(items), spans, view);
+    }
+
+    template <class Test>
+    Keys leftover(Test test) const {
+        Keys found;
+        for (const Keys* side : {&pairing_.left.asked, &pairing_.left.stored})
+            for (const Symbol* key : *side)
+                if (test(key)) found.push_back(key);
+        return found;
+    }
+
+    // What no score can outweigh.
+    bool is_vetoed(const View& a, const View& b, bool unnamed, Verdict& verdict) {
+        const Difference &left = pairing_.left, &before = pairing_.before;
+        const Keys hard = leftover([](const Symbol* key) { return is_hard(key); });
+        if (!hard.empty()) {
+            verdict = refuse(reason_of(hard[0]->kind()), std::string(hard[0]->body()) + " is in one question only");
+            return true;
+        }
+        const Symbol* value = contradiction(symbols_, a, b);
+        if (value && !value->body().empty()) {
+            verdict = refuse(R_BINDING, std::string(value->body()) + " plays another part");
+            return true;
+        }
+        const Rebound again = rebound(a.keys, b.keys);
+        if (again.key) {
+            const std::string key(again.key->body());
+            verdict = refuse(R_BINDING, key + " " + std::string(again.first->body()) + " / " + key + " " +
+                                            std::string(again.second->body()));
+            return true;
+        }
+        if (!before.any()) {
+            const Symbol *first = projection(a), *second = projection(b);
+            if (first != second) {
+                verdict = refuse(R_PROJECTION, std::string(first ? first->body() : "") + " / " +
+                                                   std::string(second ? second->body() : "") + " is asked for");
+                return true;
+            }
+        }
+        const Keys repeated = nested(a.keys, b.keys, left);
+        if (!repeated.empty()) {
+            std::string said;
+            append(said, repeated, " ");
+            verdict = refuse(R_STRANGER, said + ": once more");
+            return true;
+        }
+        const auto [opposite, other] = pairer_.opposites(left);
+        if (opposite) {
+            verdict = refuse(R_OPPOSITE, std::string(opposite->body()) + " / " + std::string(other->body()));
+            return true;
+        }
+        return is_vetoed_by_words(unnamed, evidence_.keeps(before), verdict);
+    }
+
+    // Leftover words that say too much, unless they were met and never changed a query.
+    bool is_vetoed_by_words(bool unnamed, bool kept, Verdict& verdict) {
+        const Difference &left = pairing_.left, &before = pairing_.before;
+        if (kept && !before.asked.empty() && !before.stored.empty()) return false;
+        if (!kept) {
+            const Keys dates =
+                leftover([](const Symbol* key) { return key->kind() == 'w' && key->body_has(CALENDAR); });
+            if (!dates.empty()) {
+                verdict = refuse(R_DATE, dates, ": in one question only");
+                return true;
+            }
+            if (contains(left.asked, symbols_.p_by) != contains(left.stored, symbols_.p_by)) {
+                verdict = refuse(R_BINDING, "by: in one question only");
+                return true;
+            }
+            const Keys asks =
+                leftover([&](const Symbol* key) { return key->kind() == 'a' && key != symbols_.a_where; });
+            if (!asks.empty()) {
+                verdict = refuse(R_INTERROGATIVE, asks, ": in one question only");
+                return true;
+            }
+            Keys names;
+            for (const Symbol* key : left.asked)
+                if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
+            if (unnamed)
+                for (const Symbol* key : left.stored)
+                    if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
+            if (!names.empty()) {
+                verdict = refuse(R_STRANGER, names, ": a name, or no word of the language");
+                return true;
+            }
+        }
+        const Keys operators = leftover([](const Symbol* key) { return key->kind() == 'o'; });
+        if (operators.empty()) return false;
+        verdict = refuse(R_OPERATOR, operators, ": in one question only");
+        return true;
+    }
+
+    static Reason reason_of(char kind) {
+        switch (kind) {
+            case 'n': return R_NUMBER;
+            case 'd': return R_DATE;
+            case 'q': return R_QUOTED;
+            case 'i': return R_IDENTIFIER;
+            default: return R_VALUE;
+        }
+    }
+
+    static bool has_word(const Keys& keys) {
+        return std::any_of(keys.begin(), keys.end(), [](const Symbol* key) { return key->kind() == 'w'; });
+    }
+
+    // The verifier's estimate against the limits of the level.
+    Verdict weigh(bool unnamed) const {
+        const double confidence = verifier_(signals_);
+        double limit = limits_.floor;
+        if (signals_[PROJECTION] != 0)
+            limit = limits_.other_noun;
+        else if (is_one_sided(unnamed))
+            limit = limits_.one_sided;
+        if (confidence < limit) return refuse(why(), in_words(), confidence);
+        const bool known = pairing_.before.any() && evidence_.keeps(pairing_.before);
+        return accept(known ? R_LEARNED : R_AGREES, in_words(), confidence);
+    }
+
+    bool is_one_sided(bool unnamed) const {
+        const bool asked = has_word(pairing_.left.asked), stored = has_word(pairing_.left.stored);
+        if (asked && !stored) return true;
+        return stored && signals_[ASKED_NAMED] == 0 && (signals_[STORED_NAMED] > 0 || (unnamed && !asked));
+    }
+
+    std::string in_words() const {
+        const Difference& before = pairing_.before;
+        if (!before.any()) return "the same words in another order";
+        std::string said = "asked: ";
+        append(said, before.asked, " ");
+        if (before.asked.empty()) said += "-";
+        said += "; stored: ";
+        append(said, before.stored, " ");
+        if (before.stored.empty()) said += "-";
+        return said;
+    }
+
+    // The plainest thing to say against a candidate the verifier does not believe.
+    Reason why() const {
+        if (signals_[SEEN_OTHER] != 0) return R_KNOWN_OTHERWISE;
+        if (has_word(pairing_.left.asked) || has_word(pairing_.left.stored)) return R_STRANGER;
+        if (signals_[INTERROGATIVES] != 0) return R_INTERROGATIVE;
+        if (signals_[Signal::BINDINGS] != 0) return R_BINDING;
+        return signals_[PROJECTION] != 0 ? R_PROJECTION : R_UNSURE;
+    }
+
+    Symbols& symbols_;
+    const Evidence& evidence_;
+    const Verifier& verifier_;
+    const Limits limits_;
+    const Pairer pairer_;
+    Measurer measurer_;
+    Pairing pairing_;
+    Signals signals_{};
+    View asked_view_, stored_view_, asked_fixed_, stored_fixed_;
+    std::vector<Span> spans_;
+    std::vector<Spotted> spotted_;
+    std::vector<Word> words_;
+    Difference only_;
+    Mapped fixed_;
+};
+
+}  // namespace medha::guard

@@ -1,0 +1,320 @@
+// The texts a guard compares: words, and compared keys such as `w:flight`. Each is held once, so that two
+// texts are equal exactly when they are the same object. What a word means is asked of the lexicon once.
+#pragma once
+
+#include <Python.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "text.hpp"
+
+namespace medha::guard {
+
+// What the lexicon says of one word; medha_core/reading/facts.py fills it in this order.
+enum Flag : uint32_t {
+    ALPHABETIC = 1 << 0,
+    COMMON = 1 << 1,
+    KNOWN = 1 << 2,
+    CLOSED = 1 << 3,
+    NAME = 1 << 4,
+    NOUN = 1 << 5,
+    LIGHT = 1 << 6,
+    CALENDAR = 1 << 7,
+    QUANTITY = 1 << 8,
+    STOP = 1 << 9,
+    REQUEST = 1 << 10,
+    WISH = 1 << 11,
+    RELATIVE = 1 << 12,
+    RELATIVE_HEAD = 1 << 13,
+    RELATIVE_UNIT = 1 << 14,
+    COUNTS = 1 << 15,  // a number word or a multiplier
+};
+
+class Symbol;
+
+struct Phrase {
+    std::vector<const Symbol*> words;
+    const Symbol* key;  // null: the phrase says nothing
+};
+
+struct Facts {
+    uint32_t flags = 0;
+    bool settled = false;               // the key of the word does not depend on its place
+    const Symbol* key = nullptr;        // that key, null for a word that says nothing; else the plain word
+    const Symbol* ordinal = nullptr;    // the key where something follows
+    const Symbol* superlative = nullptr;
+    const Symbol* comparative = nullptr;  // the key before `than`
+    const Symbol* stem = nullptr;
+    std::vector<Phrase> phrases;        // longest first
+};
+
+class Symbols;
+
+class Symbol {
+  public:
+    Symbol(std::string text, Symbols& owner) : text_(std::move(text)), owner_(owner) {}
+
+    const std::string& text() const { return text_; }
+    char kind() const { return text_.empty() ? '\0' : text_[0]; }
+    size_t length() const;              // code points
+    bool is_digits() const;             // Python's `str.isdigit`
+    std::string_view body() const { return std::string_view(text_).substr(std::min<size_t>(2, text_.size())); }
+
+    const std::string& letters() const;  // letters and digits alone
+
+    // Of a word: what the lexicon says. Of a key: what it says of the word in it.
+    const Facts& facts() const;
+    const Facts& body_facts() const;
+    bool has(Flag flag) const { return facts().flags & flag; }
+    bool body_has(Flag flag) const { return body_facts().flags & flag; }
+
+    const Symbol* magnitude = nullptr;  // of an operator: its meaning before a quantity
+    bool loose = false;                 // of an operator: it belongs to the whole question
+
+    mutable uint32_t uses = 0;          // questions and evidence that hold it
+    mutable bool marked = false;
+
+  private:
+    friend class Symbols;
+    std::string text_;
+    Symbols& owner_;
+    mutable std::unique_ptr<Facts> facts_;
+    mutable const Symbol* body_ = nullptr;
+    mutable std::unique_ptr<std::string> letters_;
+};
+
+// Asks the lexicon: fills the facts, or leaves a Python error.
+using Asker = void (*)(void* lexicon, Symbols& symbols, const Symbol& word, Facts& facts);
+// Whether the words of two keys are synonyms (0) or antonyms (1); may leave a Python error.
+using Relater = int (*)(void* lexicon, const Symbol& a, const Symbol& b, int relation);
+
+// A Python error is set; the glue lets it through.
+struct PythonError : std::exception {
+    const char* what() const noexcept override { return "a Python error"; }
+};
+
+inline void check_python() {
+    if (PyErr_Occurred()) throw PythonError();
+}
+
+class Symbols {
+  public:
+    Symbols(void* lexicon, Asker ask, Relater relate) : lexicon_(lexicon), ask_(ask), relate_(relate) {
+        p_between = pin("p:between");
+        p_from = pin("p:from");
+        p_to = pin("p:to");
+        p_through = pin("p:through");
+        p_by = pin("p:by");
+        o_first = pin("o:first");
+        o_earliest = pin("o:earliest");
+        o_last = pin("o:last");
+        o_latest = pin("o:latest");
+        o_out_of = pin("o:out_of");
+        a_where = pin("a:where");
+        open_number = pin("v:#");
+        for (int i = 0; i < SLOTS; ++i) slot_keys[i] = pin("v:?" + std::to_string(i));
+        for (const char* key : {"o:count", "o:each", "o:distinct", "o:order", "o:ascending", "o:descending"})
+            pin(key)->loose = true;
+        i_ = pin("i");
+        please = pin("please");
+        am = pin("am");
+        name = pin("name");
+        to = pin("to");
+        you = pin("you");
+        like = pin("like");
+        no = pin("no");
+        than = pin("than");
+        empty = pin("");
+    }
+    Symbols(const Symbols&) = delete;
+    Symbols& operator=(const Symbols&) = delete;
+
+    Symbol* intern(std::string_view text) {
+        const auto found = table_.find(text);
+        if (found != table_.end()) return found->second.get();
+        auto made = std::make_unique<Symbol>(std::string(text), *this);
+        Symbol* symbol = made.get();
+        table_.emplace(symbol->text(), std::move(made));
+        bytes_ += weight(*symbol);
+        return symbol;
+    }
+    Symbol* intern(std::string_view prefix, std::string_view text) {
+        scratch_.assign(prefix);
+        scratch_.append(text);
+        return intern(scratch_);
+    }
+    const Symbol* find(std::string_view text) const {
+        const auto found = table_.find(text);
+        return found == table_.end() ? nullptr : found->second.get();
+    }
+
+    Symbol* pin(std::string_view text) {
+        Symbol* symbol = intern(text);
+        ++symbol->uses;
+        return symbol;
+    }
+
+    bool related(const Symbol* a, const Symbol* b, int relation);
+
+    size_t size() const { return table_.size(); }
+
+    // Forget texts that nobody holds, when there are many. Only between calls: `busy` counts those under way.
+    void tidy() {
+        if (busy == 0 && bytes_ > limit_) sweep();
+    }
+    void sweep();
+
+    static constexpr int SLOTS = 6;
+    const Symbol *p_between, *p_from, *p_to, *p_through, *p_by;
+    const Symbol *o_first, *o_earliest, *o_last, *o_latest, *o_out_of, *a_where, *open_number;
+    const Symbol* slot_keys[SLOTS];
+    const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *empty;
+    int busy = 0;
+
+  private:
+    friend class Symbol;
+    static constexpr size_t KEPT = 1 << 16;          // relations
+    static constexpr size_t KEPT_BYTES = 32u << 20;  // of symbols, roughly
+
+    static size_t weight(const Symbol& symbol) { return 300 + 2 * symbol.text().size(); }
+
+    struct PairHash {
+        size_t operator()(const std::pair<const Symbol*, const Symbol*>& pair) const {
+            return std::hash<const void*>()(pair.first) * 31 + std::hash<const void*>()(pair.second);
+        }
+    };
+    using Relations = std::unordered_map<std::pair<const Symbol*, const Symbol*>, bool, PairHash>;
+
+    const Facts& ask(const Symbol& word) {
+        auto facts = std::make_unique<Facts>();
+        ask_(lexicon_, *this, word, *facts);
+        check_python();
+        word.facts_ = std::move(facts);
+        return *word.facts_;
+    }
+    static void mark(const Symbol* symbol, std::vector<const Symbol*>& pending) {
+        if (symbol && !symbol->marked) {
+            symbol->marked = true;
+            pending.push_back(symbol);
+        }
+    }
+
+    void* lexicon_;
+    Asker ask_;
+    Relater relate_;
+    std::unordered_map<std::string_view, std::unique_ptr<Symbol>> table_;
+    Relations relations_[2];
+    std::string scratch_;
+    size_t bytes_ = 0, limit_ = KEPT_BYTES;
+};
+
+inline size_t code_points(std::string_view text) {
+    size_t count = 0;
+    for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    return count;
+}
+
+inline size_t Symbol::length() const { return code_points(text_); }
+
+inline bool Symbol::is_digits() const {
+    for (size_t i = 0; i < text_.size();) {
+        const text::Code code = text::decode(text_.data(), i);
+        if (!Py_UNICODE_ISDIGIT(code.value)) return false;
+        i += code.width;
+    }
+    return !text_.empty();
+}
+
+inline const std::string& Symbol::letters() const {
+    if (letters_) return *letters_;
+    letters_ = std::make_unique<std::string>();
+    for (size_t i = 0; i < text_.size();) {
+        const text::Code code = text::decode(text_.data(), i);
+        if (Py_UNICODE_ISALNUM(code.value)) letters_->append(text_, i, code.width);
+        i += code.width;
+    }
+    return *letters_;
+}
+
+inline const Facts& Symbol::facts() const { return facts_ ? *facts_ : owner_.ask(*this); }
+
+inline const Facts& Symbol::body_facts() const {
+    if (!body_) body_ = owner_.intern(std::string(body()));
+    return body_->facts();
+}
+
+inline bool Symbols::related(const Symbol* a, const Symbol* b, int relation) {
+    Relations& known = relations_[relation];
+    const auto pair = std::make_pair(a, b);
+    const auto found = known.find(pair);
+    if (found != known.end()) return found->second;
+    const bool answer = relate_(lexicon_, *a, *b, relation) != 0;
+    check_python();
+    if (known.size() >= KEPT) known.clear();
+    return known[pair] = answer;
+}
+
+inline void Symbols::sweep() {
+    std::vector<const Symbol*> pending;
+    for (const auto& entry : table_)
+        if (entry.second->uses) mark(entry.second.get(), pending);
+    while (!pending.empty()) {
+        const Symbol* symbol = pending.back();
+        pending.pop_back();
+        mark(symbol->body_, pending);
+        mark(symbol->magnitude, pending);
+        if (!symbol->facts_) continue;
+        const Facts& facts = *symbol->facts_;
+        for (const Symbol* key : {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.stem})
+            mark(key, pending);
+        for (const Phrase& phrase : facts.phrases) {
+            mark(phrase.key, pending);
+            for (const Symbol* word : phrase.words) mark(word, pending);
+        }
+    }
+    for (Relations& known : relations_) known.clear();
+    for (auto entry = table_.begin(); entry != table_.end();) {
+        if (!entry->second->marked) {
+            bytes_ -= weight(*entry->second);
+            entry = table_.erase(entry);
+        } else {
+            entry->second->marked = false;
+            ++entry;
+        }
+    }
+    limit_ = std::max(KEPT_BYTES, 2 * bytes_);
+}
+
+// Holds symbols for as long as it lives.
+class Holder {
+  public:
+    Holder() = default;
+    Holder(const Holder&) = delete;
+    Holder& operator=(const Holder&) = delete;
+    ~Holder() {
+        for (const Symbol* symbol : held_) --symbol->uses;
+    }
+    const Symbol* hold(const Symbol* symbol) {
+        if (symbol) {
+            held_.push_back(symbol);
+            ++symbol->uses;
+        }
+        return symbol;
+    }
+
+  private:
+    std::vector<const Symbol*> held_;
+};
+
+struct TextLess {
+    bool operator()(const Symbol* a, const Symbol* b) const { return a != b && a->text() < b->text(); }
+};
+
+}  // namespace medha::guard

@@ -1,0 +1,203 @@
+"""The guard on the compiled core: the same verdicts as `Guard` gives, some hundred times faster.
+
+`Guard` and what it imports are the readable version and the oracle of the tests. Reading a stored query
+is left to them; the rules about words come from the lexicon, asked once for each word (`reading.facts`).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache, partial
+from typing import NamedTuple
+
+from medha_core.errors import ArgumentValueError
+from medha_core.guard.judge import FAR, LEVELS, Reading
+from medha_core.guard.verdict import Reason, Verdict, accept
+from medha_core.guard.verifier import Verifier, shipped
+from medha_core.native import CandidateJudge, GuardEvidence, QuestionReader, ReadQuestion
+from medha_core.reading.facts import word_facts
+from medha_core.reading.features import extract
+from medha_core.reading.lexicon import Lexicon, english
+from medha_core.reading.mentions import Mention
+from medha_core.reading.slots import is_iso_date, slots
+from medha_core.reading.words import words
+
+__all__ = ["CompiledGuard", "Fitted", "Stored", "reader_of"]
+
+FORMAT = 1
+_REASONS = [
+    Reason(name)
+    for name in (
+        "same agrees learned value number date quoted identifier operator opposite interrogative stranger "
+        "binding projection language stale known_otherwise unsure"
+    ).split()
+]
+"""In the order of ext/guard_judge.hpp."""
+
+
+class Stored(NamedTuple):
+    """What the query of a stored question says."""
+
+    mentions: tuple[Mention, ...]
+    slots: tuple[tuple[int, tuple[str, ...], str, bool, bool], ...] | None
+    """Mention, columns, spelling, whether it is a number, whether a date; None where values cannot be exchanged."""
+    shape: str
+    """A digest of the query with the mentioned values left open."""
+    names: tuple[str, ...]
+    unnamed: bool
+    fixed_dates: bool
+
+
+class Fitted(NamedTuple):
+    """One way to put the asked question's values into the slots of a stored query."""
+
+    asked: tuple[tuple[int, int, int], ...]
+    """Slot, first and last word of each value."""
+    spellings: tuple[str, ...]
+    """For each slot how the query will spell its value."""
+    exchanged: int
+    """How many values differ from the stored ones."""
+
+
+@cache
+def reader_of(lexicon: Lexicon) -> QuestionReader:
+    """The one reader of a lexicon: questions can be compared that it has read."""
+    return QuestionReader(
+        partial(words, lexicon=lexicon),
+        partial(word_facts, lexicon=lexicon),
+        (lexicon.are_synonyms, lexicon.are_antonyms),
+        lexicon.magnitude,
+    )
+
+
+class CompiledGuard:
+    """Decides whether a stored question may answer. Holds nothing that changes; questions are `ReadQuestion`s."""
+
+    def __init__(
+        self, level: str = "balanced", *, lexicon: Lexicon | None = None, verifier: Verifier | None = None
+    ):
+        if level != "off" and level not in LEVELS:
+            raise ArgumentValueError("level", "'strict', 'balanced' or 'off'", level)
+        self.level = level
+        self.limits = LEVELS.get(level)
+        self._given_lexicon = lexicon
+        self._given_verifier = verifier
+        self._made: CandidateJudge | None = None
+
+    def __repr__(self) -> str:
+        return f"CompiledGuard({self.level!r})"
+
+    @property
+    def _lexicon(self) -> Lexicon:
+        return self._given_lexicon or english()
+
+    @property
+    def _judge(self) -> CandidateJudge:
+        # Made when first needed, like the lexicon and the verifier: reading them takes a while.
+        if self._made is None:
+            verifier, limits = self._given_verifier or shipped(), self.limits or LEVELS["strict"]
+            self._made = CandidateJudge(
+                reader_of(self._lexicon),
+                verifier.trees,
+                verifier.base,
+                floor=limits.floor,
+                one_sided=limits.one_sided,
+                other_noun=limits.other_noun,
+            )
+        return self._made
+
+    def evidence(self) -> GuardEvidence:
+        """Evidence without anything in it."""
+        return GuardEvidence(reader_of(self._lexicon))
+
+    def features(self, question: str, query: str = "") -> ReadQuestion:
+        """Read a question; with `query`, as the stored question of an entry."""
+        reader = reader_of(self._lexicon)
+        if not query:
+            return reader.read(question)
+        found = extract(question, query, self._lexicon)
+        places = {mention.literals: i for i, mention in enumerate(found.mentions)}
+        made = slots(found, query)
+        stored = Stored(
+            found.mentions,
+            None
+            if made is None
+            else tuple(
+                (
+                    places[s.mention.literals],
+                    tuple(sorted(s.columns)),
+                    s.spelling,
+                    s.is_number,
+                    is_iso_date(s.spelling),
+                )
+                for s in made
+            ),
+            hashlib.blake2b(found.shape.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
+            tuple(sorted(found.names)),
+            found.unnamed,
+            found.fixed_dates,
+        )
+        return reader.read_words(found.words, stored)
+
+    def to_bytes(self, read: ReadQuestion) -> bytes:
+        """A stored question in a form that `from_bytes` reads back."""
+        return json.dumps([FORMAT, read.words, *read.stored], ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+
+    def from_bytes(self, data: bytes) -> ReadQuestion:
+        """A question as `to_bytes` wrote it. Raises `ArgumentValueError` on anything else."""
+        try:
+            version, found, mentions, made, shape, names, unnamed, fixed = json.loads(
+                data.decode("utf-8", "surrogatepass")
+            )
+            if version != FORMAT:
+                raise ValueError(f"format {version}")
+            stored = Stored(
+                tuple(_mention(*mention) for mention in mentions), made, shape, names, unnamed, fixed
+            )
+            return reader_of(self._lexicon).read_words([tuple(word) for word in found], stored)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
+
+    def alike(self, asked: ReadQuestion, learned: GuardEvidence) -> list[object]:
+        """Entries that say the asked question's words with other values, whatever their vectors."""
+        return learned.alike(asked)
+
+    def judge(
+        self,
+        asked: ReadQuestion,
+        stored: ReadQuestion,
+        score: float,
+        *,
+        learned: GuardEvidence | None = None,
+        margin: float = FAR,
+        reading: Reading | None = None,
+    ) -> Verdict:
+        """The verdict on one candidate, as `Guard.judge` gives it."""
+        if self.limits is None:
+            return accept(Reason.OFF, "the guard is off")
+        return _verdict(self._judge.judge(learned or self.evidence(), asked, stored, score, margin, reading))
+
+    def judge_all(
+        self,
+        asked: ReadQuestion,
+        stored: Sequence[ReadQuestion],
+        scores: Iterable[float],
+        learned: GuardEvidence,
+        substitution: str,
+    ) -> list[tuple[Verdict, Fitted | None]]:
+        """A verdict on each candidate of one search and, where it answers with other values, which."""
+        if self.limits is None:
+            return [(accept(Reason.OFF, "the guard is off"), None)] * len(stored)
+        found = self._judge.judge_all(learned, asked, list(stored), list(scores), substitution)
+        return [(_verdict(told), None if fitted is None else Fitted(*fitted)) for told, fitted in found]
+
+
+def _verdict(told: tuple[bool, int, str, float]) -> Verdict:
+    accepted, reason, evidence, confidence = told
+    return Verdict(accepted, _REASONS[reason], evidence, confidence)
+
+
+def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
+    return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))

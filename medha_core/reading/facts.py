@@ -1,0 +1,73 @@
+"""What the lexicon says of one word, in one tuple: the compiled guard asks once for each word it meets."""
+
+from typing import NamedTuple
+
+from medha_core.reading.features import is_noun, phrase_key
+from medha_core.reading.lexicon import Lexicon
+
+__all__ = ["Facts", "word_facts"]
+
+
+class Facts(NamedTuple):
+    """One word. Keys are those of `Item.key`, "" where there is none."""
+
+    flags: int
+    """One bit for each question of `word_facts`, in its order (ext/guard_symbols.hpp names them)."""
+    settled: bool
+    """Whether the word has this key wherever it stands, or says nothing."""
+    key: str
+    """That key, else the key of the word as content."""
+    ordinal: str
+    """The key where something follows."""
+    superlative: str
+    comparative: str
+    """The key before `than`."""
+    stem: str
+    phrases: tuple[tuple[tuple[str, ...], str], ...]
+    """The phrases it begins, longest first, each with its key."""
+
+
+def word_facts(text: str, lexicon: Lexicon) -> Facts:
+    """What the lexicon says of a word. Any text is accepted."""
+    lemma = lexicon.lemma(text)
+    superlative, comparative = lexicon.superlative(text), lexicon.comparative(text)
+    structure = _structure(text, lexicon)
+    answers = (
+        text.isalpha(),
+        lexicon.is_common(text),
+        lexicon.knows(text),
+        text in lexicon.closed,
+        lexicon.is_name(text),
+        is_noun(text, lexicon),
+        text in lexicon.light,
+        text in lexicon.calendar,
+        text in lexicon.quantities,
+        text in lexicon.stop,
+        text in lexicon.request,
+        text in lexicon.wishes,
+        text in lexicon.relative_words,
+        text in lexicon.relative_heads,
+        lemma in lexicon.relative_units,
+        text in lexicon.numbers or text in lexicon.multipliers,
+    )
+    return Facts(
+        sum(answer << bit for bit, answer in enumerate(answers)),
+        structure is not None,
+        f"w:{lemma}" if structure is None else structure,
+        f"n:#{lexicon.ordinals[text]}" if text in lexicon.ordinals else "",
+        f"o:most {superlative}" if superlative else "",
+        f"o:more {comparative}" if comparative else "",
+        lexicon.stem(text),
+        tuple((words, phrase_key(meaning)) for words, meaning in lexicon.phrases.get(text, ())),
+    )
+
+
+def _structure(text: str, lexicon: Lexicon) -> str | None:
+    """The key of a word of structure, "" for one that says nothing, None for a word of content."""
+    if text in lexicon.ask:
+        return f"a:{lexicon.ask[text]}"
+    if text in lexicon.operators:
+        return f"o:{lexicon.operators[text]}"
+    if text in lexicon.prepositions:
+        return f"p:{lexicon.prepositions[text]}"
+    return "" if text in lexicon.stop else None
