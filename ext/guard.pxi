@@ -161,6 +161,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
     cppclass Judged:
         GuardVerdict verdict
         cpp_bool exchanges
+        GuardVerdict exchanged
         Proposal proposal
 
     cdef enum class ExchangeMode "medha::guard::Exchange::Mode":
@@ -440,10 +441,11 @@ cdef class GuardEvidence:
     def observe(self, entry, ReadQuestion stored not None, neighbours=()):
         """Learn from an entry just stored and, where a search found them, from the entries next to it."""
         cdef vector[const Question*] near
+        self._check(stored)
         others = list(neighbours)
         for other in others:
-            near.push_back(&checked(self._reader, other)._question)
-        checked(self._reader, stored)
+            self._check(other)
+            near.push_back(&(<ReadQuestion> other)._question)
         handle, forms = self._handles.get(entry, (self._last + 1, 0))
         self._last = max(self._last, <uint64_t> handle)
         if self._evidence.observe(self._reader._symbols[0], handle, stored._question, near):
@@ -453,7 +455,7 @@ cdef class GuardEvidence:
 
     def forget(self, entry, ReadQuestion stored not None):
         """Take an entry back. What its wording taught about the language stays."""
-        checked(self._reader, stored)
+        self._check(stored)
         if entry not in self._handles:
             return
         handle, forms = self._handles[entry]
@@ -463,6 +465,11 @@ cdef class GuardEvidence:
             self._handles[entry] = handle, forms - 1
         else:
             del self._handles[entry], self._entries[handle]
+
+    cdef int _check(self, stored) except -1:
+        if checked(self._reader, stored).stored is None:
+            raise ArgumentValueError("stored", "a stored question", stored)
+        return 0
 
     def alike(self, ReadQuestion asked not None):
         """Entries whose question says the asked one's words with other values, newest first."""
@@ -539,7 +546,7 @@ cdef class CandidateJudge:
 
     def judge_all(self, GuardEvidence evidence not None, ReadQuestion asked not None, list candidates not None,
                   list scores not None, str substitution not None):
-        """The verdict on each candidate and, where it answers with other values, the proposal.
+        """The verdict on each candidate and, where it may answer with other values, that verdict and the proposal.
 
         A proposal is: `(slot, first, last)` for each asked value, the slots' spellings, how many differ.
         """
@@ -566,7 +573,10 @@ cdef class CandidateJudge:
         finally:
             symbols.busy -= 1
         return [
-            (told(found[i].verdict), proposed(found[i].proposal) if found[i].exchanges else None)
+            (
+                told(found[i].verdict),
+                (told(found[i].exchanged), proposed(found[i].proposal)) if found[i].exchanges else None,
+            )
             for i in range(found.size())
         ]
 

@@ -23,8 +23,9 @@ struct Candidate {
 };
 
 struct Judged {
-    Verdict verdict;
-    bool exchanges = false;  // the verdict is on `proposal`
+    Verdict verdict;          // on the query as it is stored
+    bool exchanges = false;   // whether it may answer with other values
+    Verdict exchanged;        // on that
     Proposal proposal;
 };
 
@@ -70,14 +71,15 @@ class Exchange {
         if (!is_exchangeable(judged.verdict.reason) || mode_ == Mode::OFF || !stored.can_exchange) return;
         if (stored.slots.empty() || stored.slots.size() > Symbols::SLOTS || !fit(stored)) return;
         size_t accepted = 0;
-        Judged best;
         each_order(stored, [&](Proposal& proposal) {
             Verdict verdict = judge_.judge(asked_, stored, proposal.spans, stored.slot_spans, candidate.score,
                                            candidate.margin, proposal.exchanged);
             if (!verdict.accepted) return;
-            if (++accepted == 1) best = {std::move(verdict), true, proposal};
+            if (++accepted > 1) return;
+            judged.exchanged = std::move(verdict);
+            judged.proposal = proposal;
         });
-        if (accepted == 1) judged = std::move(best);
+        judged.exchanges = accepted == 1;
     }
 
   private:

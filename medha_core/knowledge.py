@@ -7,15 +7,17 @@ entries speak for another's.
 import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from medha_core import decision
 from medha_core.decision import Decision, decide
-from medha_core.guard import Guard, Learned
+from medha_core.guard import make_guard
 from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata
-from medha_core.reading.features import Features
 
 _READ_ENTRIES = 65_536
+_READ_QUESTIONS = 1_024
+"""Asked ones: each is read once for all that one search wants of it."""
 _BACKSLASH_ESCAPES = {"cypher": True, "graphql": True}
 
 
@@ -32,14 +34,15 @@ class Knowledge:
     def __init__(
         self, level: str, substitution: str = "seen", language: str = "generic", *, limit: int = 20_000
     ):
-        self.guard = Guard(level)
+        self.guard = make_guard(level)
         self.substitution = substitution
         self._limit = limit
         self._backslash = _BACKSLASH_ESCAPES.get(language)
-        self._scopes: dict[tuple[str, str], Learned] = {}
+        self._scopes: dict[tuple[str, str], Any] = {}
         self._lock = threading.RLock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
-        self._read = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)
+        self._asked = lru_cache(maxsize=_READ_QUESTIONS)(self.guard.features)
+        self._stored = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)
 
     @property
     def is_off(self) -> bool:
@@ -72,24 +75,28 @@ class Knowledge:
         """Ids of entries that say the question's words with other values, whatever their vectors."""
         with self._lock:
             learned = self._scopes.get((collection, metadata))
-            return [] if learned is None else list(self.guard.alike(self._read(question), learned))  # type: ignore[arg-type]
+            return [] if learned is None else list(self.guard.alike(self._asked(question), learned))  # type: ignore[arg-type]
 
     def decide(self, collection: str, question: str, candidates: Sequence[Candidate]) -> Decision:
         """Which candidate answers, as it is or with its values exchanged, and a verdict on each."""
         proposed = [decision.Candidate(self._features(c), c.query, c.score) for c in candidates]
         with self._lock:
-            learned = self._learned(collection, candidates[0]) if candidates else Learned()
+            learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
             return decide(
                 self.guard,
                 learned,
-                self._read(question),
+                self._asked(question),
                 proposed,
                 substitution=self.substitution,
                 backslash_escapes=self._backslash,
             )
 
-    def _features(self, entry: Candidate) -> Features:
-        return self._read(entry.question, entry.query)
+    def _features(self, entry: Candidate) -> Any:
+        return self._stored(entry.question, entry.query)
 
-    def _learned(self, collection: str, entry: Candidate) -> Learned:
-        return self._scopes.setdefault((collection, dumps_metadata(entry.metadata)), Learned())
+    def _learned(self, collection: str, entry: Candidate) -> Any:
+        scope = collection, dumps_metadata(entry.metadata)
+        learned = self._scopes.get(scope)
+        if learned is None:
+            learned = self._scopes[scope] = self.guard.evidence()
+        return learned

@@ -4,11 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 __all__ = [
-    "CandidateJudge",
-    "GuardEvidence",
     "LRUCache",
-    "QuestionReader",
-    "ReadQuestion",
     "VectorIndex",
     "as_unit_rows",
     "extension_loaded",
@@ -42,11 +38,7 @@ if TYPE_CHECKING or not extension_loaded:
 else:
     try:
         from medha_core._core import (
-            CandidateJudge,
-            GuardEvidence,
             LRUCache,
-            QuestionReader,
-            ReadQuestion,
             VectorIndex,
             as_unit_rows,
             hamming_radius,

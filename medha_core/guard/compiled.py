@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
+from medha_core._core import CandidateJudge, GuardEvidence, QuestionReader, ReadQuestion
 from medha_core.errors import ArgumentValueError
 from medha_core.guard.judge import FAR, LEVELS, Reading
-from medha_core.guard.verdict import Reason, Verdict, accept
+from medha_core.guard.verdict import Reason, Verdict, Weighed, accept
 from medha_core.guard.verifier import Verifier, shipped
-from medha_core.native import CandidateJudge, GuardEvidence, QuestionReader, ReadQuestion
 from medha_core.reading.facts import word_facts
 from medha_core.reading.features import extract
 from medha_core.reading.lexicon import Lexicon, english
@@ -40,7 +40,7 @@ class Stored(NamedTuple):
 
     mentions: tuple[Mention, ...]
     slots: tuple[tuple[int, tuple[str, ...], str, bool, bool], ...] | None
-    """Mention, columns, spelling, whether it is a number, whether a date; None where values cannot be exchanged."""
+    """Mention, columns, spelling, whether it is a number, whether a date; None: nothing can be exchanged."""
     shape: str
     """A digest of the query with the mentioned values left open."""
     names: tuple[str, ...]
@@ -71,7 +71,7 @@ def reader_of(lexicon: Lexicon) -> QuestionReader:
 
 
 class CompiledGuard:
-    """Decides whether a stored question may answer. Holds nothing that changes; questions are `ReadQuestion`s."""
+    """Decides whether a stored question may answer. Pure; all questions are `ReadQuestion`s."""
 
     def __init__(
         self, level: str = "balanced", *, lexicon: Lexicon | None = None, verifier: Verifier | None = None
@@ -141,9 +141,9 @@ class CompiledGuard:
 
     def to_bytes(self, read: ReadQuestion) -> bytes:
         """A stored question in a form that `from_bytes` reads back."""
-        return json.dumps([FORMAT, read.words, *read.stored], ensure_ascii=False, separators=(",", ":")).encode(
-            "utf-8", "surrogatepass"
-        )
+        return json.dumps(
+            [FORMAT, read.words, *read.stored], ensure_ascii=False, separators=(",", ":")
+        ).encode("utf-8", "surrogatepass")
 
     def from_bytes(self, data: bytes) -> ReadQuestion:
         """A question as `to_bytes` wrote it. Raises `ArgumentValueError` on anything else."""
@@ -186,12 +186,17 @@ class CompiledGuard:
         scores: Iterable[float],
         learned: GuardEvidence,
         substitution: str,
-    ) -> list[tuple[Verdict, Fitted | None]]:
-        """A verdict on each candidate of one search and, where it answers with other values, which."""
+    ) -> list[Weighed]:
+        """What is said of each candidate of one search."""
         if self.limits is None:
-            return [(accept(Reason.OFF, "the guard is off"), None)] * len(stored)
+            return [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
         found = self._judge.judge_all(learned, asked, list(stored), list(scores), substitution)
-        return [(_verdict(told), None if fitted is None else Fitted(*fitted)) for told, fitted in found]
+        return [
+            Weighed(_verdict(told))
+            if exchanged is None
+            else Weighed(_verdict(told), _verdict(exchanged[0]), Fitted(*exchanged[1]))
+            for told, exchanged in found
+        ]
 
 
 def _verdict(told: tuple[bool, int, str, float]) -> Verdict:
