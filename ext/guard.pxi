@@ -40,7 +40,9 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         const Symbol* superlative
         const Symbol* comparative
         const Symbol* stem
+        const Symbol* number
         vector[Phrase] phrases
+        Keys parts
 
     cppclass Symbols:
         Symbols(void* lexicon, void (*ask)(void*, Symbols&, const Symbol&, WordFacts&),
@@ -103,6 +105,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
 
     cppclass Builder:
         Builder(Symbols& symbols, Question& question) except +
+        cpp_bool tokenize(string_view text) except +
         void add_word(const GuardWord& word) except +
         void read() except +
         void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column,
@@ -251,6 +254,8 @@ cdef int fill_facts(QuestionReader reader, Symbols& symbols, const Symbol& word,
     facts.superlative = symbol_or_null(&symbols, found.superlative)
     facts.comparative = symbol_or_null(&symbols, found.comparative)
     facts.stem = symbol_of(&symbols, found.stem)
+    facts.number = symbol_or_null(&symbols, found.number)
+    facts.parts = symbols_of(&symbols, found.parts)
     for words, key in found.phrases:
         phrase.words = symbols_of(&symbols, words)
         phrase.key = symbol_or_null(&symbols, key)
@@ -301,16 +306,20 @@ cdef class QuestionReader:
 
     def read(self, question):
         """An asked question."""
-        return self.read_words(self._tokenize(question))
+        check_text(question)
+        return self._made(question, None, None)
 
     def read_words(self, words, stored=None):
         """A question whose words are known; with `stored`, what its query says (`medha_core.guard.compiled`)."""
+        return self._made(None, words, stored)
+
+    cdef ReadQuestion _made(self, question, words, stored):
         made = ReadQuestion.__new__(ReadQuestion)
         (<ReadQuestion> made)._reader = self
         self._symbols.tidy()
         self._symbols.busy += 1
         try:
-            (<ReadQuestion> made)._read(words, stored)
+            (<ReadQuestion> made)._read(question, words, stored)
         finally:
             self._symbols.busy -= 1
         return made
@@ -328,11 +337,18 @@ cdef class ReadQuestion:
     def __repr__(self):
         return f"<ReadQuestion {' '.join(word[1] for word in self.words)!r}>"
 
-    cdef int _read(self, words, stored) except -1:
+    cdef int _read(self, question, words, stored) except -1:
         cdef Symbols* symbols = self._reader._symbols
         cdef Builder* builder = new Builder(symbols[0], self._question)
+        cdef TextBytes text
         try:
-            for word in words:
+            if question is not None and PyUnicode_IS_ASCII(question):
+                utf8_of(question, &text)
+                if not builder.tokenize(string_view(text.data, text.size)):
+                    words = self._reader._tokenize(question)
+            elif question is not None:
+                words = self._reader._tokenize(question)
+            for word in words or ():
                 self._add_word(builder, symbols, word)
             builder.read()
             if stored is not None:

@@ -3,12 +3,23 @@
 
 #include "guard_exchange.hpp"
 #include "guard_forms.hpp"
+#include "guard_words.hpp"
 
 namespace medha::guard {
 
 class Builder {
   public:
     Builder(Symbols& symbols, Question& question) : symbols_(symbols), q_(question) {}
+
+    // The words of an ASCII text; false where the Python reader has to read them.
+    bool tokenize(std::string_view text) {
+        std::vector<Word> words;
+        words.reserve(text.size() / 4 + 1);
+        if (!Tokenizer(symbols_, text, words).run()) return false;
+        q_.words.reserve(words.size());
+        for (const Word& word : words) add_word(word);
+        return true;
+    }
 
     void add_word(const Word& word) {
         hold(word.text);

@@ -34,7 +34,7 @@ enum Flag : uint32_t {
     RELATIVE = 1 << 12,
     RELATIVE_HEAD = 1 << 13,
     RELATIVE_UNIT = 1 << 14,
-    COUNTS = 1 << 15,  // a number word or a multiplier
+    MULTIPLIER = 1 << 15,
 };
 
 class Symbol;
@@ -52,7 +52,9 @@ struct Facts {
     const Symbol* superlative = nullptr;
     const Symbol* comparative = nullptr;  // the key before `than`
     const Symbol* stem = nullptr;
+    const Symbol* number = nullptr;     // of a number word: its digits
     std::vector<Phrase> phrases;        // longest first
+    std::vector<const Symbol*> parts;   // what a word is short for; empty: itself
 };
 
 class Symbols;
@@ -131,6 +133,8 @@ class Symbols {
         like = pin("like");
         no = pin("no");
         than = pin("than");
+        percent = pin("percent");
+        dollar = pin("dollar");
         empty = pin("");
     }
     Symbols(const Symbols&) = delete;
@@ -175,7 +179,7 @@ class Symbols {
     const Symbol *p_between, *p_from, *p_to, *p_through, *p_by;
     const Symbol *o_first, *o_earliest, *o_last, *o_latest, *o_out_of, *a_where, *open_number;
     const Symbol* slot_keys[SLOTS];
-    const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *empty;
+    const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *empty;
     int busy = 0;
 
   private:
@@ -272,8 +276,10 @@ inline void Symbols::sweep() {
         mark(symbol->magnitude, pending);
         if (!symbol->facts_) continue;
         const Facts& facts = *symbol->facts_;
-        for (const Symbol* key : {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.stem})
+        for (const Symbol* key :
+             {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.stem, facts.number})
             mark(key, pending);
+        for (const Symbol* part : facts.parts) mark(part, pending);
         for (const Phrase& phrase : facts.phrases) {
             mark(phrase.key, pending);
             for (const Symbol* word : phrase.words) mark(word, pending);

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from medha_core.reading.features import is_noun, phrase_key
 from medha_core.reading.lexicon import Lexicon
+from medha_core.reading.words import word_parts
 
 __all__ = ["Facts", "word_facts"]
 
@@ -23,6 +24,10 @@ class Facts(NamedTuple):
     comparative: str
     """The key before `than`."""
     stem: str
+    number: str
+    """Of a number word: its digits."""
+    parts: tuple[str, ...]
+    """What the word is short for; empty where it is itself."""
     phrases: tuple[tuple[tuple[str, ...], str], ...]
     """The phrases it begins, longest first, each with its key."""
 
@@ -31,7 +36,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
     """What the lexicon says of a word. Any text is accepted."""
     lemma = lexicon.lemma(text)
     superlative, comparative = lexicon.superlative(text), lexicon.comparative(text)
-    structure = _structure(text, lexicon)
+    structure, parts = _structure(text, lexicon), word_parts(text, lexicon)
     answers = (
         text.isalpha(),
         lexicon.is_common(text),
@@ -48,7 +53,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.relative_words,
         text in lexicon.relative_heads,
         lemma in lexicon.relative_units,
-        text in lexicon.numbers or text in lexicon.multipliers,
+        text in lexicon.multipliers and len(text) > 2,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),
@@ -58,6 +63,8 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         f"o:most {superlative}" if superlative else "",
         f"o:more {comparative}" if comparative else "",
         lexicon.stem(text),
+        str(lexicon.numbers[text]) if text in lexicon.numbers else "",
+        () if parts == [text] else tuple(parts),
         tuple((words, phrase_key(meaning)) for words, meaning in lexicon.phrases.get(text, ())),
     )
 
