@@ -309,6 +309,11 @@ cdef class QuestionReader:
         check_text(question)
         return self._made(question, None, None)
 
+    def word_texts(self, text):
+        """The words of a text, without their places."""
+        cdef ReadQuestion read = self.read(text)
+        return tuple([text_of(word.text) for word in read._question.words])
+
     def read_words(self, words, stored=None):
         """A question whose words are known; with `stored`, what its query says (`medha_core.guard.compiled`)."""
         return self._made(None, words, stored)

@@ -6,13 +6,15 @@ differs, it is refused: no value can end a literal, add a clause or change a typ
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice, permutations
 from typing import NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.features import Features
-from medha_core.reading.literals import Literal, literals, tokenize
+from medha_core.reading.literals import Literal, tokenize
 from medha_core.reading.mentions import Mention
+from medha_core.reading.query import differ_only_at, read_query
 from medha_core.reading.slots import Slot, is_iso_date, slots
 from medha_core.reading.values import KnownValues
 from medha_core.reading.words import Word
@@ -67,7 +69,7 @@ def proposals(
     """
     if mode not in MODES:
         raise ArgumentValueError("mode", " or ".join(map(repr, MODES)), mode)
-    available = slots(stored, query) if mode != "off" else None
+    available = slots(stored.mentions, query) if mode != "off" else None
     if not available:
         return
     spans = _spans(asked, stored, available, known)
@@ -152,7 +154,7 @@ def substitute(
     """
     if backslash_escapes is None and not _is_sql(query):
         backslash_escapes = True
-    found = literals(query)
+    found = read_query(query).literals
     new = {
         which: spelling
         for mention, spelling in zip(stored.mentions, proposal.spellings, strict=True)
@@ -163,13 +165,14 @@ def substitute(
     if any(text is None for text in texts.values()):
         return None
     made = _spliced(query, found, {which: text or "" for which, text in texts.items()})
-    if not _only_literals_differ(query, made, found, new):
-        return None
+    if not differ_only_at(query, made, {found[which].start for which in new}):
+        return None  # read again, the new query is not the old one with these values
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
     values = tuple(_bound(found[which], new[which]) for which in sorted(new))
     return Substituted(made, _parameters(stored, proposal), marks, values)
 
 
+@lru_cache(maxsize=1024)
 def _is_sql(query: str) -> bool:
     tokens = {token.text.lower() for token in tokenize(query)}
     first = next(iter(tokenize(query))).text.lower()
@@ -202,15 +205,6 @@ def _spliced(query: str, found: Sequence[Literal], texts: dict[int, str]) -> str
         parts += [query[end : found[which].start], texts[which]]
         end = found[which].end
     return "".join([*parts, query[end:]])
-
-
-def _only_literals_differ(query: str, made: str, found: Sequence[Literal], new: dict[int, str]) -> bool:
-    """Read the new query: the same tokens, but for the exchanged literals, which say the new values."""
-    before, after = tokenize(query), tokenize(made)
-    if [t.kind for t in before] != [t.kind for t in after]:
-        return False
-    starts = {found[which].start for which in new}
-    return all(a.start in starts or a.text == b.text for a, b in zip(before, after, strict=True))
 
 
 def _parameters(stored: Features, proposal: Proposal) -> dict[str, str]:

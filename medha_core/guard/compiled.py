@@ -16,11 +16,12 @@ from medha_core.guard.judge import FAR, LEVELS, Reading
 from medha_core.guard.verdict import Reason, Verdict, Weighed, accept
 from medha_core.guard.verifier import Verifier, shipped
 from medha_core.reading.facts import word_facts
-from medha_core.reading.features import extract
+from medha_core.reading.features import query_facts
 from medha_core.reading.lexicon import Lexicon, english
-from medha_core.reading.mentions import Mention
+from medha_core.reading.mentions import Mention, find_mentions, plain_value
+from medha_core.reading.query import read_query
 from medha_core.reading.slots import is_iso_date, slots
-from medha_core.reading.words import words
+from medha_core.reading.words import Word, words
 
 __all__ = ["CompiledGuard", "Fitted", "Stored", "reader_of"]
 
@@ -115,29 +116,23 @@ class CompiledGuard:
         reader = reader_of(self._lexicon)
         if not query:
             return reader.read(question)
-        found = extract(question, query, self._lexicon)
-        places = {mention.literals: i for i, mention in enumerate(found.mentions)}
-        made = slots(found, query)
+        lexicon, found = self._lexicon, read_query(query)
+        said = [Word(*word) for word in reader.read(question).words]
+        mentions = find_mentions(said, found.literals, lexicon, self._spoken)
+        facts = query_facts(query, found, mentions, lexicon)
+        shape = hashlib.blake2b(facts["shape"].encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
         stored = Stored(
-            found.mentions,
-            None
-            if made is None
-            else tuple(
-                (
-                    places[s.mention.literals],
-                    tuple(sorted(s.columns)),
-                    s.spelling,
-                    s.is_number,
-                    is_iso_date(s.spelling),
-                )
-                for s in made
-            ),
-            hashlib.blake2b(found.shape.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(),
-            tuple(sorted(found.names)),
-            found.unnamed,
-            found.fixed_dates,
+            mentions,
+            _slots(mentions, query),
+            shape,
+            tuple(sorted(facts["names"])),
+            facts["unnamed"],
+            facts["fixed_dates"],
         )
-        return reader.read_words(found.words, stored)
+        return reader.read_words(said, stored)
+
+    def _spoken(self, value: str, lexicon: Lexicon) -> tuple[str, ...]:
+        return reader_of(lexicon).word_texts(plain_value(value))
 
     def to_bytes(self, read: ReadQuestion) -> bytes:
         """A stored question in a form that `from_bytes` reads back."""
@@ -197,6 +192,22 @@ class CompiledGuard:
             else Weighed(_verdict(told), _verdict(exchanged[0]), Fitted(*exchanged[1]))
             for told, exchanged in found
         ]
+
+
+def _slots(mentions: tuple[Mention, ...], query: str) -> tuple | None:
+    made = slots(mentions, query)
+    if made is None:
+        return None
+    return tuple(
+        (
+            next(i for i, mention in enumerate(mentions) if mention is slot.mention),
+            tuple(sorted(slot.columns)),
+            slot.spelling,
+            slot.is_number,
+            is_iso_date(slot.spelling),
+        )
+        for slot in made
+    )
 
 
 def _verdict(told: tuple[bool, int, str, float]) -> Verdict:

@@ -4,18 +4,18 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.lexicon import Lexicon, english
-from medha_core.reading.literals import Literal, literals, tokenize
+from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention, find_mentions
+from medha_core.reading.query import ReadQuery, read_query
 from medha_core.reading.words import IDENTIFIER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
 FORMAT = 1
-_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
@@ -110,17 +110,21 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
     features = read_words(words(question, lexicon), lexicon)
     if not query:
         return features
-    found = literals(query)
-    mentions = find_mentions(features.words, found, lexicon)
+    read = read_query(query)
+    mentions = find_mentions(features.words, read.literals, lexicon)
+    return replace(features, mentions=mentions, **query_facts(query, read, mentions, lexicon))
+
+
+def query_facts(query: str, read: ReadQuery, mentions: Sequence[Mention], lexicon: Lexicon) -> dict[str, Any]:
+    """What a query says besides the values that the question mentions."""
+    found = read.literals
     named = {which for mention in mentions for which in mention.literals}
-    return replace(
-        features,
-        mentions=mentions,
-        shape=_shape(query, found, named),
-        names=_names(query, lexicon),
-        unnamed=any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
-        fixed_dates=any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
-    )
+    return {
+        "shape": _shape(query, found, named),
+        "names": frozenset(lexicon.stem(lexicon.lemma(part)) for part in read.name_parts),
+        "unnamed": any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
+        "fixed_dates": any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
+    }
 
 
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
@@ -182,11 +186,6 @@ def _shape(query: str, found: Sequence[Literal], named: set[int]) -> str:
             parts += [query[end : literal.start], f"?{literal.column}"]
             end = literal.end
     return " ".join("".join([*parts, query[end:]]).split())
-
-
-def _names(query: str, lexicon: Lexicon) -> frozenset[str]:
-    parts = (p.casefold() for t in tokenize(query) if t.kind == "name" for p in _NAME_PART.findall(t.text))
-    return frozenset(lexicon.stem(lexicon.lemma(part)) for part in parts if len(part) > 2)
 
 
 def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:

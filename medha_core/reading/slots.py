@@ -1,11 +1,11 @@
 """The values of a stored question that others may take the place of."""
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from medha_core.reading.features import Features
-from medha_core.reading.literals import literals
 from medha_core.reading.mentions import Mention
+from medha_core.reading.query import read_query
 
 __all__ = ["MAX_SLOTS", "Slot", "is_iso_date", "slots"]
 
@@ -22,11 +22,11 @@ class Slot(NamedTuple):
     spelling: str
 
 
-def slots(stored: Features, query: str) -> tuple[Slot, ...] | None:
-    """The slots of an entry; None where a value is said twice, or means two things."""
-    found = literals(query)
+def slots(mentions: Sequence[Mention], query: str) -> tuple[Slot, ...] | None:
+    """The slots of an entry with these mentions; None where a value is said twice, or means two things."""
+    found = read_query(query).literals
     made: list[Slot] = []
-    for mention in stored.mentions:
+    for mention in mentions:
         values = [found[i] for i in mention.literals]
         names = {value.column.rpartition(".")[2] for value in values}
         numbers = {value.is_number for value in values}
