@@ -12,8 +12,12 @@ from collections import defaultdict
 from pathlib import Path
 
 PARTS = ("noun", "verb", "adj", "adv")
+PERSON_FILE = "18"
+"""Number of the lexicographer file noun.person (lexnames(5WN))."""
 MAX_SENSE = 2
 """A synonym counts only where the shared meaning is among both words' first senses."""
+MAX_RELATED_SENSE = 4
+"""The same for words that are only related."""
 
 
 def index_entries(folder: Path, part: str):
@@ -53,6 +57,54 @@ def antonym_pairs(folder: Path):
                     yield from (tuple(sorted(p)) for p in pairs if p[0].isalpha() and p[1].isalpha())
 
 
+def related_pairs(folder: Path):
+    """Unordered pairs of common words whose first senses are near: one synset, derived, a direct class, alike."""
+    ranks: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    common = set()
+    for part in PARTS:
+        for lemma, offsets, tagged in index_entries(folder, part):
+            if tagged:
+                common.add(lemma)
+            for rank, offset in enumerate(offsets):
+                ranks[part, offset][lemma] = rank
+
+    def crossed(some, others, depth: int):
+        left = [word for word, rank in some.items() if rank < depth and word in common]
+        right = [word for word, rank in others.items() if rank < depth and word in common]
+        yield from (tuple(sorted((a, b))) for a in left for b in right if a != b)
+
+    for part in PARTS:
+        for offset, lemmas, pointers in _related_synsets(folder, part):
+            own = ranks[part, offset]
+            yield from crossed(own, own, MAX_RELATED_SENSE)
+            for symbol, other_part, other, source in pointers:
+                there = ranks[other_part, other]
+                if symbol == "+":
+                    word = lemmas[source - 1]
+                    yield from crossed({word: own.get(word, MAX_RELATED_SENSE)}, there, MAX_SENSE + 1)
+                else:
+                    yield from crossed(own, there, MAX_SENSE)
+
+
+def _related_synsets(folder: Path, part: str):
+    """Each `(offset, lemmas, pointers)`: derivations, hypernyms, attributes, verb groups, likenesses, causes."""
+    parts = {"n": "noun", "v": "verb", "a": "adj", "s": "adj", "r": "adv"}
+    for line in (folder / f"data.{part}").read_text().splitlines():
+        if line.startswith(" "):
+            continue
+        fields = line.split("|")[0].split()
+        count = int(fields[3], 16)
+        lemmas = [fields[4 + 2 * i].partition("(")[0].lower() for i in range(count)]
+        start = 5 + 2 * count
+        quads = [fields[start + 4 * i : start + 4 * i + 4] for i in range(int(fields[start - 1]))]
+        kinds = "+=$&*>" + ("@" if part in ("noun", "verb") else "")
+        yield (
+            fields[0],
+            lemmas,
+            [(q[0], parts[q[2]], q[1], int(q[3][:2], 16)) for q in quads if q[0] in kinds],
+        )
+
+
 def proper_nouns(folder: Path) -> set[str]:
     """Nouns whose first sense WordNet writes with a capital."""
     first = {lemma: offsets[0] for lemma, offsets, _ in index_entries(folder, "noun")}
@@ -63,6 +115,14 @@ def proper_nouns(folder: Path) -> set[str]:
             words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
             found |= {w.lower() for w in words if w[0].isupper() and first.get(w.lower()) == fields[0]}
     return found
+
+
+def persons(folder: Path) -> set[str]:
+    """Nouns whose first sense is in WordNet's file of persons."""
+    offsets = {
+        line.split()[0] for line in (folder / "data.noun").read_text().splitlines() if line[9:11] == PERSON_FILE
+    }
+    return {lemma for lemma, found, _ in index_entries(folder, "noun") if found[0] in offsets}
 
 
 def _synsets(folder: Path, part: str):
@@ -102,10 +162,13 @@ def main(source: str, target: str) -> None:
             tags[lemma] += part[0] + ("+" if tagged else "")
     for word in proper_nouns(folder) & tags.keys():
         tags[word] += "p"
+    for word in persons(folder) & tags.keys():
+        tags[word] += "h"
     write(out / "en_words.txt.gz", (f"{word} {tag}" for word, tag in tags.items()))
     write(out / "en_irregular.txt.gz", (f"{a} {b}" for a, b in irregular_forms(folder)))
     write(out / "en_antonyms.txt.gz", (f"{a} {b}" for a, b in antonym_pairs(folder)))
     write(out / "en_synonyms.txt.gz", (f"{a} {b}" for a, b in synonym_pairs(folder)))
+    write(out / "en_related.txt.gz", (f"{a} {b}" for a, b in related_pairs(folder)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.train_verifier import Stream, canonical, exported, fitted, records, rows_of
+from benchmarks.train_verifier import Stream, canonical, cold_rows, exported, fitted, records, rows_of
 from medha_core.calibration import Calibration, Outcome
 from medha_core.decision import decide
 from medha_core.guard import Guard, Reason
@@ -74,7 +74,10 @@ def remembered(vector: Vector) -> Vector:
 def signals_of(paths: dict[str, list[Path]], vector: Vector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Signals, labels and set of every candidate the verifier is asked about."""
     found = [
-        (signals, right, name) for name in paths for p in paths[name] for signals, right in rows_of(p, vector)
+        (signals, right, name)
+        for name in paths
+        for p in paths[name]
+        for signals, right in (*rows_of(p, vector), *cold_rows(p, vector))
     ]
     rows, labels, sets = zip(*found, strict=True)
     return np.array(rows, float), np.array(labels), np.array(sets)

@@ -25,7 +25,7 @@ from medha_core.guard.signals import FALLING, RISING, Signals
 from medha_core.guard.verifier import Verifier
 from medha_core.substitution import proposals, substitute
 
-FLOOR, NEAREST, CAP, SEED = 0.70, 8, 2500, 7
+FLOOR, NEAREST, CAP, COLD, SEED = 0.70, 8, 2500, 700, 7
 SETTINGS = {
     "max_iter": 150,
     "learning_rate": 0.06,
@@ -98,6 +98,27 @@ def rows_of(path: Path, vector: Callable[[str], np.ndarray]) -> Iterator[tuple[S
         decision = decide(stream.guard, stream.learned, asked, near)
         if decision.winner is None:
             stream.store(row["question"], row["sql"], near)
+
+
+def cold_rows(path: Path, vector: Callable[[str], np.ndarray]) -> Iterator[tuple[Signals, bool]]:
+    """Signals and label of neighbours that are asked of a cache which holds one entry only.
+
+    Here nothing is learnt and no rival is near, so that wording alone has to tell.
+    """
+    recorder = Recorder()
+    pairs = list({(row["question"], row["sql"]): row for row in records(path)}.values())
+    vectors = np.stack([vector(row["question"]) for row in pairs])
+    for place in range(0, len(pairs), -(-len(pairs) // COLD)):
+        stream = Stream(Guard("balanced", verifier=recorder), vector)
+        stream.store(pairs[place]["question"], pairs[place]["sql"], [])
+        scores = vectors @ vectors[place]
+        for i in np.argsort(-scores)[1 : NEAREST + 1]:
+            if scores[i] < FLOOR:
+                break
+            asked, near = stream.candidates(pairs[i]["question"])
+            gold = {pairs[i]["sql"], *pairs[i].get("alts", ())}
+            for candidate in near:
+                yield from _judged(stream, recorder, asked, candidate, near, gold)
 
 
 def _judged(stream, recorder, asked, candidate, near, gold) -> Iterator[tuple[Signals, bool]]:
@@ -180,7 +201,7 @@ def main() -> None:
         name = path.name.split(".")[0]
         if ".stress." in path.name or name in arguments.without.split(","):
             continue
-        for signals, right in rows_of(path, vector):
+        for signals, right in (*rows_of(path, vector), *cold_rows(path, vector)):
             rows.append(signals)
             labels.append(right)
             sets.append(name)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 from medha_core.errors import ArgumentValueError
 from medha_core.guard.evidence import Learned
 from medha_core.guard.forms import alike
-from medha_core.guard.pairing import Pairing, corrections, opposites, pair_up
+from medha_core.guard.pairing import Pairing, corrections, pair_up
 from medha_core.guard.signals import Signals, measure
-from medha_core.guard.structure import contradiction, nested, projection, rebound
 from medha_core.guard.verdict import Reason, Verdict, accept, reject
 from medha_core.guard.verifier import Verifier, shipped
-from medha_core.guard.view import HARD, View, mentioned_in, view
+from medha_core.guard.vetoes import veto
+from medha_core.guard.view import View, mentioned_in, view
 from medha_core.reading.features import Features, extract, read_words
 from medha_core.reading.lexicon import Lexicon, english
 from medha_core.reading.mentions import Mention
@@ -21,13 +21,6 @@ __all__ = ["FAR", "Guard", "Reading"]
 
 FAR = 0.3
 """Margin where no candidate with another query is near."""
-_HARD_REASONS = {
-    "v": Reason.VALUE,
-    "n": Reason.NUMBER,
-    "d": Reason.DATE,
-    "q": Reason.QUOTED,
-    "i": Reason.IDENTIFIER,
-}
 
 
 class Level(NamedTuple):
@@ -39,8 +32,8 @@ class Level(NamedTuple):
     """For an answer that only one candidate gives, with other queries near."""
     alone_exchanged: float
     """The same, where values were exchanged."""
-    one_sided: float
-    """Where one question says something more that the query may depend on."""
+    leftover: float
+    """Where a word is left over that stored pairs have not shown to be harmless."""
     other_noun: float
     """Where another noun is asked for."""
     rival: float
@@ -49,7 +42,7 @@ class Level(NamedTuple):
 
 LEVELS = {
     "strict": Level(0.9, 0.97, 0.99, 0.97, 0.97, 0.2),
-    "balanced": Level(0.7, 0.9, 0.95, 0.77, 0.82, 0.3),
+    "balanced": Level(0.7, 0.9, 0.95, 0.85, 0.88, 0.3),
 }
 
 
@@ -129,10 +122,10 @@ class Guard:
         if verdict:
             return verdict
         a, b = self._corrected(asked, stored, a, b, reading)
-        pairing = pair_up(a, b, score, self._lexicon, learned)
-        veto = _veto(a, b, pairing, stored, self._lexicon, learned)
-        if veto:
-            return veto
+        pairing = pair_up(a, b, stored, score, self._lexicon, learned)
+        objection = veto(a, b, pairing, stored, self._lexicon, learned)
+        if objection:
+            return objection
         signals = measure(
             a,
             b,
@@ -144,7 +137,7 @@ class Guard:
             margin=margin,
             exchanged=reading.exchanged,
         )
-        return self._weigh(pairing, signals, learned, stored.unnamed)
+        return self._weigh(pairing, signals, learned)
 
     def _corrected(
         self, asked: Features, stored: Features, a: View, b: View, reading: Reading
@@ -166,18 +159,20 @@ class Guard:
         ]
         return view(read_words(words, self._lexicon), mentions, self._lexicon)
 
-    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned, unnamed: bool) -> Verdict:
+    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
         said = _in_words(pairing)
         limit = self.limits.floor
+        learnt = any(pairing.before) and learned.keeps(pairing.before)
+        if signals.asked_alien and signals.stored_alien and not learnt:
+            return reject(Reason.STRANGER, said, confidence)
         if signals.projection:
             limit = self.limits.other_noun
-        elif _is_one_sided(pairing, signals, unnamed):
-            limit = self.limits.one_sided
+        elif not learnt and any(key[0] == "w" for side in pairing.left for key in side):
+            limit = self.limits.leftover
         if confidence >= limit:
-            known = any(pairing.before) and learned.keeps(pairing.before)
-            return accept(Reason.LEARNED if known else Reason.AGREES, said, confidence)
+            return accept(Reason.LEARNED if learnt else Reason.AGREES, said, confidence)
         return reject(_why(signals, pairing), said, confidence)
 
 
@@ -199,51 +194,6 @@ def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned
 
 def _known_values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
-
-
-def _veto(
-    a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon, learned: Learned
-) -> Verdict | None:
-    """What no score can outweigh."""
-    left, right = pairing.left
-    for key in (*left, *right):
-        if key[0] in HARD:
-            return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
-    if value := contradiction(a, b, lexicon):
-        return reject(Reason.BINDING, f"{value} plays another part")
-    if words := rebound(a.keys, b.keys):
-        return reject(Reason.BINDING, words)
-    if not any(pairing.before) and projection(a) != projection(b):
-        return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
-    if again := nested(a.keys, b.keys, pairing.left):
-        return reject(Reason.STRANGER, f"{again}: once more")
-    if pair := opposites(pairing.left, lexicon):
-        return reject(Reason.OPPOSITE, pair)
-    if learned.keeps(pairing.before) and all(pairing.before):
-        return None
-    dates = [key[2:] for key in (*left, *right) if key[0] == "w" and key[2:] in lexicon.calendar]
-    if dates and not learned.keeps(pairing.before):
-        return reject(Reason.DATE, f"{', '.join(dates)}: in one question only")
-    if ("p:by" in left) != ("p:by" in right) and not learned.keeps(pairing.before):
-        return reject(Reason.BINDING, "by: in one question only")
-    asks = [key[2:] for key in (*left, *right) if key[0] == "a" and key != "a:where"]
-    if asks and not learned.keeps(pairing.before):
-        return reject(Reason.INTERROGATIVE, f"{', '.join(asks)}: in one question only")
-    telling = (*left, *right) if stored.unnamed else left
-    names = [key[2:] for key in telling if key[0] == "w" and lexicon.is_name(key[2:])]
-    if names and not learned.keeps(pairing.before):
-        return reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
-    operators = [key[2:] for key in (*left, *right) if key[0] == "o"]
-    if operators:
-        return reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
-    return None
-
-
-def _is_one_sided(pairing: Pairing, signals: Signals, unnamed: bool) -> bool:
-    asked, stored = (any(key[0] == "w" for key in side) for side in pairing.left)
-    if asked and not stored:
-        return True
-    return stored and not signals.asked_named and (signals.stored_named > 0 or (unnamed and not asked))
 
 
 def _in_words(pairing: Pairing) -> str:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from medha_core.guard.evidence import Difference, Learned, difference
 from medha_core.guard.slips import is_slip
 from medha_core.guard.view import View
+from medha_core.reading.features import Features
 from medha_core.reading.lexicon import Lexicon
 
 __all__ = ["Pairing", "corrections", "opposites", "pair_up"]
@@ -12,7 +13,9 @@ __all__ = ["Pairing", "corrections", "opposites", "pair_up"]
 SYNONYM_SCORE = 0.85
 """Cosine from which a dictionary synonym is believed."""
 SHORTEST_STEM = 4
-_NEAR_OPERATORS = frozenset([("o:first", "o:earliest"), ("o:last", "o:latest"), ("o:out_of", "p:from")])
+_NEAR_OPERATORS = frozenset(
+    [("o:first", "o:earliest"), ("o:last", "o:latest"), ("o:out_of", "p:from"), ("o:every", "o:each")]
+)
 
 
 class Pairing(NamedTuple):
@@ -23,20 +26,50 @@ class Pairing(NamedTuple):
     """What neither pairs nor goes without saying."""
     mapped: dict[str, str]
     """The asked question's words and what they stand for."""
+    apart: Difference
+    """What is not paired, words without weight included."""
+    idle: frozenset[str] = frozenset()
+    """Words that say nothing in these two questions."""
 
 
-def pair_up(a: View, b: View, score: float, lexicon: Lexicon, learned: Learned) -> Pairing:
+def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, learned: Learned) -> Pairing:
     """Pair leftover words as forms of one word, synonyms or learnt equals; drop those without weight."""
     before = difference(a.keys, b.keys)
     left, right = list(before[0]), list(before[1])
     mapped: dict[str, str] = {}
-    for key in before[0]:
-        match = next((other for other in right if _equivalent(key, other, score, lexicon, learned)), None)
-        if match:
-            mapped[key] = match
-            left.remove(key)
-            right.remove(match)
-    return Pairing(before, (_weighty(left, lexicon), _weighty(right, lexicon)), mapped)
+    if left and right:
+        for key in before[0]:
+            match = next((o for o in right if _equivalent(key, o, stored, score, lexicon, learned)), None)
+            if match:
+                mapped[key] = match
+                left.remove(key)
+                right.remove(match)
+    apart = (tuple(left), tuple(right))
+    idle = _idle(a, b, stored, mapped, lexicon) if left or right else frozenset()
+    weighty = (_weighty(left, lexicon, idle), _weighty(right, lexicon, idle))
+    return Pairing(before, weighty, mapped, apart, idle)
+
+
+def _idle(
+    a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: Lexicon
+) -> frozenset[str]:
+    """Words that say nothing in these two questions although they may in others.
+
+    `every` where nothing is summed up; `how much` where the quantity is named; the `name` of what is
+    asked for, where the stored query selects names; a class beside its value (`the state Texas`); `who` where the person is named by what they do
+    (`who wrote`, `the author of`).
+    """
+    keys = {*a.keys, *b.keys}
+    found = {*a.classes, *b.classes}
+    if "o:every" in keys and lexicon.summing.isdisjoint(keys):
+        found.add("o:every")
+    if "a:much" in keys and any(key[0] == "w" and key[2:] in lexicon.quantities for key in keys):
+        found.add("a:much")
+    if "w:name" in keys and stored.selects_name:
+        found.add("w:name")
+    if "a:who" in keys and any(lexicon.is_person(word[2:]) for pair in mapped.items() for word in pair):
+        found.add("a:who")
+    return frozenset(found)
 
 
 def corrections(a: View, b: View, lexicon: Lexicon) -> dict[str, str]:
@@ -59,9 +92,14 @@ def opposites(left: Difference, lexicon: Lexicon) -> str:
     return ""
 
 
-def _equivalent(x: str, y: str, score: float, lexicon: Lexicon, learned: Learned) -> bool:
+def _equivalent(
+    x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned
+) -> bool:
     if (x, y) in _NEAR_OPERATORS or (y, x) in _NEAR_OPERATORS:
         return True
+    if x == "a:who" or y == "a:who":
+        person = y[2:] if x == "a:who" else x[2:]
+        return lexicon.is_person(person) and lexicon.stem(person) in stored.names
     if x[0] != "w" or y[0] != "w":
         return False
     if learned.keeps(((x,), (y,))):
@@ -69,8 +107,21 @@ def _equivalent(x: str, y: str, score: float, lexicon: Lexicon, learned: Learned
     stem = lexicon.stem(x[2:])
     if len(stem) >= SHORTEST_STEM and stem == lexicon.stem(y[2:]):
         return True
-    return score >= SYNONYM_SCORE and lexicon.are_synonyms(x[2:], y[2:])
+    if score < SYNONYM_SCORE:
+        return False
+    return lexicon.are_synonyms(x[2:], y[2:]) or _derived(x[2:], y[2:], lexicon)
 
 
-def _weighty(keys: list[str], lexicon: Lexicon) -> tuple[str, ...]:
-    return tuple(key for key in keys if not (key[0] == "w" and key[2:] in lexicon.light))
+def _derived(x: str, y: str, lexicon: Lexicon) -> bool:
+    """Whether two related words are of one root (`weigh`, `weight`), or one is a person who does the other."""
+    if not lexicon.are_related(x, y):
+        return False
+    return x[:SHORTEST_STEM] == y[:SHORTEST_STEM] or _does(x, y, lexicon) or _does(y, x, lexicon)
+
+
+def _does(person: str, deed: str, lexicon: Lexicon) -> bool:
+    return lexicon.is_person(person) and "v" in lexicon.words.get(deed, "") and not lexicon.is_person(deed)
+
+
+def _weighty(keys: list[str], lexicon: Lexicon, idle: frozenset[str]) -> tuple[str, ...]:
+    return tuple(key for key in keys if key not in idle and not (key[0] == "w" and key[2:] in lexicon.light))

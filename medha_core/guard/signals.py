@@ -48,6 +48,9 @@ class Signals(NamedTuple):
     stored_common: float
     asked_class: float
     stored_class: float
+    asked_alien: float
+    """Leftover words of the asked question that no leftover word of the other is related to."""
+    stored_alien: float
 
 
 RISING = frozenset("score margin seen_same seen_shapes words_same form_same overlap characters order".split())
@@ -68,6 +71,8 @@ FALLING = frozenset(
         "form_other",
         "exchanged",
         "paired",
+        "asked_alien",
+        "stored_alien",
     ]
 )
 """Signals of which more can only speak against it."""
@@ -105,7 +110,7 @@ def measure(
         stored_glue=sum(key[0] == "p" for key in leftover),
         interrogatives=sum(key[0] == "a" for side in pairing.left for key in side),
         bindings=len(bindings(now) ^ bindings(b.keys)),
-        projection=float(pairing.mapped.get(projection(a), projection(a)) != projection(b)),
+        projection=float(_asks_otherwise(a, b, pairing)),
         seen_same=log1p(same),
         seen_other=log1p(other),
         seen_shapes=min(shapes, 4),
@@ -123,6 +128,8 @@ def measure(
         stored_common=learned.commonness(leftover),
         asked_class=_before_value(a.keys, asked),
         stored_class=_before_value(b.keys, leftover),
+        asked_alien=_alien(asked, leftover, lexicon),
+        stored_alien=_alien(leftover, asked, lexicon),
     )
 
 
@@ -131,6 +138,16 @@ def _content(keys: Sequence[str], names: frozenset[str], lexicon: Lexicon) -> tu
     words = [key[2:] for key in keys if key[0] == "w"]
     named = sum(lexicon.stem(word) in names for word in words)
     return named, len(words) - named
+
+
+def _asks_otherwise(a: View, b: View, pairing: Pairing) -> bool:
+    asked, stored = projection(a, pairing.idle), projection(b, pairing.idle)
+    return pairing.mapped.get(asked, asked) != stored
+
+
+def _alien(keys: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> int:
+    words, found = [key[2:] for key in keys if key[0] == "w"], [key[2:] for key in others if key[0] == "w"]
+    return sum(not any(lexicon.are_related(word, other) for other in found) for word in words)
 
 
 def _in_order(a: Sequence[str], b: Sequence[str]) -> float:

@@ -1,14 +1,17 @@
 """How the words of a question hang together: what an operator or a preposition belongs to."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 
 from medha_core.guard.evidence import Difference
 from medha_core.guard.view import HARD, View
 from medha_core.reading.lexicon import Lexicon
 
-__all__ = ["bindings", "contradiction", "nested", "projection", "rebound"]
+__all__ = ["active_passive", "bindings", "contradiction", "nested", "projection", "rebound"]
 
-LOOSE_OPERATORS = frozenset(["o:count", "o:each", "o:distinct", "o:order", "o:ascending", "o:descending"])
+LOOSE_OPERATORS = frozenset(
+    ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
+)
 """Operators that belong to the whole question."""
 _ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
 """Prepositions that may stand for each other."""
@@ -26,11 +29,17 @@ def bindings(keys: Sequence[str]) -> set[str]:
     }
 
 
-def projection(view: View) -> str:
-    """What is asked for: the head of the first noun phrase, else the first word that is no value."""
-    if view.asks in view.keys:
+def projection(view: View, idle: Collection[str] = ()) -> str:
+    """What is asked for: a person, the head of the first noun phrase, else the first word that is no value.
+
+    Where that head is `idle`, it is the next word: the ward in `the name of the ward`.
+    """
+    if "a:who" in view.keys:
+        return "a:who"
+    if view.asks in view.keys and view.asks not in idle:
         return view.asks
-    return next((key for key in view.keys if key[0] == "w"), "")
+    begins = view.keys.index(view.asks) + 1 if view.asks in view.keys else 0
+    return next((key for key in view.keys[begins:] if key[0] == "w" and key not in idle), "")
 
 
 def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
@@ -59,9 +68,31 @@ def rebound(a: Sequence[str], b: Sequence[str]) -> str:
     for operator, heads in first.items():
         others = second.get(operator, heads)
         for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
-            if x in b and y in a:
+            if x in b and y in a and not (operator == "o:not" and _neighbours(x, y, a, b)):
                 return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
     return ""
+
+
+def _neighbours(x: str, y: str, a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether `not` only moved over one word: `do not offer classes`, `offer no classes`."""
+    first = [key for key in a if key != "o:not"]
+    second = [key for key in b if key != "o:not"]
+    return any({x, y} == {*pair} for pair in pairwise(first)) and any(
+        {x, y} == {*pair} for pair in pairwise(second)
+    )
+
+
+def active_passive(a: View, b: View) -> bool:
+    """Whether `verb by X` in one question is `X verb` in the other: `taught by Li`, `Li teaches`."""
+    if projection(a) != projection(b):
+        return False
+    passive, active = (a.keys, b.keys) if "p:by" in a.keys else (b.keys, a.keys)
+    place = passive.index("p:by")
+    verb, agents = passive[place - 1] if place else "", passive[place + 1 : place + 3]
+    agent = next((key for key in agents if key[0] in HARD), agents[0] if agents else "")
+    if verb[:1] != "w" or verb not in active or agent not in active:
+        return False
+    return active.index(agent) < len(active) - 1 - active[::-1].index(verb)
 
 
 def nested(a: Sequence[str], b: Sequence[str], left: Difference) -> str:

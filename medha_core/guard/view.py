@@ -1,14 +1,18 @@
 """A question as it is compared: its items, with the values of one query folded into single items."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from medha_core.reading.features import Features, Item
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.mentions import Mention, places
+from medha_core.reading.words import Word
 
 __all__ = ["HARD", "View", "mentioned_in", "opened_value", "view"]
 
+_ROW = 4
+"""Words behind a superlative among which its noun is looked for."""
 HARD = "vnqid"
 """Kinds of items that name data: values, numbers, quoted strings, identifiers, dates."""
 
@@ -23,6 +27,8 @@ class View(NamedTuple):
     """The words outside values."""
     asks: str
     """The item that says what is asked for."""
+    classes: frozenset[str] = frozenset()
+    """Words beside a value that only say what its column says: `state` in `the state Texas`."""
 
 
 def opened_value(text: str, column: str) -> str:
@@ -57,8 +63,33 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
         elif f"v:{item.text}" not in keys:
             keys.append(f"v:{item.text}")
             opened.append(opened_value(item.text, item.column))
+    if len(mentions) > 1:
+        _sort_coordinated(features.words, mentions, keys, opened)
     open_words = tuple(w.text for i, w in enumerate(features.words) if i not in inside)
-    return View(_canonical(keys, lexicon), _canonical(opened, lexicon), open_words, features.asks)
+    classes = _classes(features, mentions, lexicon) if mentions else frozenset()
+    return View(_canonical(keys, lexicon), _canonical(opened, lexicon), open_words, features.asks, classes)
+
+
+def _classes(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> frozenset[str]:
+    """Words right before or behind a value that its column or table is named with."""
+    found = set()
+    for mention in mentions:
+        near = [i for i in features.items if i.key[0] == "w" and _is_beside(i, mention, features, lexicon)]
+        if near:
+            parts = mention.column.replace(".", "_").lower().split("_")
+            named = {lexicon.stem(lexicon.lemma(part)) for part in parts}
+            found |= {item.key for item in near if lexicon.stem(item.key[2:]) in named}
+    return frozenset(found)
+
+
+def _is_beside(item: Item, mention: Mention, features: Features, lexicon: Lexicon) -> bool:
+    """`the state Texas`, `the state of Texas` or `Texas state`; but no `states that border Texas`."""
+    if item.first == mention.last:
+        return "v" not in lexicon.words.get(item.key[2:], "")
+    between = [word.text for word in features.words[item.last : mention.first]]
+    if item.last > mention.first or between not in ([], ["of"]) or not item.first:
+        return False
+    return features.words[item.first - 1].text in lexicon.before_classes
 
 
 def _with_values(
@@ -72,6 +103,25 @@ def _with_values(
         if inside.isdisjoint(range(item.first, item.last)):
             yield item
     yield from reversed(pending)
+
+
+def _sort_coordinated(
+    words: Sequence[Word], mentions: Sequence[Mention], keys: list[str], opened: list[str]
+) -> None:
+    """`rock and jazz` is `jazz and rock`: values joined by `and` or `or` are put in the order of the alphabet.
+
+    Values that are to be exchanged stay where they are: their order says which is which.
+    """
+    for one, other in pairwise(mentions):
+        between = [word.text for word in words[one.last : other.first]]
+        if between not in (["and"], ["or"]) or one.text[0] == "?" or one.column != other.column:
+            continue
+        if one.text <= other.text or f"v:{one.text}" not in keys or f"v:{other.text}" not in keys:
+            continue
+        i, j = keys.index(f"v:{one.text}"), keys.index(f"v:{other.text}")
+        if i < j and (not i or keys[i - 1] != "p:between"):
+            keys[i], keys[j] = keys[j], keys[i]
+            opened[i], opened[j] = opened[j], opened[i]
 
 
 def _canonical(keys: list[str], lexicon: Lexicon) -> tuple[str, ...]:
@@ -92,8 +142,10 @@ def _ranges(keys: list[str]) -> list[str]:
 
 
 def _magnitudes(keys: list[str], lexicon: Lexicon) -> Iterator[str]:
-    """`largest`, `highest` and `most` are one before a noun that is a quantity."""
+    """`largest`, `highest` and `most` are one before a noun that is a quantity: `lowest round trip fare`."""
     for i, key in enumerate(keys):
-        following = keys[i + 1] if i + 1 < len(keys) else ""
-        way = lexicon.magnitude.get(key[2:]) if key[0] == "o" and following[:2] == "w:" else None
-        yield f"o:{way}" if way and following[2:] in lexicon.quantities else key
+        way = lexicon.magnitude.get(key[2:]) if key[0] == "o" else None
+        if way:
+            row = takewhile(lambda following: following[0] == "w", keys[i + 1 : i + 1 + _ROW])
+            way = way if any(word[2:] in lexicon.quantities for word in row) else None
+        yield f"o:{way}" if way else key

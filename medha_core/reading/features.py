@@ -11,7 +11,7 @@ from medha_core.reading.lexicon import Lexicon, english
 from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention, find_mentions
 from medha_core.reading.query import ReadQuery, read_query
-from medha_core.reading.words import IDENTIFIER, SIGN, WORD, Word, words
+from medha_core.reading.words import IDENTIFIER, NUMBER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
@@ -57,6 +57,12 @@ class Features:
     """Whether the query holds a value, of whatever spelling, that the question does not name as it stands."""
     opened: tuple[str, ...] = ()
     """The compared items with the column in place of each value."""
+
+    @property
+    def selects_name(self) -> bool:
+        """Whether the stored query is an SQL query that selects a name."""
+        head, found, _ = self.shape.partition(" from " if " from " in self.shape else " FROM ")
+        return bool(found) and "name" in head.lower()
 
     def to_bytes(self) -> bytes:
         """A compact form that `from_bytes` reads back."""
@@ -130,32 +136,80 @@ def query_facts(query: str, read: ReadQuery, mentions: Sequence[Mention], lexico
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
     items = tuple(_items(found, lexicon))
+    asks = _asked_for(found, items, lexicon)
     return Features(
         tuple(found),
-        items,
+        _fronted(items, found, asks, lexicon),
         _is_english(found, lexicon),
         _is_relative(found, lexicon),
-        _asked_for(found, items, lexicon),
+        asks,
     )
 
 
+def _fronted(
+    items: tuple[Item, ...], found: Sequence[Word], asks: str, lexicon: Lexicon
+) -> tuple[Item, ...]:
+    """`which house ... is the cheapest` with its last word where `the cheapest house` has it."""
+    if len(items) < 2 or items[-1].key[:2] != "o:" or items[-1].last != len(found):
+        return items
+    first = items[-1].first
+    if first < 2 or found[first - 1].text != "the" or found[first - 2].text not in lexicon.copulas:
+        return items
+    place = next((i for i, item in enumerate(items) if item.key == asks), -1)
+    if place < 0:
+        return items
+    at = items[place].first
+    return (*items[:place], Item(items[-1].key, at, at), *items[place:-1])
+
+
 def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -> str:
-    """The last noun of the first unbroken row of content words: `names` in `employee names of ...`."""
-    head, end = "", -1
+    """The last noun of the first unbroken row of content words: `names` in `employee names of ...`.
+
+    A part that opens the question (`for each shop, what ...`) is passed over, and a row that runs into the
+    verb (`which products cost ...`) ends before it.
+    """
+    begins = _question_begins(found, lexicon)
+    row: list[Item] = []
     for item in items:
-        if item.key[0] != "w":
-            if head:
-                break
+        if item.first < begins or (item.key[0] != "w" and not row):
             continue
-        if head and (item.first != end or not is_noun(found[item.first].text, lexicon)):
+        if item.key[0] != "w" or (
+            row and (item.first != row[-1].last or not _is_noun(found[item.first].text, lexicon))
+        ):
             break
-        head, end = item.key, item.last
-    return head
+        row.append(item)
+    if len(row) > 1 and _lacks_auxiliary(found, begins, lexicon):
+        row = _without_verb(row, found, lexicon)
+    return row[-1].key if row else ""
 
 
-def is_noun(text: str, lexicon: Lexicon) -> bool:
-    """Whether a word may be the head of a noun phrase."""
-    if lexicon.is_name(text):
+def _question_begins(found: Sequence[Word], lexicon: Lexicon) -> int:
+    """Where what is asked for begins, behind a part with a preposition before it."""
+    if not found or found[0].text not in lexicon.openers:
+        return 0
+    starts = (i for i, word in enumerate(found) if i > 1 and word.text in lexicon.starters)
+    return next(starts, 0)
+
+
+def _lacks_auxiliary(found: Sequence[Word], begins: int, lexicon: Lexicon) -> bool:
+    """Whether this is a question whose only verb is a content word."""
+    texts = {word.text for word in found[begins:]}
+    return not lexicon.interrogatives.isdisjoint(texts) and lexicon.auxiliaries.isdisjoint(texts)
+
+
+def _without_verb(row: list[Item], found: Sequence[Word], lexicon: Lexicon) -> list[Item]:
+    """The row up to the last word that agrees, as a verb, with the word before it."""
+    for place in range(len(row) - 1, 0, -1):
+        text, before = found[row[place].first].text, found[row[place - 1].first].text
+        if "v" not in lexicon.words.get(lexicon.lemma(text), ""):
+            continue
+        if text in lexicon.irregular or text.endswith("s") != before.endswith("s"):
+            return row[:place]
+    return row
+
+
+def _is_noun(text: str, lexicon: Lexicon) -> bool:
+    if lexicon.is_name(text) or lexicon.is_past(text):
         return False
     return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
 
@@ -224,6 +278,12 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return ""
     if text in lexicon.ask:
         return f"a:{lexicon.ask[text]}"
+    if text in lexicon.persons_asked:
+        return "a:who" if asking and not _is_named_next(found, i, lexicon) else ""
+    if text in lexicon.around_numbers and i + 1 < len(found) and found[i + 1].kind == NUMBER:
+        return f"o:{lexicon.around_numbers[text]}"
+    if text == "than" and i and (compared := _compared(found[i - 1].text, lexicon)):
+        return f"o:{compared[1]}"
     if text in lexicon.operators:
         return f"o:{lexicon.operators[text]}"
     if text in lexicon.prepositions:
@@ -234,9 +294,29 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return f"n:#{lexicon.ordinals[text]}"
     if adjective := lexicon.superlative(text):
         return f"o:most {adjective}"
-    if i + 1 < len(found) and found[i + 1].text == "than" and (adjective := lexicon.comparative(text)):
-        return f"o:more {adjective}"
+    if i + 1 < len(found) and found[i + 1].text == "than":
+        if compared := _compared(text, lexicon):
+            return "" if _has_unit(found, i + 2, lexicon) else f"w:{compared[0]}"
+        if adjective := lexicon.comparative(text):
+            return f"o:more {adjective}"
     return f"w:{lexicon.lemma(text)}"
+
+
+def _compared(text: str, lexicon: Lexicon) -> tuple[str, str] | None:
+    """The attribute a comparative compares and which way: `older` the age, `gt`."""
+    adjective = lexicon.comparative(text)
+    return lexicon.attributes.get(adjective) if adjective else None
+
+
+def _has_unit(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether a number with a unit stands here, which says by itself what is compared."""
+    return i + 1 < len(found) and found[i].kind == NUMBER and lexicon.lemma(found[i + 1].text) in lexicon.units
+
+
+def _is_named_next(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether `who is the ...` says itself whom it asks for."""
+    texts = [word.text for word in found[i + 1 : i + 3]]
+    return len(texts) == 2 and texts[0] in lexicon.copulas and texts[1] in lexicon.determiners
 
 
 def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> bool:

@@ -21,6 +21,25 @@ class Lexicon:
         self.request = frozenset(table["request"].split())
         self.wishes = frozenset(table["wishes"].split())
         self.ask = {word: kind for kind, words in table["ask"].items() for word in words.split()}
+        self.persons_asked = frozenset(table["persons_asked"].split())
+        self.copulas = frozenset(table["copulas"].split())
+        self.determiners = frozenset(table["determiners"].split())
+        self.auxiliaries = frozenset(table["auxiliaries"].split())
+        self.interrogatives = frozenset(table["interrogatives"].split())
+        self.openers = frozenset(table["openers"].split())
+        self.starters = self.interrogatives | self.request | frozenset(table["starters"].split())
+        self.around_numbers = {w: op for op, words in table["around_numbers"].items() for w in words.split()}
+        self.attributes = {
+            adjective: (attribute, way)
+            for attribute, ways in table["attributes"].items()
+            for way, adjectives in ways.items()
+            for adjective in adjectives.split()
+        }
+        self.plurals = frozenset(table["plurals"].split())
+        self.units = frozenset(table["units"].split())
+        self.before_classes = self.determiners | frozenset(table["openers"].split()) | {"of"}
+        self.summing = frozenset(f"o:{operator}" for operator in table["summing"].split())
+        self.telling = frozenset(f"p:{word}" for word in table["telling"].split())
         self.operators = {w: op for op, words in table["operators"].items() for w in words.split()}
         self.prepositions = {w: p for p, words in table["prepositions"].items() for w in words.split()}
         self.numbers: dict[str, int] = table["numbers"]
@@ -40,6 +59,7 @@ class Lexicon:
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
         self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
+        self.related = frozenset(_pairs(f"{language}_related.txt.gz"))
         self.distinct = frozenset(tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", "))
         self.calendar = frozenset(table["calendar"]["words"].split()) | self.months.keys()
         opposite = table["opposite"]["pairs"].split(",")
@@ -89,9 +109,23 @@ class Lexicon:
         """Whether the word is a proper noun, or none the dictionary has."""
         return "p" in self.words.get(word, "") or not (self.knows(word) or self.superlative(word))
 
+    def is_past(self, word: str) -> bool:
+        """Whether the word is an irregular past form (`sold`)."""
+        base = self.irregular.get(word, "")
+        return "v+" in self.words.get(base, "") and word not in self.plurals
+
+    def is_person(self, word: str) -> bool:
+        """Whether the word is first of all a noun for a person."""
+        return "h" in self.words.get(word, "")
+
     def are_synonyms(self, a: str, b: str) -> bool:
         pair = (a, b) if a < b else (b, a)
         return pair in self.synonyms and pair not in self.distinct
+
+    def are_related(self, a: str, b: str) -> bool:
+        """Whether the dictionary puts the meanings of two words near each other, which is less than synonyms."""
+        pair = (a, b) if a < b else (b, a)
+        return pair in self.related or pair in self.synonyms
 
     def are_antonyms(self, a: str, b: str) -> bool:
         """Whether one is the opposite of the other, by the dictionary or by a prefix (`paid`, `unpaid`)."""
@@ -104,6 +138,8 @@ class Lexicon:
     def _lemma(self, word: str) -> str:
         """The dictionary form. Unknown words lose only a plural s, so that they stay themselves."""
         word = self.spelling.get(word, word)
+        if word in self.calendar:
+            return word
         if word.endswith("es") and "v" in self.words.get(word[:-1], ""):
             return word[:-1]
         if (

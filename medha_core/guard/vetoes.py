@@ -1,0 +1,97 @@
+"""What no score can outweigh: differences that change the answer."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from medha_core.guard.evidence import Learned
+from medha_core.guard.pairing import Pairing, opposites
+from medha_core.guard.structure import active_passive, contradiction, nested, projection, rebound
+from medha_core.guard.verdict import Reason, Verdict, reject
+from medha_core.guard.view import HARD, View
+from medha_core.reading.features import Features
+from medha_core.reading.lexicon import Lexicon
+
+__all__ = ["veto"]
+
+_HARD_REASONS = {
+    "v": Reason.VALUE,
+    "n": Reason.NUMBER,
+    "d": Reason.DATE,
+    "q": Reason.QUOTED,
+    "i": Reason.IDENTIFIER,
+}
+
+
+def veto(
+    a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon, learned: Learned
+) -> Verdict | None:
+    """The objection to a candidate, or None.
+
+    A difference that stored pairs have shown to be harmless is objected to only for its structure.
+    """
+    left, right = pairing.left
+    for key in (*left, *right):
+        if key[0] in HARD:
+            return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
+    found = _structure(a, b, pairing, lexicon)
+    if found or (learned.keeps(pairing.before) and (all(pairing.before) or not any(pairing.left))):
+        return found
+    kept = learned.keeps(pairing.before)
+    return None if kept else next(_wording(a, b, pairing, stored, lexicon), None)
+
+
+def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict | None:
+    """The same words that belong together otherwise, and opposites."""
+    if value := contradiction(a, b, lexicon):
+        return reject(Reason.BINDING, f"{value} plays another part")
+    if words := rebound(a.keys, b.keys):
+        return reject(Reason.BINDING, words)
+    if not any(pairing.before) and projection(a) != projection(b):
+        return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
+    if again := nested(a.keys, b.keys, pairing.left):
+        return reject(Reason.STRANGER, f"{again}: once more")
+    if pair := opposites(pairing.apart, lexicon):
+        return reject(Reason.OPPOSITE, pair)
+    return None
+
+
+def _wording(
+    a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon
+) -> Iterator[Verdict]:
+    """Words that are in one question only, the gravest first."""
+    left, right = pairing.left
+    both = (*left, *right)
+    words = [key[2:] for key in both if key[0] == "w"]
+    if dates := [word for word in words if word in lexicon.calendar]:
+        yield reject(Reason.DATE, f"{', '.join(dates)}: in one question only")
+    if pair := _counted_otherwise(a.keys, b.keys, pairing, lexicon):
+        yield reject(Reason.NUMBER, f"{pair}: counted or measured in")
+    if ("p:by" in left) != ("p:by" in right) and not active_passive(a, b):
+        yield reject(Reason.BINDING, "by: in one question only")
+    if telling := [key[2:] for key in both if key in lexicon.telling]:
+        yield reject(Reason.BINDING, f"{', '.join(telling)}: in one question only")
+    if asks := [key[2:] for key in both if key[0] == "a" and key != "a:where"]:
+        yield reject(Reason.INTERROGATIVE, f"{', '.join(asks)}: in one question only")
+    of_the_data = [key[2:] for key in (both if stored.unnamed else left) if key[0] == "w"]
+    if names := [word for word in of_the_data if lexicon.is_name(word)]:
+        yield reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
+    if operators := [key[2:] for key in both if key[0] == "o"]:
+        yield reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
+
+
+def _counted_otherwise(a: Sequence[str], b: Sequence[str], pairing: Pairing, lexicon: Lexicon) -> str:
+    """Two units, or two words behind the same number, that are not the same: `10 euro / 10 dollar`."""
+    left, right = (
+        [key[2:] for key in side if key[0] == "w" and key[2:] in lexicon.units] for side in pairing.left
+    )
+    if left and right:
+        return f"{left[0]} / {right[0]}"
+    behind = {key: word for key, word in pairwise(b) if _is_number(key) and word in pairing.left[1]}
+    for key, word in pairwise(a):
+        if key in behind and word in pairing.left[0] and word[0] == behind[key][0] == "w":
+            return f"{word[2:]} / {behind[key][2:]}"
+    return ""
+
+
+def _is_number(key: str) -> bool:
+    return key[0] in "nv" and key[2:].isdigit()
