@@ -120,7 +120,9 @@ def proper_nouns(folder: Path) -> set[str]:
 def persons(folder: Path) -> set[str]:
     """Nouns whose first sense is in WordNet's file of persons."""
     offsets = {
-        line.split()[0] for line in (folder / "data.noun").read_text().splitlines() if line[9:11] == PERSON_FILE
+        line.split()[0]
+        for line in (folder / "data.noun").read_text().splitlines()
+        if line[9:11] == PERSON_FILE
     }
     return {lemma for lemma, found, _ in index_entries(folder, "noun") if found[0] in offsets}
 

@@ -25,21 +25,29 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         const string& text()
         string_view body()
         const Symbol* magnitude
+        cpp_bool loose
+        cpp_bool summing
+        cpp_bool telling
 
     ctypedef vector[const Symbol*] Keys
+    ctypedef const Symbol* const_Symbol "const medha::guard::Symbol*"
 
     cppclass Phrase:
         Keys words
         const Symbol* key
 
     cppclass WordFacts "medha::guard::Facts":
-        uint32_t flags
+        uint64_t flags
         cpp_bool settled
         const Symbol* key
         const Symbol* ordinal
         const Symbol* superlative
         const Symbol* comparative
+        const Symbol* around
+        const Symbol* compared
+        const Symbol* compared_way
         const Symbol* stem
+        const Symbol* lemma_stem
         const Symbol* number
         vector[Phrase] phrases
         Keys parts
@@ -53,6 +61,8 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         void tidy() except +
         void sweep() except +
         int busy
+        vector[pair[const Symbol*, const Symbol*]] near_operators
+        vector[pair[const Symbol*, const Symbol*]] one_part
 
     cppclass GuardWord "medha::guard::Word":
         const Symbol* text
@@ -90,6 +100,8 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         const Symbol* text
         const Symbol* key
         const Symbol* opened
+        const Symbol* column
+        const Keys* column_stems
 
     cppclass Question:
         vector[GuardWord] words
@@ -99,6 +111,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         cpp_bool relative
         cpp_bool fixed_dates
         cpp_bool unnamed
+        cpp_bool selects_name
         cpp_bool can_exchange
         vector[GuardValue] values
         Keys opened
@@ -109,7 +122,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         void add_word(const GuardWord& word) except +
         void read() except +
         void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column,
-                       uint32_t first, uint32_t last) except +
+                       const Keys& column_parts, uint32_t first, uint32_t last) except +
         void add_literal(uint32_t literal, const Symbol* column, const Symbol* spelling) except +
         void add_slot(const GuardSlot& slot) except +
         void finish(const Symbol* shape, const Keys& names) except +
@@ -139,7 +152,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
 
     cppclass Limits:
         double floor
-        double one_sided
+        double leftover
         double other_noun
 
     cppclass GuardVerdict "medha::guard::Verdict":
@@ -177,10 +190,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         ExchangeMode mode, const Question& asked, const vector[const Question*]& stored,
         const vector[double]& scores) except +
     const Symbol* open_value(Symbols& symbols, const Symbol* text, string_view tail) except +
-    void sort_spans(vector[Span]& spans) except +
-
-GUARD_SIGNALS = 28
-
+    Keys stems_of(const Keys& words) except +
 
 cdef const Symbol* symbol_of(Symbols* symbols, object text) except NULL:
     """The symbol of a text; lone surrogates are kept as they are."""
@@ -253,7 +263,11 @@ cdef int fill_facts(QuestionReader reader, Symbols& symbols, const Symbol& word,
     facts.ordinal = symbol_or_null(&symbols, found.ordinal)
     facts.superlative = symbol_or_null(&symbols, found.superlative)
     facts.comparative = symbol_or_null(&symbols, found.comparative)
+    facts.around = symbol_or_null(&symbols, found.around)
+    facts.compared = symbol_or_null(&symbols, found.compared)
+    facts.compared_way = symbol_or_null(&symbols, found.compared_way)
     facts.stem = symbol_of(&symbols, found.stem)
+    facts.lemma_stem = symbol_of(&symbols, found.lemma_stem)
     facts.number = symbol_or_null(&symbols, found.number)
     facts.parts = symbols_of(&symbols, found.parts)
     for words, key in found.phrases:
@@ -269,8 +283,8 @@ cdef class QuestionReader:
     Args:
         tokenize: question -> its words (`medha_core.reading.words.Word`).
         facts: word -> `medha_core.reading.facts.Facts`.
-        relations: whether two words are synonyms, whether they are antonyms.
-        magnitudes: operators and what they mean before a quantity, without their `o:`.
+        relations: whether two words are synonyms, whether they are antonyms, whether they are related.
+        keys: what there is to know of single keys (`medha_core.guard.compiled.Keys`).
     """
 
     cdef Symbols* _symbols
@@ -278,18 +292,28 @@ cdef class QuestionReader:
     cdef object _facts
     cdef tuple _relations
 
-    def __cinit__(self, tokenize, facts, relations, magnitudes):
+    def __cinit__(self, tokenize, facts, relations, keys):
         self._tokenize, self._facts, self._relations = tokenize, facts, tuple(relations)
         self._symbols = new Symbols(<void*> self, ask_lexicon, relate_words)
-        cdef Symbol* operator
-        for name, meaning in magnitudes.items():
-            operator = <Symbol*> self._pinned(f"o:{name}")
-            operator.magnitude = self._pinned(f"o:{meaning}")
+        for key, meaning in keys.magnitudes.items():
+            self._pinned(key).magnitude = self._pinned(meaning)
+        for key in keys.loose:
+            self._pinned(key).loose = True
+        for key in keys.summing:
+            self._pinned(key).summing = True
+        for key in keys.telling:
+            self._pinned(key).telling = True
+        for one, other in keys.near_operators:
+            self._symbols.near_operators.push_back(
+                pair[const_Symbol, const_Symbol](self._pinned(one), self._pinned(other)))
+        for one, other in keys.one_part:
+            self._symbols.one_part.push_back(
+                pair[const_Symbol, const_Symbol](self._pinned(one), self._pinned(other)))
 
     def __dealloc__(self):
         del self._symbols
 
-    cdef const Symbol* _pinned(self, str text) except NULL:
+    cdef Symbol* _pinned(self, str text) except NULL:
         cdef bytes encoded = text.encode()
         return self._symbols.pin(string_view(PyBytes_AS_STRING(encoded), <size_t> PyBytes_GET_SIZE(encoded)))
 
@@ -379,6 +403,7 @@ cdef class ReadQuestion:
         cdef Keys parts
         self.stored, self.shape = stored, stored.shape
         self._question.unnamed = stored.unnamed
+        self._question.selects_name = stored.selects_name
         self._question.fixed_dates = stored.fixed_dates
         for text, first, last, literals, column, spellings in stored.mentions:
             if not 0 <= first < last <= self._question.words.size():
@@ -386,7 +411,7 @@ cdef class ReadQuestion:
             split = text.split()
             parts = symbols_of(symbols, split)
             builder.add_value(symbol_of(symbols, text), symbol_of(symbols, " ".join(split)), parts,
-                              symbol_of(symbols, column), first, last)
+                              symbol_of(symbols, column), column_words(symbols, column), first, last)
             for literal, (name, spelling) in zip(literals, spellings, strict=True):
                 builder.add_literal(literal, symbol_of(symbols, name), symbol_of(symbols, spelling))
         self._question.can_exchange = stored.slots is not None
@@ -520,18 +545,18 @@ cdef class CandidateJudge:
     Args:
         reader: the reader of all questions.
         trees, base: of the verifier: nodes `[signal, threshold, low, high]` or numbers.
-        floor, one_sided, other_noun: probabilities a candidate must reach (`medha_core.guard.judge.Level`).
+        floor, leftover, other_noun: probabilities a candidate must reach (`medha_core.guard.judge.Level`).
     """
 
     cdef QuestionReader _reader
     cdef Verifier _verifier
     cdef Limits _limits
 
-    def __init__(self, QuestionReader reader not None, trees, double base, *, double floor, double one_sided,
+    def __init__(self, QuestionReader reader not None, trees, double base, *, double floor, double leftover,
                  double other_noun):
         cdef VerifierNode made
         self._reader = reader
-        self._limits.floor, self._limits.one_sided, self._limits.other_noun = floor, one_sided, other_noun
+        self._limits.floor, self._limits.leftover, self._limits.other_noun = floor, leftover, other_noun
         self._verifier.reset(base)
         for tree in trees:
             self._verifier.start_tree()
@@ -554,12 +579,14 @@ cdef class CandidateJudge:
         self._check(evidence, asked, [stored])
         cdef Symbols* symbols = self._reader._symbols
         cdef vector[Span] first, second
+        cdef vector[Keys] stems
         cdef Judge* judge = new Judge(symbols[0], evidence._evidence, self._verifier, self._limits)
         symbols.busy += 1
         try:
             if reading is None:
                 return told(judge.judge(asked._question, stored._question, score, margin))
-            first, second = spans_of(symbols, reading[0]), spans_of(symbols, reading[1])
+            stems.reserve(len(reading[0]) + len(reading[1]))
+            first, second = spans_of(asked, reading[0], &stems), spans_of(stored, reading[1], &stems)
             return told(judge.judge(asked._question, stored._question, first, second, score, margin, reading[2]))
         finally:
             symbols.busy -= 1
@@ -629,18 +656,32 @@ cdef tuple proposed(const Proposal& proposal):
     return places, texts_of(proposal.spellings), proposal.exchanged
 
 
-cdef vector[Span] spans_of(Symbols* symbols, mentions) except *:
-    """Mentions as places of values. Symbols need not be held: nothing is dropped during a call."""
+cdef Keys column_words(Symbols* symbols, str column) except *:
+    return symbols_of(symbols, column.replace(".", "_").lower().split("_") if column else ())
+
+
+cdef vector[Span] spans_of(ReadQuestion question, mentions, vector[Keys]* stems) except *:
+    """Mentions as places of values. Symbols need not be held: nothing is dropped during a call.
+
+    `stems` keeps what the spans point at; it has room for one of each mention.
+    """
     cdef vector[Span] found
     cdef Span span
     cdef bytes tail
+    cdef Symbols* symbols = question._reader._symbols
     for mention in mentions:
+        if not 0 <= mention.first < mention.last <= question._question.words.size():
+            raise ArgumentValueError("reading", "mentions within the words", mention)
         span.first, span.last = mention.first, mention.last
         span.text = symbol_of(symbols, mention.text)
         span.key = symbol_of(symbols, f"v:{mention.text}")
+        span.column = symbol_of(symbols, mention.column)
         tail = mention.column.rpartition(".")[2].encode("utf-8", "surrogatepass")
         span.opened = open_value(
             symbols[0], span.text, string_view(PyBytes_AS_STRING(tail), <size_t> PyBytes_GET_SIZE(tail)))
+        span.column_stems = NULL
+        if mention.column:
+            stems.push_back(stems_of(column_words(symbols, mention.column)))
+            span.column_stems = &stems.back()
         found.push_back(span)
-    sort_spans(found)
     return found

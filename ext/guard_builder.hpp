@@ -7,6 +7,13 @@
 
 namespace medha::guard {
 
+// The stems of the words a column is named with.
+inline Keys stems_of(const Keys& words) {
+    Keys stems;
+    for (const Symbol* word : words) stems.push_back(word->facts().lemma_stem);
+    return stems;
+}
+
 class Builder {
   public:
     Builder(Symbols& symbols, Question& question) : symbols_(symbols), q_(question) {}
@@ -32,21 +39,24 @@ class Builder {
     void read() {
         const ItemReader reader(symbols_, q_.words);
         q_.items = reader.items();
+        q_.asks = hold(reader.asked_for(q_.items));
+        reader.bring_to_front(q_.items, q_.asks);
         for (const Item& item : q_.items) hold(item.key);
-        q_.asks = reader.asked_for(q_.items);
         q_.is_english = reader.is_english();
         q_.relative = reader.is_relative();
     }
 
     // A value that the question names. `first` and `last` must lie within the words.
-    void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column, uint32_t first,
-                   uint32_t last) {
+    void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column,
+                   const Keys& column_parts, uint32_t first, uint32_t last) {
         Value value;
         value.text = hold(text);
         value.whole = hold(whole);
         for (const Symbol* part : parts) hold(part);
         value.parts = parts;
         value.column = hold(column);
+        value.column_stems = stems_of(column_parts);
+        for (const Symbol* stem : value.column_stems) hold(stem);
         const std::string tail(KnownValues::tail(column));
         value.key = hold(symbols_.intern("v:", text->text()));
         value.opened = hold(open_value(symbols_, text, tail));
@@ -70,16 +80,13 @@ class Builder {
         for (const Symbol* name : names) hold(name);
         q_.names = names;
         make_set(q_.names);
-        for (const Value& value : q_.values) q_.spans.push_back({value.first, value.last, value.text, value.key, value.opened});
-        sort_spans(q_.spans);
+        for (const Value& value : q_.values) q_.spans.push_back(span_of(value, value.first, value.last));
         for (size_t i = 0; i < q_.slots.size() && i < Symbols::SLOTS; ++i) {
             const Value& value = q_.values[q_.slots[i].value];
-            const Symbol* key = symbols_.slot_keys[i];
-            q_.slot_spans.push_back({value.first, value.last, key, key, value.opened_slot});
+            q_.slot_spans.push_back(slot_span(symbols_, i, value, value.first, value.last));
         }
-        sort_spans(q_.slot_spans);
         view_of(symbols_, q_.words, q_.items, q_.asks, q_.spans, q_.own);
-        for (const Keys* keys : {&q_.own.keys, &q_.own.opened})
+        for (const Keys* keys : {&q_.own.keys, &q_.own.opened, &q_.own.classes})
             for (const Symbol* key : *keys) hold(key);
         q_.opened = q_.own.opened;
     }

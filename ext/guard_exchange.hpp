@@ -200,8 +200,7 @@ class Exchange {
         if (!proposal.exchanged) return false;
         for (size_t j = 0; j < slots.size(); ++j) {  // the found values stand in the order of the question
             const Value& value = stored.values[stored.slots[slots[j]].value];
-            const Symbol* key = symbols_.slot_keys[slots[j]];
-            proposal.spans.push_back({found_[j].first, found_[j].last, key, key, value.opened_slot});
+            proposal.spans.push_back(slot_span(symbols_, slots[j], value, found_[j].first, found_[j].last));
             proposal.slots.push_back(slots[j]);
         }
         return true;

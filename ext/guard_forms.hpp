@@ -54,6 +54,7 @@ class Finder {
         const ItemReader reader(symbols_, words_);
         items_ = reader.items();
         asks_ = reader.asked_for(items_);
+        reader.bring_to_front(items_, asks_);
     }
 
     // The one word of the vocabulary that `word` is a slip for, or null.
@@ -98,9 +99,8 @@ class Finder {
         for (size_t reading = 0; reading < MAX_READINGS; ++reading) {
             std::vector<Span> spans;
             for (size_t i = 0; i < spotted.size(); ++i)
-                spans.push_back(span_of(spotted[i].text, choices[i][chosen[i]], spotted[i].first, spotted[i].last));
+                spans.push_back(spotted_span(spotted[i].text, choices[i][chosen[i]], spotted[i].first, spotted[i].last));
             add_numbers(spans);
-            sort_spans(spans);
             view_of(symbols_, words_, items_, asks_, spans, view);
             use(view.opened);
             size_t i = chosen.size();
@@ -120,11 +120,9 @@ class Finder {
         return found;
     }
 
-    static Span span_of(Symbols& symbols, const Symbol* text, const Symbol* opened, uint32_t first, uint32_t last) {
-        return {first, last, text, symbols.intern("v:", text->text()), opened};
-    }
-    Span span_of(const Symbol* text, const Symbol* opened, uint32_t first, uint32_t last) const {
-        return span_of(symbols_, text, opened, first, last);
+    // A value as it might stand here; its column is known by the last part of its name only.
+    Span spotted_span(const Symbol* text, const Symbol* opened, uint32_t first, uint32_t last) const {
+        return {first, last, text, symbols_.intern("v:", text->text()), opened, opened, nullptr};
     }
 
     void add_numbers(std::vector<Span>& spans) const {
@@ -133,7 +131,10 @@ class Finder {
             if (words_[i].kind != 'n') continue;
             bool taken = false;
             for (size_t k = 0; k < values; ++k) taken = taken || (spans[k].first <= i && i < spans[k].last);
-            if (!taken) spans.push_back(span_of(words_[i].text, open_value(symbols_, words_[i].text, ""), i, i + 1));
+            if (taken) continue;
+            Span span = spotted_span(words_[i].text, open_value(symbols_, words_[i].text, ""), i, i + 1);
+            span.column = symbols_.intern("v:");
+            spans.push_back(span);
         }
     }
 

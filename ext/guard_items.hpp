@@ -33,20 +33,32 @@ class ItemReader {
         return found;
     }
 
-    // The last noun of the first unbroken row of content words.
+    // `which house ... is the cheapest` with its last word where `the cheapest house` has it.
+    void bring_to_front(std::vector<Item>& items, const Symbol* asks) const {
+        if (items.size() < 2 || !asks || items.back().key->kind() != 'o' || items.back().last != words_.size()) return;
+        const uint32_t first = items.back().first;
+        if (first < 2 || words_[first - 1].text != symbols_.the || !words_[first - 2].text->has(COPULA)) return;
+        const auto place = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.key == asks; });
+        if (place == items.end()) return;
+        const Item fronted = {items.back().key, place->first, place->first};
+        items.insert(place, fronted);
+        items.pop_back();
+    }
+
+    // The last noun of the first unbroken row of content words. A part that opens the question (`for each
+    // shop, what ...`) is passed over, and a row that runs into the verb (`which products cost ...`) ends before it.
     const Symbol* asked_for(const std::vector<Item>& items) const {
-        const Symbol* head = nullptr;
-        uint32_t end = 0;
+        const size_t begins = question_begins();
+        std::vector<Item> row;
         for (const Item& item : items) {
-            if (item.key->kind() != 'w') {
-                if (head) break;
-                continue;
-            }
-            if (head && (item.first != end || !words_[item.first].text->has(NOUN))) break;
-            head = item.key;
-            end = item.last;
+            const bool content = item.key->kind() == 'w';
+            if (item.first < begins || (!content && row.empty())) continue;
+            if (!content) break;
+            if (!row.empty() && (item.first != row.back().last || !words_[item.first].text->has(NOUN))) break;
+            row.push_back(item);
         }
-        return head;
+        if (row.size() > 1 && lacks_auxiliary(begins)) row.resize(before_verb(row));
+        return row.empty() ? nullptr : row.back().key;
     }
 
     // At least half of the words are English, and a closed-class word or three quarters of them say so.
@@ -80,6 +92,45 @@ class ItemReader {
     }
 
   private:
+    // Where what is asked for begins, behind a part with a preposition before it.
+    size_t question_begins() const {
+        if (words_.empty() || !words_[0].text->has(OPENER)) return 0;
+        for (size_t i = 2; i < words_.size(); ++i)
+            if (words_[i].text->has(STARTER)) return i;
+        return 0;
+    }
+
+    // Whether this is a question whose only verb is a content word.
+    bool lacks_auxiliary(size_t begins) const {
+        bool asks = false;
+        for (size_t i = begins; i < words_.size(); ++i) {
+            if (words_[i].text->has(AUXILIARY)) return false;
+            asks = asks || words_[i].text->has(INTERROGATIVE);
+        }
+        return asks;
+    }
+
+    // How much of a row stands before the last word that agrees, as a verb, with the word before it.
+    size_t before_verb(const std::vector<Item>& row) const {
+        const auto ends_in_s = [](const Symbol* text) { return !text->text().empty() && text->text().back() == 's'; };
+        for (size_t place = row.size(); place-- > 1;) {
+            const Symbol *text = words_[row[place].first].text, *before = words_[row[place - 1].first].text;
+            if (!text->has(VERB_FORM)) continue;
+            if (text->has(IRREGULAR) || ends_in_s(text) != ends_in_s(before)) return place;
+        }
+        return row.size();
+    }
+
+    // Whether `who is the ...` says itself whom it asks for.
+    bool is_named_next(size_t i) const {
+        return i + 2 < words_.size() && words_[i + 1].text->has(COPULA) && words_[i + 2].text->has(DETERMINER);
+    }
+
+    // Whether a number with a unit stands here, which says by itself what is compared.
+    bool has_unit(size_t i) const {
+        return i + 1 < words_.size() && words_[i].kind == 'n' && words_[i + 1].text->has(UNIT_FORM);
+    }
+
     static bool is_ascii(std::string_view text) {
         for (const char c : text)
             if (static_cast<unsigned char>(c) >= 0x80) return false;
@@ -103,10 +154,17 @@ class ItemReader {
         if (is_polite(i, asking)) return nullptr;
         const Facts& facts = word.text->facts();
         const bool followed = i + 1 < words_.size();
+        if (facts.flags & PERSON_ASKED) return asking && !is_named_next(i) ? symbols_.a_who : nullptr;
+        if (facts.around && followed && words_[i + 1].kind == 'n') return facts.around;
+        if (word.text == symbols_.than && i)
+            if (const Symbol* way = words_[i - 1].text->facts().compared_way) return way;
         if (facts.settled) return facts.key;
         if (facts.ordinal && followed) return facts.ordinal;
         if (facts.superlative) return facts.superlative;
-        if (facts.comparative && followed && words_[i + 1].text == symbols_.than) return facts.comparative;
+        if (followed && words_[i + 1].text == symbols_.than) {
+            if (facts.compared) return has_unit(i + 2) ? nullptr : facts.compared;
+            if (facts.comparative) return facts.comparative;
+        }
         return facts.key;
     }
 

@@ -35,7 +35,7 @@ struct Verdict {
 };
 
 struct Limits {
-    double floor, one_sided, other_noun;
+    double floor, leftover, other_noun;
 };
 
 inline void append(std::string& out, const Keys& keys, const char* between) {
@@ -49,7 +49,7 @@ class Judge {
   public:
     Judge(Symbols& symbols, const Evidence& evidence, const Verifier& verifier, const Limits& limits)
         : symbols_(symbols), evidence_(evidence), verifier_(verifier), limits_(limits), pairer_(symbols, evidence),
-          measurer_(evidence) {}
+          measurer_(symbols, evidence) {}
 
     // The stored query as it is: its values must all be asked for.
     Verdict judge(const Question& asked, const Question& stored, double score, double margin) {
@@ -95,10 +95,10 @@ class Judge {
             rewrite(stored, stored_spans, stored_fixed_);
             b = &stored_fixed_;
         }
-        pairer_.pair_up(*a, *b, score, pairing_);
+        pairer_.pair_up(*a, *b, stored, score, pairing_);
         if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
         measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
-        return weigh(stored.unnamed);
+        return weigh();
     }
 
     // Verdicts that need no comparison of meaning.
@@ -147,8 +147,10 @@ class Judge {
                 }
         }
         const ItemReader reader(symbols_, words_);
-        const std::vector<Item> items = reader.items();
-        view_of(symbols_, words_, items, reader.asked_for(items), spans, view);
+        std::vector<Item> items = reader.items();
+        const Symbol* asks = reader.asked_for(items);
+        reader.bring_to_front(items, asks);
+        view_of(symbols_, words_, items, asks, spans, view);
     }
 
     template <class Test>
@@ -160,85 +162,110 @@ class Judge {
         return found;
     }
 
-    // What no score can outweigh.
+    // What no score can outweigh. A difference that stored pairs have shown to be harmless is objected to only
+    // for its structure.
     bool is_vetoed(const View& a, const View& b, bool unnamed, Verdict& verdict) {
-        const Difference &left = pairing_.left, &before = pairing_.before;
         const Keys hard = leftover([](const Symbol* key) { return is_hard(key); });
         if (!hard.empty()) {
             verdict = refuse(reason_of(hard[0]->kind()), std::string(hard[0]->body()) + " is in one question only");
             return true;
         }
+        if (is_built_otherwise(a, b, verdict)) return true;
+        return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, unnamed, verdict);
+    }
+
+    // The same words that belong together otherwise, and opposites.
+    bool is_built_otherwise(const View& a, const View& b, Verdict& verdict) {
         const Symbol* value = contradiction(symbols_, a, b);
         if (value && !value->body().empty()) {
             verdict = refuse(R_BINDING, std::string(value->body()) + " plays another part");
             return true;
         }
-        const Rebound again = rebound(a.keys, b.keys);
+        const Rebound again = rebound(symbols_, a.keys, b.keys);
         if (again.key) {
             const std::string key(again.key->body());
             verdict = refuse(R_BINDING, key + " " + std::string(again.first->body()) + " / " + key + " " +
                                             std::string(again.second->body()));
             return true;
         }
-        if (!before.any()) {
-            const Symbol *first = projection(a), *second = projection(b);
+        if (!pairing_.before.any()) {
+            const Symbol *first = projection(symbols_, a, {}), *second = projection(symbols_, b, {});
             if (first != second) {
                 verdict = refuse(R_PROJECTION, std::string(first ? first->body() : "") + " / " +
                                                    std::string(second ? second->body() : "") + " is asked for");
                 return true;
             }
         }
-        const Keys repeated = nested(a.keys, b.keys, left);
+        const Keys repeated = nested(a.keys, b.keys, pairing_.left);
         if (!repeated.empty()) {
             std::string said;
             append(said, repeated, " ");
             verdict = refuse(R_STRANGER, said + ": once more");
             return true;
         }
-        const auto [opposite, other] = pairer_.opposites(left);
-        if (opposite) {
-            verdict = refuse(R_OPPOSITE, std::string(opposite->body()) + " / " + std::string(other->body()));
-            return true;
-        }
-        return is_vetoed_by_words(unnamed, evidence_.keeps(before), verdict);
+        const auto [opposite, other] = pairer_.opposites(pairing_.apart);
+        if (!opposite) return false;
+        verdict = refuse(R_OPPOSITE, std::string(opposite->body()) + " / " + std::string(other->body()));
+        return true;
     }
 
-    // Leftover words that say too much, unless they were met and never changed a query.
-    bool is_vetoed_by_words(bool unnamed, bool kept, Verdict& verdict) {
-        const Difference &left = pairing_.left, &before = pairing_.before;
-        if (kept && !before.asked.empty() && !before.stored.empty()) return false;
-        if (!kept) {
-            const Keys dates =
-                leftover([](const Symbol* key) { return key->kind() == 'w' && key->body_has(CALENDAR); });
-            if (!dates.empty()) {
-                verdict = refuse(R_DATE, dates, ": in one question only");
-                return true;
-            }
-            if (contains(left.asked, symbols_.p_by) != contains(left.stored, symbols_.p_by)) {
-                verdict = refuse(R_BINDING, "by: in one question only");
-                return true;
-            }
-            const Keys asks =
-                leftover([&](const Symbol* key) { return key->kind() == 'a' && key != symbols_.a_where; });
-            if (!asks.empty()) {
-                verdict = refuse(R_INTERROGATIVE, asks, ": in one question only");
-                return true;
-            }
-            Keys names;
-            for (const Symbol* key : left.asked)
-                if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
-            if (unnamed)
-                for (const Symbol* key : left.stored)
-                    if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
-            if (!names.empty()) {
-                verdict = refuse(R_STRANGER, names, ": a name, or no word of the language");
-                return true;
-            }
+    // Words that are in one question only, the gravest first.
+    bool is_worded_otherwise(const View& a, const View& b, bool unnamed, Verdict& verdict) {
+        const Difference& left = pairing_.left;
+        const auto said_by_one = [&](Reason reason, const Keys& keys, const char* why) {
+            if (!keys.empty()) verdict = refuse(reason, keys, why);
+            return !keys.empty();
+        };
+        const char* const ONE = ": in one question only";
+        if (said_by_one(R_DATE, leftover([](const Symbol* k) { return k->kind() == 'w' && k->body_has(CALENDAR); }), ONE))
+            return true;
+        if (is_counted_otherwise(a.keys, b.keys, verdict)) return true;
+        if (contains(left.asked, symbols_.p_by) != contains(left.stored, symbols_.p_by) &&
+            !is_active_passive(symbols_, a, b)) {
+            verdict = refuse(R_BINDING, "by: in one question only");
+            return true;
         }
-        const Keys operators = leftover([](const Symbol* key) { return key->kind() == 'o'; });
-        if (operators.empty()) return false;
-        verdict = refuse(R_OPERATOR, operators, ": in one question only");
-        return true;
+        if (said_by_one(R_BINDING, leftover([](const Symbol* key) { return key->telling; }), ONE)) return true;
+        if (said_by_one(R_INTERROGATIVE,
+                        leftover([&](const Symbol* key) { return key->kind() == 'a' && key != symbols_.a_where; }), ONE))
+            return true;
+        Keys names;
+        for (const Keys* side : {&left.asked, &left.stored}) {
+            if (side == &left.stored && !unnamed) break;
+            for (const Symbol* key : *side)
+                if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
+        }
+        if (said_by_one(R_STRANGER, names, ": a name, or no word of the language")) return true;
+        return said_by_one(R_OPERATOR, leftover([](const Symbol* key) { return key->kind() == 'o'; }), ONE);
+    }
+
+    // Two units, or two words behind the same number, that are not the same: `10 euro / 10 dollar`.
+    bool is_counted_otherwise(const Keys& a, const Keys& b, Verdict& verdict) {
+        const Difference& left = pairing_.left;
+        const auto unit = [](const Symbol* key) { return key->kind() == 'w' && key->body_has(UNIT); };
+        const auto first = std::find_if(left.asked.begin(), left.asked.end(), unit);
+        const auto second = std::find_if(left.stored.begin(), left.stored.end(), unit);
+        if (first != left.asked.end() && second != left.stored.end()) {
+            verdict = counted(*first, *second);
+            return true;
+        }
+        for (size_t i = 0; i + 1 < a.size(); ++i) {
+            if (!counts(a[i]) || a[i + 1]->kind() != 'w' || !contains(left.asked, a[i + 1])) continue;
+            const Symbol* other = nullptr;
+            for (size_t j = 0; j + 1 < b.size(); ++j)
+                if (b[j] == a[i] && contains(left.stored, b[j + 1])) other = b[j + 1];
+            if (!other || other->kind() != 'w') continue;
+            verdict = counted(a[i + 1], other);
+            return true;
+        }
+        return false;
+    }
+    static Verdict counted(const Symbol* first, const Symbol* second) {
+        return refuse(R_NUMBER, std::string(first->body()) + " / " + std::string(second->body()) +
+                                    ": counted or measured in");
+    }
+    static bool counts(const Symbol* key) {
+        return (key->kind() == 'n' || key->kind() == 'v') && is_all_digits(key->body());
     }
 
     static Reason reason_of(char kind) {
@@ -256,22 +283,18 @@ class Judge {
     }
 
     // The verifier's estimate against the limits of the level.
-    Verdict weigh(bool unnamed) const {
+    Verdict weigh() const {
         const double confidence = verifier_(signals_);
+        const bool learnt = pairing_.before.any() && evidence_.keeps(pairing_.before);
+        if (signals_[ASKED_ALIEN] != 0 && signals_[STORED_ALIEN] != 0 && !learnt)
+            return refuse(R_STRANGER, in_words(), confidence);
         double limit = limits_.floor;
         if (signals_[PROJECTION] != 0)
             limit = limits_.other_noun;
-        else if (is_one_sided(unnamed))
-            limit = limits_.one_sided;
+        else if (!learnt && (has_word(pairing_.left.asked) || has_word(pairing_.left.stored)))
+            limit = limits_.leftover;
         if (confidence < limit) return refuse(why(), in_words(), confidence);
-        const bool known = pairing_.before.any() && evidence_.keeps(pairing_.before);
-        return accept(known ? R_LEARNED : R_AGREES, in_words(), confidence);
-    }
-
-    bool is_one_sided(bool unnamed) const {
-        const bool asked = has_word(pairing_.left.asked), stored = has_word(pairing_.left.stored);
-        if (asked && !stored) return true;
-        return stored && signals_[ASKED_NAMED] == 0 && (signals_[STORED_NAMED] > 0 || (unnamed && !asked));
+        return accept(learnt ? R_LEARNED : R_AGREES, in_words(), confidence);
     }
 
     std::string in_words() const {

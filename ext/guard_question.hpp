@@ -30,6 +30,7 @@ struct Value {
     Keys parts;                      // its words
     const Symbol* whole;             // these with single spaces
     const Symbol* column;
+    Keys column_stems;               // of the words its column and table are named with
     const Symbol* key;               // `v:text`
     const Symbol* opened;            // the key with the text left open
     const Symbol* opened_slot;       // the same for a value that has been exchanged
@@ -52,19 +53,23 @@ struct Span {
     const Symbol* text;
     const Symbol* key;
     const Symbol* opened;
+    const Symbol* column;
+    const Keys* column_stems;  // null: none
 };
 
 // The compared items of one question, in order.
 struct View {
     Keys keys, opened, open_words;
     const Symbol* asks = nullptr;
+    Keys classes;  // words beside a value that only say what its column says
 };
 
 struct Question {
     std::vector<Word> words;
     std::vector<Item> items;
     const Symbol* asks = nullptr;
-    bool is_english = false, relative = false, fixed_dates = false, unnamed = false, can_exchange = false;
+    bool is_english = false, relative = false, fixed_dates = false, unnamed = false, selects_name = false,
+         can_exchange = false;
     std::vector<Value> values;
     std::vector<Slot> slots;
     std::vector<Span> spans, slot_spans;  // of `values`: as they are, and named by slot

@@ -36,6 +36,8 @@ enum Signal {
     STORED_COMMON,
     ASKED_CLASS,
     STORED_CLASS,
+    ASKED_ALIEN,
+    STORED_ALIEN,
     SIGNALS
 };
 
@@ -93,7 +95,7 @@ class Verifier {
 
 class Measurer {
   public:
-    Measurer(const Evidence& evidence) : evidence_(evidence) {}
+    Measurer(Symbols& symbols, const Evidence& evidence) : symbols_(symbols), evidence_(evidence) {}
 
     void measure(const View& a, const View& b, const Pairing& pairing, const Question& stored, double score,
                  double margin, size_t exchanged, Signals& signals) {
@@ -108,8 +110,9 @@ class Measurer {
         signals[STORED_GLUE] = kinds(leftover, 'p');
         signals[INTERROGATIVES] = kinds(asked, 'a') + kinds(leftover, 'a');
         signals[BINDINGS] = unshared(bindings(now_), bindings(b.keys));
-        const Symbol* projected = projection(a);
-        signals[PROJECTION] = (projected ? pairing.stands_for(projected) : nullptr) != projection(b);
+        const Symbol* projected = projection(symbols_, a, pairing.idle);
+        signals[PROJECTION] = (projected ? pairing.stands_for(projected) : nullptr) !=
+                              projection(symbols_, b, pairing.idle);
         const Counts counts = evidence_.counts(pairing.before);
         signals[SEEN_SAME] = std::log1p(static_cast<double>(counts.same));
         signals[SEEN_OTHER] = std::log1p(static_cast<double>(counts.other));
@@ -130,6 +133,8 @@ class Measurer {
         signals[STORED_COMMON] = evidence_.commonness(leftover);
         signals[ASKED_CLASS] = before_value(a.keys, asked);
         signals[STORED_CLASS] = before_value(b.keys, leftover);
+        signals[ASKED_ALIEN] = alien(asked, pairing.apart.asked, leftover);
+        signals[STORED_ALIEN] = alien(leftover, pairing.apart.stored, asked);
     }
 
   private:
@@ -144,6 +149,20 @@ class Measurer {
         for (const Symbol* key : keys)
             if (key->kind() == 'w')
                 ++(std::binary_search(names.begin(), names.end(), key->body_facts().stem) ? named : strange);
+    }
+
+    // Words that no leftover word of the other question is related to. A verb of little weight counts beside a verb.
+    double alien(const Keys& keys, const Keys& apart, const Keys& others) const {
+        const auto is_verb = [](const Symbol* key) { return key->kind() == 'w' && key->body_has(VERB); };
+        const bool light = !kinds(keys, 'w') && std::any_of(others.begin(), others.end(), is_verb);
+        double count = 0;
+        for (const Symbol* key : light ? apart : keys) {
+            if (key->kind() != 'w' || (light && !key->body_has(LIGHT_VERB))) continue;
+            count += std::none_of(others.begin(), others.end(), [&](const Symbol* other) {
+                return other->kind() == 'w' && symbols_.related(key, other, RELATED);
+            });
+        }
+        return count;
     }
 
     static double unshared(const std::vector<Binding>& a, const std::vector<Binding>& b) {
@@ -207,6 +226,7 @@ class Measurer {
         }
     }
 
+    Symbols& symbols_;
     const Evidence& evidence_;
     Keys now_;
     Points first_, second_;

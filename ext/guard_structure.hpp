@@ -36,11 +36,20 @@ inline std::vector<Binding> bindings(const Keys& keys) {
     return found;
 }
 
-// What is asked for: the head of the first noun phrase, else the first word that is no value; or null.
-inline const Symbol* projection(const View& view) {
-    if (view.asks && contains(view.keys, view.asks)) return view.asks;
-    for (const Symbol* key : view.keys)
-        if (key->kind() == 'w') return key;
+// What is asked for: a person, the head of the first noun phrase, else the first word that is no value; or null.
+// Where that head is idle, it is the next word: the ward in `the name of the ward`.
+inline const Symbol* projection(const Symbols& symbols, const View& view, const Keys& idle) {
+    if (contains(view.keys, symbols.a_who)) return symbols.a_who;
+    auto key = view.keys.begin();
+    if (view.asks) {
+        const auto asks = std::find(view.keys.begin(), view.keys.end(), view.asks);
+        if (asks != view.keys.end()) {
+            if (!contains(idle, view.asks)) return view.asks;
+            key = asks + 1;
+        }
+    }
+    for (; key != view.keys.end(); ++key)
+        if ((*key)->kind() == 'w' && !contains(idle, *key)) return *key;
     return nullptr;
 }
 
@@ -71,12 +80,6 @@ inline const Role* role_in(const std::vector<Role>& roles, const Symbol* key) {
     return nullptr;
 }
 
-// Prepositions that may stand for each other.
-inline bool is_one_part(const Symbols& symbols, const Symbol* a, const Symbol* b) {
-    if (a != symbols.p_from) std::swap(a, b);
-    return a == symbols.p_from && (b == symbols.p_between || b == symbols.p_through || b == symbols.p_by);
-}
-
 // The values that could be taken for one another: of one column, or of one written form.
 inline std::vector<Keys> of_one_kind(const View& view) {
     std::vector<std::pair<const void*, Keys>> kinds;
@@ -104,7 +107,7 @@ inline const Symbol* contradiction(const Symbols& symbols, const View& a, const 
     for (const Role& role : first) {
         const Role* other = role_in(second, role.key);
         if (other && role.role && other->role && role.role != other->role &&
-            !is_one_part(symbols, role.role, other->role))
+            !Symbols::holds(symbols.one_part, role.role, other->role))
             return role.key;
     }
     if (first.size() < 2) return nullptr;
@@ -152,8 +155,19 @@ struct Rebound {
     const Symbol *key = nullptr, *first = nullptr, *second = nullptr;
 };
 
+// Whether two keys are neighbours, in any order, where `skipped` is left out.
+inline bool are_neighbours(const Keys& keys, const Symbol* skipped, const Symbol* x, const Symbol* y) {
+    const Symbol* last = nullptr;
+    for (const Symbol* key : keys) {
+        if (key == skipped) continue;
+        if (last && ((last == x && key == y) || (last == y && key == x))) return true;
+        last = key;
+    }
+    return false;
+}
+
 // An operator that stands before another word although both questions say both words, or nulls.
-inline Rebound rebound(const Keys& a, const Keys& b) {
+inline Rebound rebound(const Symbols& symbols, const Keys& a, const Keys& b) {
     const Heads first = heads_of(a);
     if (first.empty()) return {};
     const Heads second = heads_of(b);
@@ -161,11 +175,37 @@ inline Rebound rebound(const Keys& a, const Keys& b) {
         for (const auto& [other_key, others] : second) {
             if (other_key != key) continue;
             const Keys x = without(heads, others), y = without(others, heads);
-            for (size_t i = 0; i < std::min(x.size(), y.size()); ++i)
-                if (x[i] && y[i] && contains(b, x[i]) && contains(a, y[i])) return {key, x[i], y[i]};
+            for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+                if (!x[i] || !y[i] || !contains(b, x[i]) || !contains(a, y[i])) continue;
+                // `not` may have moved over one word: `do not offer classes`, `offer no classes`.
+                const bool moved = key == symbols.o_not && are_neighbours(a, key, x[i], y[i]) &&
+                                   are_neighbours(b, key, x[i], y[i]);
+                if (!moved) return {key, x[i], y[i]};
+            }
         }
     }
     return {};
+}
+
+// Whether `verb by X` in one question is `X verb` in the other: `taught by Li`, `Li teaches`.
+inline bool is_active_passive(const Symbols& symbols, const View& a, const View& b) {
+    if (projection(symbols, a, {}) != projection(symbols, b, {})) return false;
+    const bool first = contains(a.keys, symbols.p_by);
+    const Keys &passive = first ? a.keys : b.keys, &active = first ? b.keys : a.keys;
+    const auto by = std::find(passive.begin(), passive.end(), symbols.p_by);
+    if (by == passive.begin() || by == passive.end()) return false;
+    const Symbol *verb = by[-1], *agent = nullptr;
+    const auto stop = passive.end() - by > 3 ? by + 3 : passive.end();
+    const auto hard = std::find_if(by + 1, stop, [](const Symbol* key) { return is_hard(key); });
+    if (hard != stop)
+        agent = *hard;
+    else if (by + 1 != stop)
+        agent = by[1];
+    if (verb->kind() != 'w' || !agent) return false;
+    const auto acts = std::find(active.begin(), active.end(), agent);
+    const auto last = std::find(active.rbegin(), active.rend(), verb);
+    if (acts == active.end() || last == active.rend()) return false;
+    return acts - active.begin() < last.base() - 1 - active.begin();
 }
 
 // Two words that one question says more often than the other: a clause nested once more, or none.

@@ -18,7 +18,7 @@
 namespace medha::guard {
 
 // What the lexicon says of one word; medha_core/reading/facts.py fills it in this order.
-enum Flag : uint32_t {
+enum Flag : uint64_t {
     ALPHABETIC = 1 << 0,
     COMMON = 1 << 1,
     KNOWN = 1 << 2,
@@ -35,6 +35,21 @@ enum Flag : uint32_t {
     RELATIVE_HEAD = 1 << 13,
     RELATIVE_UNIT = 1 << 14,
     MULTIPLIER = 1 << 15,
+    PERSON_ASKED = 1 << 16,
+    COPULA = 1 << 17,
+    DETERMINER = 1 << 18,
+    OPENER = 1 << 19,
+    STARTER = 1 << 20,
+    INTERROGATIVE = 1 << 21,
+    AUXILIARY = 1 << 22,
+    UNIT = 1 << 23,
+    UNIT_FORM = 1 << 24,  // a form of a unit
+    VERB = 1 << 25,
+    VERB_FORM = 1 << 26,  // a form of a verb
+    IRREGULAR = 1 << 27,
+    PERSON = 1 << 28,
+    BEFORE_CLASS = 1 << 29,
+    LIGHT_VERB = 1 << 30,
 };
 
 class Symbol;
@@ -45,13 +60,17 @@ struct Phrase {
 };
 
 struct Facts {
-    uint32_t flags = 0;
+    uint64_t flags = 0;
     bool settled = false;               // the key of the word does not depend on its place
     const Symbol* key = nullptr;        // that key, null for a word that says nothing; else the plain word
     const Symbol* ordinal = nullptr;    // the key where something follows
     const Symbol* superlative = nullptr;
     const Symbol* comparative = nullptr;  // the key before `than`
+    const Symbol* around = nullptr;       // the key before a number
+    const Symbol* compared = nullptr;     // the key of the attribute a comparative compares
+    const Symbol* compared_way = nullptr; // the key of the `than` behind it
     const Symbol* stem = nullptr;
+    const Symbol* lemma_stem = nullptr;   // the stem of the dictionary form
     const Symbol* number = nullptr;     // of a number word: its digits
     std::vector<Phrase> phrases;        // longest first
     std::vector<const Symbol*> parts;   // what a word is short for; empty: itself
@@ -66,7 +85,6 @@ class Symbol {
     const std::string& text() const { return text_; }
     char kind() const { return text_.empty() ? '\0' : text_[0]; }
     size_t length() const;              // code points
-    bool is_digits() const;             // Python's `str.isdigit`
     std::string_view body() const { return std::string_view(text_).substr(std::min<size_t>(2, text_.size())); }
 
     const std::string& letters() const;  // letters and digits alone
@@ -79,6 +97,8 @@ class Symbol {
 
     const Symbol* magnitude = nullptr;  // of an operator: its meaning before a quantity
     bool loose = false;                 // of an operator: it belongs to the whole question
+    bool summing = false;               // of an operator: it sums up
+    bool telling = false;               // of a preposition: alone in one question, it changes the answer
 
     mutable uint32_t uses = 0;          // questions and evidence that hold it
     mutable bool marked = false;
@@ -94,7 +114,9 @@ class Symbol {
 
 // Asks the lexicon: fills the facts, or leaves a Python error.
 using Asker = void (*)(void* lexicon, Symbols& symbols, const Symbol& word, Facts& facts);
-// Whether the words of two keys are synonyms (0) or antonyms (1); may leave a Python error.
+enum Relation { SYNONYMS, ANTONYMS, RELATED, RELATIONS };
+
+// Whether the words of two keys stand in a relation; may leave a Python error.
 using Relater = int (*)(void* lexicon, const Symbol& a, const Symbol& b, int relation);
 
 // A Python error is set; the glue lets it through.
@@ -112,18 +134,18 @@ class Symbols {
         p_between = pin("p:between");
         p_from = pin("p:from");
         p_to = pin("p:to");
-        p_through = pin("p:through");
         p_by = pin("p:by");
-        o_first = pin("o:first");
-        o_earliest = pin("o:earliest");
-        o_last = pin("o:last");
-        o_latest = pin("o:latest");
-        o_out_of = pin("o:out_of");
+        o_not = pin("o:not");
+        o_every = pin("o:every");
         a_where = pin("a:where");
+        a_who = pin("a:who");
+        a_much = pin("a:much");
+        w_name = pin("w:name");
         open_number = pin("v:#");
-        for (int i = 0; i < SLOTS; ++i) slot_keys[i] = pin("v:?" + std::to_string(i));
-        for (const char* key : {"o:count", "o:each", "o:distinct", "o:order", "o:ascending", "o:descending"})
-            pin(key)->loose = true;
+        for (int i = 0; i < SLOTS; ++i) {
+            slot_texts[i] = pin("?" + std::to_string(i));
+            slot_keys[i] = pin("v:?" + std::to_string(i));
+        }
         i_ = pin("i");
         please = pin("please");
         am = pin("am");
@@ -135,6 +157,10 @@ class Symbols {
         than = pin("than");
         percent = pin("percent");
         dollar = pin("dollar");
+        the = pin("the");
+        and_ = pin("and");
+        or_ = pin("or");
+        of = pin("of");
         empty = pin("");
     }
     Symbols(const Symbols&) = delete;
@@ -165,7 +191,7 @@ class Symbols {
         return symbol;
     }
 
-    bool related(const Symbol* a, const Symbol* b, int relation);
+    bool related(const Symbol* a, const Symbol* b, Relation relation);
 
     size_t size() const { return table_.size(); }
 
@@ -176,11 +202,20 @@ class Symbols {
     void sweep();
 
     static constexpr int SLOTS = 6;
-    const Symbol *p_between, *p_from, *p_to, *p_through, *p_by;
-    const Symbol *o_first, *o_earliest, *o_last, *o_latest, *o_out_of, *a_where, *open_number;
-    const Symbol* slot_keys[SLOTS];
-    const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *empty;
+    const Symbol *p_between, *p_from, *p_to, *p_by, *o_not, *o_every;
+    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number;
+    const Symbol *slot_texts[SLOTS], *slot_keys[SLOTS];
+    const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *the, *and_, *or_, *of, *empty;
+    // Operators that mean the same, and prepositions that may stand for each other.
+    std::vector<std::pair<const Symbol*, const Symbol*>> near_operators, one_part;
     int busy = 0;
+
+    static bool holds(const std::vector<std::pair<const Symbol*, const Symbol*>>& pairs, const Symbol* a,
+                      const Symbol* b) {
+        for (const auto& [x, y] : pairs)
+            if ((x == a && y == b) || (x == b && y == a)) return true;
+        return false;
+    }
 
   private:
     friend class Symbol;
@@ -214,7 +249,7 @@ class Symbols {
     Asker ask_;
     Relater relate_;
     std::unordered_map<std::string_view, std::unique_ptr<Symbol>> table_;
-    Relations relations_[2];
+    Relations relations_[RELATIONS];
     std::string scratch_;
     size_t bytes_ = 0, limit_ = KEPT_BYTES;
 };
@@ -227,13 +262,14 @@ inline size_t code_points(std::string_view text) {
 
 inline size_t Symbol::length() const { return code_points(text_); }
 
-inline bool Symbol::is_digits() const {
-    for (size_t i = 0; i < text_.size();) {
-        const text::Code code = text::decode(text_.data(), i);
+// Python's `str.isdigit`.
+inline bool is_all_digits(std::string_view text) {
+    for (size_t i = 0; i < text.size();) {
+        const text::Code code = text::decode(text.data(), i);
         if (!Py_UNICODE_ISDIGIT(code.value)) return false;
         i += code.width;
     }
-    return !text_.empty();
+    return !text.empty();
 }
 
 inline const std::string& Symbol::letters() const {
@@ -254,7 +290,7 @@ inline const Facts& Symbol::body_facts() const {
     return body_->facts();
 }
 
-inline bool Symbols::related(const Symbol* a, const Symbol* b, int relation) {
+inline bool Symbols::related(const Symbol* a, const Symbol* b, Relation relation) {
     Relations& known = relations_[relation];
     const auto pair = std::make_pair(a, b);
     const auto found = known.find(pair);
@@ -277,7 +313,8 @@ inline void Symbols::sweep() {
         if (!symbol->facts_) continue;
         const Facts& facts = *symbol->facts_;
         for (const Symbol* key :
-             {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.stem, facts.number})
+             {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.around, facts.compared,
+              facts.compared_way, facts.stem, facts.lemma_stem, facts.number})
             mark(key, pending);
         for (const Symbol* part : facts.parts) mark(part, pending);
         for (const Phrase& phrase : facts.phrases) {

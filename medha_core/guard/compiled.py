@@ -6,24 +6,26 @@ is left to them; the rules about words come from the lexicon, asked once for eac
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
 from medha_core._core import CandidateJudge, GuardEvidence, QuestionReader, ReadQuestion
 from medha_core.errors import ArgumentValueError
 from medha_core.guard.judge import FAR, LEVELS, Reading
+from medha_core.guard.pairing import NEAR_OPERATORS
+from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART
 from medha_core.guard.verdict import Reason, Verdict, Weighed, accept
 from medha_core.guard.verifier import Verifier, shipped
 from medha_core.reading.facts import word_facts
-from medha_core.reading.features import query_facts
+from medha_core.reading.features import query_facts, selects_name
 from medha_core.reading.lexicon import Lexicon, english
 from medha_core.reading.mentions import Mention, find_mentions, plain_value
 from medha_core.reading.query import read_query
 from medha_core.reading.slots import is_iso_date, slots
 from medha_core.reading.words import Word, words
 
-__all__ = ["CompiledGuard", "Fitted", "Stored", "reader_of"]
+__all__ = ["CompiledGuard", "Fitted", "Keys", "Stored", "reader_of"]
 
 FORMAT = 1
 _REASONS = [
@@ -34,6 +36,22 @@ _REASONS = [
     ).split()
 ]
 """In the order of ext/guard_judge.hpp."""
+
+
+class Keys(NamedTuple):
+    """What there is to know of single keys."""
+
+    magnitudes: Mapping[str, str]
+    """Operators and what they are before a quantity."""
+    loose: Collection[str]
+    """Operators that belong to the whole question."""
+    summing: Collection[str]
+    telling: Collection[str]
+    """Prepositions that change the answer wherever only one of two questions has them."""
+    near_operators: Collection[tuple[str, str]]
+    """Operators that mean the same."""
+    one_part: Collection[tuple[str, str]]
+    """Prepositions that may stand for each other."""
 
 
 class Stored(NamedTuple):
@@ -47,6 +65,7 @@ class Stored(NamedTuple):
     names: tuple[str, ...]
     unnamed: bool
     fixed_dates: bool
+    selects_name: bool
 
 
 class Fitted(NamedTuple):
@@ -66,8 +85,15 @@ def reader_of(lexicon: Lexicon) -> QuestionReader:
     return QuestionReader(
         partial(words, lexicon=lexicon),
         partial(word_facts, lexicon=lexicon),
-        (lexicon.are_synonyms, lexicon.are_antonyms),
-        lexicon.magnitude,
+        (lexicon.are_synonyms, lexicon.are_antonyms, lexicon.are_related),
+        Keys(
+            {f"o:{operator}": f"o:{way}" for operator, way in lexicon.magnitude.items()},
+            LOOSE_OPERATORS,
+            lexicon.summing,
+            lexicon.telling,
+            NEAR_OPERATORS,
+            [tuple(pair) for pair in ONE_PART],
+        ),
     )
 
 
@@ -102,7 +128,7 @@ class CompiledGuard:
                 verifier.trees,
                 verifier.base,
                 floor=limits.floor,
-                one_sided=limits.one_sided,
+                leftover=limits.leftover,
                 other_noun=limits.other_noun,
             )
         return self._made
@@ -128,6 +154,7 @@ class CompiledGuard:
             tuple(sorted(facts["names"])),
             facts["unnamed"],
             facts["fixed_dates"],
+            selects_name(facts["shape"]),
         )
         return reader.read_words(said, stored)
 
@@ -143,13 +170,13 @@ class CompiledGuard:
     def from_bytes(self, data: bytes) -> ReadQuestion:
         """A question as `to_bytes` wrote it. Raises `ArgumentValueError` on anything else."""
         try:
-            version, found, mentions, made, shape, names, unnamed, fixed = json.loads(
+            version, found, mentions, made, shape, names, unnamed, fixed, selects = json.loads(
                 data.decode("utf-8", "surrogatepass")
             )
             if version != FORMAT:
                 raise ValueError(f"format {version}")
             stored = Stored(
-                tuple(_mention(*mention) for mention in mentions), made, shape, names, unnamed, fixed
+                tuple(_mention(*mention) for mention in mentions), made, shape, names, unnamed, fixed, selects
             )
             return reader_of(self._lexicon).read_words([tuple(word) for word in found], stored)
         except (ValueError, TypeError, AttributeError, OverflowError) as error:

@@ -13,7 +13,7 @@ __all__ = ["Pairing", "corrections", "opposites", "pair_up"]
 SYNONYM_SCORE = 0.85
 """Cosine from which a dictionary synonym is believed."""
 SHORTEST_STEM = 4
-_NEAR_OPERATORS = frozenset(
+NEAR_OPERATORS = frozenset(
     [("o:first", "o:earliest"), ("o:last", "o:latest"), ("o:out_of", "p:from"), ("o:every", "o:each")]
 )
 
@@ -50,9 +50,7 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
     return Pairing(before, weighty, mapped, apart, idle)
 
 
-def _idle(
-    a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: Lexicon
-) -> frozenset[str]:
+def _idle(a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: Lexicon) -> frozenset[str]:
     """Words that say nothing in these two questions although they may in others.
 
     `every` where nothing is summed up; `how much` where the quantity is named; the `name` of what is
@@ -92,10 +90,8 @@ def opposites(left: Difference, lexicon: Lexicon) -> str:
     return ""
 
 
-def _equivalent(
-    x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned
-) -> bool:
-    if (x, y) in _NEAR_OPERATORS or (y, x) in _NEAR_OPERATORS:
+def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned) -> bool:
+    if (x, y) in NEAR_OPERATORS or (y, x) in NEAR_OPERATORS:
         return True
     if x == "a:who" or y == "a:who":
         person = y[2:] if x == "a:who" else x[2:]

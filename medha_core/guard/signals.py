@@ -128,8 +128,8 @@ def measure(
         stored_common=learned.commonness(leftover),
         asked_class=_before_value(a.keys, asked),
         stored_class=_before_value(b.keys, leftover),
-        asked_alien=_alien(asked, leftover, lexicon),
-        stored_alien=_alien(leftover, asked, lexicon),
+        asked_alien=_alien(asked, pairing.apart[0], leftover, lexicon),
+        stored_alien=_alien(leftover, pairing.apart[1], asked, lexicon),
     )
 
 
@@ -145,8 +145,11 @@ def _asks_otherwise(a: View, b: View, pairing: Pairing) -> bool:
     return pairing.mapped.get(asked, asked) != stored
 
 
-def _alien(keys: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> int:
+def _alien(keys: Sequence[str], apart: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> int:
+    """Words no leftover word of the other question is related to. A verb of little weight counts beside a verb."""
     words, found = [key[2:] for key in keys if key[0] == "w"], [key[2:] for key in others if key[0] == "w"]
+    if not words and any(lexicon.is_verb(other) for other in found):
+        words = [key[2:] for key in apart if key[0] == "w" and key[2:] in lexicon.light_verbs]
     return sum(not any(lexicon.are_related(word, other) for other in found) for word in words)
 
 

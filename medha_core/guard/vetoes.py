@@ -55,9 +55,7 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
     return None
 
 
-def _wording(
-    a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon
-) -> Iterator[Verdict]:
+def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon) -> Iterator[Verdict]:
     """Words that are in one question only, the gravest first."""
     left, right = pairing.left
     both = (*left, *right)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from medha_core.reading.features import is_noun, phrase_key
+from medha_core.reading.features import _compared, _is_noun, phrase_key
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.words import word_parts
 
@@ -23,7 +23,14 @@ class Facts(NamedTuple):
     superlative: str
     comparative: str
     """The key before `than`."""
+    around: str
+    """The key before a number."""
+    compared: str
+    """Of a comparative: the key of the attribute it compares, and that of the `than` behind it."""
+    compared_way: str
     stem: str
+    lemma_stem: str
+    """The stem of the dictionary form."""
     number: str
     """Of a number word: its digits."""
     parts: tuple[str, ...]
@@ -36,6 +43,8 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
     """What the lexicon says of a word. Any text is accepted."""
     lemma = lexicon.lemma(text)
     superlative, comparative = lexicon.superlative(text), lexicon.comparative(text)
+    around = "" if text in lexicon.ask else lexicon.around_numbers.get(text, "")
+    compared = _compared(text, lexicon)
     structure, parts = _structure(text, lexicon), word_parts(text, lexicon)
     answers = (
         text.isalpha(),
@@ -43,7 +52,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         lexicon.knows(text),
         text in lexicon.closed,
         lexicon.is_name(text),
-        is_noun(text, lexicon),
+        _is_noun(text, lexicon),
         text in lexicon.light,
         text in lexicon.calendar,
         text in lexicon.quantities,
@@ -54,6 +63,21 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.relative_heads,
         lemma in lexicon.relative_units,
         text in lexicon.multipliers and len(text) > 2,
+        text in lexicon.persons_asked and text not in lexicon.ask,
+        text in lexicon.copulas,
+        text in lexicon.determiners,
+        text in lexicon.openers,
+        text in lexicon.starters,
+        text in lexicon.interrogatives,
+        text in lexicon.auxiliaries,
+        text in lexicon.units,
+        lemma in lexicon.units,
+        "v" in lexicon.words.get(text, ""),
+        "v" in lexicon.words.get(lemma, ""),
+        text in lexicon.irregular,
+        lexicon.is_person(text),
+        text in lexicon.before_classes,
+        text in lexicon.light_verbs,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),
@@ -62,7 +86,11 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         f"n:#{lexicon.ordinals[text]}" if text in lexicon.ordinals else "",
         f"o:most {superlative}" if superlative else "",
         f"o:more {comparative}" if comparative else "",
+        f"o:{around}" if around else "",
+        f"w:{compared[0]}" if compared else "",
+        f"o:{compared[1]}" if compared else "",
         lexicon.stem(text),
+        lexicon.stem(lemma),
         str(lexicon.numbers[text]) if text in lexicon.numbers else "",
         () if parts == [text] else tuple(parts),
         tuple((words, phrase_key(meaning)) for words, meaning in lexicon.phrases.get(text, ())),

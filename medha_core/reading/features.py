@@ -61,8 +61,7 @@ class Features:
     @property
     def selects_name(self) -> bool:
         """Whether the stored query is an SQL query that selects a name."""
-        head, found, _ = self.shape.partition(" from " if " from " in self.shape else " FROM ")
-        return bool(found) and "name" in head.lower()
+        return selects_name(self.shape)
 
     def to_bytes(self) -> bytes:
         """A compact form that `from_bytes` reads back."""
@@ -106,6 +105,12 @@ class Features:
             raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
 
 
+def selects_name(shape: str) -> bool:
+    """Whether a query of this shape is an SQL query that selects a name."""
+    head, found, _ = shape.partition(" from " if " from " in shape else " FROM ")
+    return bool(found) and "name" in head.lower()
+
+
 def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
     return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))
 
@@ -146,9 +151,7 @@ def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     )
 
 
-def _fronted(
-    items: tuple[Item, ...], found: Sequence[Word], asks: str, lexicon: Lexicon
-) -> tuple[Item, ...]:
+def _fronted(items: tuple[Item, ...], found: Sequence[Word], asks: str, lexicon: Lexicon) -> tuple[Item, ...]:
     """`which house ... is the cheapest` with its last word where `the cheapest house` has it."""
     if len(items) < 2 or items[-1].key[:2] != "o:" or items[-1].last != len(found):
         return items
@@ -310,7 +313,9 @@ def _compared(text: str, lexicon: Lexicon) -> tuple[str, str] | None:
 
 def _has_unit(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
     """Whether a number with a unit stands here, which says by itself what is compared."""
-    return i + 1 < len(found) and found[i].kind == NUMBER and lexicon.lemma(found[i + 1].text) in lexicon.units
+    return (
+        i + 1 < len(found) and found[i].kind == NUMBER and lexicon.lemma(found[i + 1].text) in lexicon.units
+    )
 
 
 def _is_named_next(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:

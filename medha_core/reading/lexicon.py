@@ -74,7 +74,8 @@ class Lexicon:
             | self.numbers.keys()
         )
         self.lemma = lru_cache(maxsize=20_000)(self._lemma)
-        self.light = frozenset(self.lemma(word) for word in table["light"].split())
+        self.light = frozenset(self.lemma(word) for word in (table["light"] + table["light_verbs"]).split())
+        self.light_verbs = frozenset(word for word in table["light_verbs"].split())
         self.stem = lru_cache(maxsize=20_000)(_stem)
 
     def knows(self, word: str) -> bool:
@@ -113,6 +114,9 @@ class Lexicon:
         """Whether the word is an irregular past form (`sold`)."""
         base = self.irregular.get(word, "")
         return "v+" in self.words.get(base, "") and word not in self.plurals
+
+    def is_verb(self, word: str) -> bool:
+        return "v" in self.words.get(word, "")
 
     def is_person(self, word: str) -> bool:
         """Whether the word is first of all a noun for a person."""
