@@ -90,8 +90,8 @@ def build(engine: str, size: int, path: Path) -> None:
 class Process:
     """A fresh process that opens the file, answers, reports, and keeps the index until it is closed."""
 
-    def __init__(self, engine: str, path: Path, question: Path):
-        command = [sys.executable, "-c", BEFORE + OPEN[engine] + AFTER, str(path), str(question)]
+    def __init__(self, engine: str, path: Path, question: Path, *options: str):
+        command = [sys.executable, "-c", BEFORE + OPEN[engine] + AFTER, str(path), str(question), *options]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> dict[str, float]:

@@ -119,7 +119,7 @@ def step(coroutine: Coroutine[Any, Any, Any]) -> Any:
 def test_search(benchmark, loop, size, kind):
     case = filled(size)
     questions = case.hits if kind == "hit" else case.misses
-    case.cache._lookup = None
+    case.cache._searching.lookup = None
     asked = cycle(questions)
 
     async def search_cold():

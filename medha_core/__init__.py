@@ -1,7 +1,15 @@
 """An in-process semantic cache: a question in, the query already written for it out."""
 
 from medha_core.backends import InMemoryBackend, NativeBackend
-from medha_core.embeddings import CallableEmbedder, HashingEmbedder, OnnxEmbedder
+from medha_core.embedding import CachedEmbedder
+from medha_core.embedding_cache import EmbeddingCache, embed
+from medha_core.embeddings import (
+    CallableEmbedder,
+    FallbackEmbedder,
+    HashingEmbedder,
+    OnnxEmbedder,
+    RemoteEmbedder,
+)
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -12,6 +20,7 @@ from medha_core.errors import (
     EmbeddingError,
     MedhaError,
     ParameterExtractionError,
+    ProvidersFailedError,
     SnapshotError,
     StorageError,
     StorageInitializationError,
@@ -60,13 +69,19 @@ __all__ = [
     "Candidate",
     "L1CacheBackend",
     "VectorStorageBackend",
+    # embedding without a cache of queries
+    "EmbeddingCache",
+    "embed",
     # implementations
+    "CachedEmbedder",
     "CallableEmbedder",
+    "FallbackEmbedder",
     "HashingEmbedder",
     "InMemoryBackend",
     "InMemoryL1Cache",
     "NativeBackend",
     "OnnxEmbedder",
+    "RemoteEmbedder",
     # helpers
     "ParameterExtractor",
     "keyword_overlap_score",
@@ -83,6 +98,7 @@ __all__ = [
     "EmbeddingError",
     "MedhaError",
     "ParameterExtractionError",
+    "ProvidersFailedError",
     "SnapshotError",
     "StorageError",
     "StorageInitializationError",

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -44,6 +45,17 @@ class Bridge:
         except BaseException:  # also an interrupt of the waiting thread: nobody wants the result any more
             future.cancel()
             raise
+
+    async def borrow(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result, run on this loop, awaited on any: for what must outlive a caller's loop."""
+        loop = self._running()
+        if asyncio.get_running_loop() is loop:
+            return await coroutine
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running())
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

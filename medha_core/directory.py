@@ -18,6 +18,8 @@ except ImportError:
 ENTRIES = "entries.db"
 MANIFEST = "manifest.json"
 LOCK = "writer.lock"
+INDEX = "index"
+"""Folder of the index files."""
 _LOCKED_BYTE = 1 << 30
 """On Windows a locked byte cannot be read, so it lies far behind the holder's name."""
 
@@ -104,10 +106,10 @@ def _unlock(file: IO[bytes]) -> None:
 
 
 def existing(directory: Path) -> Path:
-    """Where the store of a directory lies: beside it when writing a snapshot over it was cut off."""
+    """Where the store of a directory lies: beside it when putting another in its place was cut off."""
     if not directory.exists():
         previous = previous_of(directory)
-        if (previous / MANIFEST).is_file():
+        if (previous / ENTRIES).is_file():
             return previous
     return directory
 

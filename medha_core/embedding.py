@@ -1,85 +1,163 @@
-"""The waterfall's embedding step: remembers vectors, shares work under way, trusts no embedder blindly."""
+"""The embedding step: remembers vectors, shares work under way, trusts no embedder blindly."""
 
 import asyncio
 import inspect
+import os
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import xxhash
-from cachetools import LRUCache
 
+from medha_core.bridge import bridge
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
-    DimensionMismatchError,
     EmbeddingError,
     MedhaError,
     shown,
 )
-from medha_core.inflight import InFlight, done
-from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts
+from medha_core.forking import watch
+from medha_core.inflight import InFlight, UnfinishedError, done, outcome
+from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts, known_dimension, unit_rows
+from medha_core.vector_cache import VectorCache, vector_keys
+from medha_core.vector_file import VectorFile
 
-_UNIT_TOLERANCE = 1e-4  # float32 rounding stays below 1e-6; more means that nobody scaled the vector
+__all__ = ["CachedEmbedder"]
+
 _PROBE = "How many orders were placed today?"
-
-# What a `dimension` property may raise as long as the embedder does not know its model.
-_NOT_KNOWN_YET = (MedhaError, RuntimeError, ValueError, TypeError, AttributeError, LookupError)
-
-
-class _UnfinishedError(Exception):
-    """A call that others were waiting for failed or was cancelled."""
-
-    def __init__(self, error: BaseException, keys: frozenset[bytes]):
-        super().__init__(str(error))
-        self.error = error
-        self.keys = keys  # of the whole call
+_READ_INLINE = 32
+"""Vectors that are read from the file without leaving the event loop: below a millisecond."""
 
 
-class EmbeddingStep:
-    """Unit vectors for texts, each computed once as long as it is remembered.
+class CachedEmbedder(BaseEmbedder):
+    """Unit vectors of `inner`, each computed once as long as it is remembered.
 
-    Safe from several threads and event loops. Only what the embedder returned
-    and what was checked is remembered; a failure never is.
+    What is asked for is looked up in memory, then in the file, then among what is
+    being computed for somebody else; only what is left is computed, each text
+    once. A text is known by the model's fingerprint, the dimension, its role
+    (question or document) and its exact characters. A hit has the same bits as
+    the miss that filled it. Only what `inner` returned and what was checked is
+    remembered, a failure never is, and a caller that is cancelled harms no other.
+
+    Safe from several threads, event loops and forked children; several processes
+    may share one file. A damaged row is computed again; a damaged file is set
+    aside under another name with one warning.
     """
 
-    def __init__(self, embedder: BaseEmbedder, *, timeout: float | None = None, cache_size: int = 10_000):
+    def __init__(
+        self,
+        inner: BaseEmbedder,
+        path: str | os.PathLike[str] | VectorFile | None = None,
+        *,
+        max_entries: int | None = 1_000_000,
+        max_bytes: int | None = 2**30,
+        ttl: float | None = None,
+        memory_entries: int = 10_000,
+        timeout: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ):
         """
         Args:
-            embedder: computes the vectors.
+            inner: computes the vectors.
+            path: the file, `~` expanded, or one that is open; None remembers in memory only.
+            max_entries: how many vectors are kept, least recently used first to go; None for any number.
+            max_bytes: bytes of vectors that are kept; None for any number.
+            ttl: seconds after which a vector is computed again; None: never.
+            memory_entries: how many of them stay in memory too; 0: none.
             timeout: seconds a call may take, waiting for another's result included; None: no limit.
-            cache_size: how many vectors are remembered, least recently used first to go; 0: none.
+            clock: the time in seconds since the epoch.
+
+        Raises `StorageInitializationError` if the file cannot be opened.
         """
-        if timeout is not None and not timeout > 0:
-            raise ArgumentValueError("timeout", "more than 0 seconds, or None", timeout)
-        if not isinstance(cache_size, int) or isinstance(cache_size, bool):
-            raise ArgumentTypeError("cache_size", "int", cache_size)
-        if cache_size < 0:
-            raise ArgumentValueError("cache_size", "at least 0", cache_size)
-        self._embedder = embedder
-        self._timeout = timeout
+        if not isinstance(inner, BaseEmbedder):
+            raise ArgumentTypeError("inner", "a BaseEmbedder", inner)
+        _check_positive("timeout", timeout, "seconds")
+        _check_positive("ttl", ttl, "seconds")
+        _check_count("max_entries", max_entries, optional=True)
+        _check_count("max_bytes", max_bytes, optional=True)
+        _check_count("memory_entries", memory_entries)
+        self._embedder, self._timeout = inner, timeout
         self._dimension: int | None = None
-        self._takes_role = _accepts(embedder.aembed_array) and _accepts(embedder.aembed_batch)
-        self._lock = threading.Lock()  # guards the cache
-        self._cache: LRUCache[bytes, np.ndarray] = LRUCache(cache_size)
-        self._inflight: InFlight[bytes, np.ndarray] = InFlight()
+        self._takes_role = _accepts(inner.aembed_array) and _accepts(inner.aembed_batch)
         # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
-        self._unread = lru_cache(maxsize=cache_size)(lambda text: tuple(embedder.unread(text)))
+        self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
+        self._cache = VectorCache(
+            path,
+            max_entries=max_entries,
+            max_bytes=max_bytes,
+            ttl=ttl,
+            memory_entries=memory_entries,
+            clock=clock,
+        )
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()  # guards the counters
+        self._hits = self._misses = self._file_hits = self._computed = 0
+        self._inflight: InFlight[bytes, np.ndarray] = InFlight()
+        watch(self)
+
+    def abandon(self) -> None:
+        """In a forked child: nothing is remembered in memory, and nothing under way."""
+        self._cache.begin()
+        self._begin()
 
     def __len__(self) -> int:
+        """How many vectors are in memory."""
         return len(self._cache)
 
-    def __repr__(self) -> str:
-        return f"<EmbeddingStep, {len(self)} vectors remembered, {len(self._inflight)} under way>"
+    def __bool__(self) -> bool:
+        return True  # an empty cache is an embedder all the same
 
-    def clear(self) -> None:
-        """Forget all vectors."""
+    def __repr__(self) -> str:
+        file = "" if self._cache.file is None else f", {self._cache.file.path}"
+        return (
+            f"<CachedEmbedder of {self._embedder.model_name}{file}, {len(self)} vectors in memory, "
+            f"{len(self._inflight)} under way>"
+        )
+
+    @property
+    def inner(self) -> BaseEmbedder:
+        """What computes the vectors."""
+        return self._embedder
+
+    @property
+    def dimension(self) -> int:
+        return self._embedder.dimension if self._dimension is None else self._dimension
+
+    @property
+    def model_name(self) -> str:
+        return self._embedder.model_name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._embedder.fingerprint
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Texts asked for since this object was made, by where their vectors came from.
+
+        `hits` were remembered (`file_hits` of them read from the file), `misses`
+        were not; `computed` went to the embedder: fewer than `misses` where several
+        asked at the same time. `corrupt` rows of the file were computed again.
+        """
         with self._lock:
-            self._cache.clear()
+            return {
+                "hits": self._hits,
+                "misses": self._misses,
+                "file_hits": self._file_hits,
+                "computed": self._computed,
+                "corrupt": self._cache.corrupt_rows,
+            }
+
+    def info(self) -> dict[str, Any]:
+        """What the file holds: path, entries, bytes, models; only the memory's entries without a file."""
+        return self._cache.info()
 
     def unread(self, text: str) -> tuple[str, ...]:
         """The parts of `text` that its vector says nothing of."""
@@ -88,45 +166,112 @@ class EmbeddingStep:
     async def probe(self) -> int:
         """The embedder's dimension; embeds one text if the embedder does not know it before."""
         if self._dimension is None:
-            known = _known_dimension(self._embedder)
+            known = known_dimension(self._embedder)
             if known is None:
                 async with _limit(self._timeout):
                     known = (await self._embedded([_PROBE], False)).shape[1]
-            self._dimension = known
+            self._learn(known)
+            return known
         return self._dimension
 
-    async def vectors(self, texts: Sequence[str], *, is_document: bool = False) -> np.ndarray:
+    def _learn(self, dimension: int) -> None:
+        with self._lock:
+            if self._dimension is None:
+                self._cache.learn(dimension)
+                self._dimension = dimension
+
+    # embedding
+
+    def embed(self, text: str) -> list[float]:
+        return self.embed_array([text])[0].tolist()
+
+    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        return self.embed_array(texts, **kwargs).tolist()
+
+    async def aembed(self, text: str) -> list[float]:
+        return (await self.aembed_array([text]))[0].tolist()
+
+    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        return (await self.aembed_array(texts, **kwargs)).tolist()
+
+    async def aembed_array(
+        self, texts: Sequence[str], *, is_document: bool = False, **kwargs: Any
+    ) -> np.ndarray:
         """Float32 unit vectors (len(texts), dimension), in the order of `texts`.
 
         Raises `EmbeddingError` when the embedder fails, is too slow or returns
         what is no vector, `DimensionMismatchError` for vectors of another length.
         """
         check_texts(texts)
-        dimension = await self.probe()
+        await self.probe()
         keys = self._keys(texts, is_document)
-        found = self._remembered(keys)
+        found = self._cache.remembered(keys)
+        if self._cache.file is not None and (behind := [key for key in keys if key not in found]):
+            found |= await self._read_file(behind)
+        return await self._completed(texts, keys, found, is_document, shared=True)
+
+    def embed_array(self, texts: Sequence[str], *, is_document: bool = False, **kwargs: Any) -> np.ndarray:
+        """`aembed_array` for synchronous callers; what is remembered is read in the calling thread."""
+        check_texts(texts)
+        if self._dimension is None:
+            bridge.run(self.probe())
+        keys = self._keys(texts, is_document)
+        found = self._cache.remembered(keys)
+        if behind := [key for key in keys if key not in found]:
+            found |= self._read(behind)
+        if all(key in found for key in keys):
+            self._count(hits=len(keys))
+            return self._rows(keys, found)
+        # A caller that blocks an event loop must not wait for work which that loop has yet to finish.
+        return bridge.run(self._completed(texts, keys, found, is_document, shared=not _in_loop()))
+
+    async def _completed(
+        self,
+        texts: Sequence[str],
+        keys: Sequence[bytes],
+        found: dict[bytes, np.ndarray],
+        is_document: bool,
+        *,
+        shared: bool,
+    ) -> np.ndarray:
+        """The vectors of all texts, those included that nobody remembers yet."""
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        self._count(hits=len(texts) - len(missing), misses=len(missing))
         if missing:
             async with _limit(self._timeout):
-                found |= await self._missing(missing, is_document)
-        vectors = np.empty((len(texts), dimension), np.float32)
+                found |= await self._missing(missing, is_document, shared)
+        return self._rows(keys, found)
+
+    def _rows(self, keys: Sequence[bytes], found: dict[bytes, np.ndarray]) -> np.ndarray:
+        # A copy: what the caller does to its vectors changes no memory.
+        vectors = np.empty((len(keys), self.dimension), np.float32)
         for row, key in enumerate(keys):
             vectors[row] = found[key]
         return vectors
 
-    def _keys(self, texts: Sequence[str], is_document: bool) -> list[bytes]:
-        """128-bit keys of fingerprint, role and text; different parts never give equal bytes."""
-        space = self._embedder.fingerprint.encode()
-        prefix = b"%d:%b%d:" % (len(space), space, is_document)
-        return [xxhash.xxh3_128_digest(prefix + text.encode()) for text in texts]
+    def _keys(self, texts: Iterable[str], is_document: bool) -> list[bytes]:
+        role = _role(is_document)
+        return vector_keys(texts, fingerprint=self._embedder.fingerprint, dimension=self.dimension, role=role)
 
-    def _remembered(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        with self._lock:
-            return {key: self._cache[key] for key in keys if key in self._cache}
+    async def _read_file(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        if len(keys) <= _READ_INLINE:
+            return self._read(keys)
+        return await asyncio.to_thread(self._read, keys)
 
-    async def _missing(self, texts: dict[bytes, str], is_document: bool) -> dict[bytes, np.ndarray]:
+    def _read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
+        found = self._cache.read(keys)
+        self._count(file_hits=len(found))
+        return found
+
+    # computing
+
+    async def _missing(
+        self, texts: dict[bytes, str], is_document: bool, shared: bool
+    ) -> dict[bytes, np.ndarray]:
         # for each text: nobody computes it -> we do; somebody does -> wait;
         # and if that one's call ends without a result -> start again
+        if not shared:
+            return await self._new(texts, is_document)
         found: dict[bytes, np.ndarray] = {}
         while waiting := [key for key in texts if key not in found]:
             futures, mine = self._inflight.claim(waiting)
@@ -134,7 +279,7 @@ class EmbeddingStep:
                 await self._compute(mine, texts, is_document)
             for key, future in futures.items():
                 await done(future)
-                vector = _outcome(future, texts)
+                vector = outcome(future, texts.keys())
                 if vector is not None:
                     found[key] = vector
         return found
@@ -142,24 +287,28 @@ class EmbeddingStep:
     async def _compute(self, mine: dict[bytes, Future], texts: dict[bytes, str], is_document: bool) -> None:
         try:
             # Somebody may have finished between our look at the cache and our claim.
-            found = self._remembered(list(mine))
-            new = [key for key in mine if key not in found]
+            found = self._cache.remembered(mine)
+            new = {key: texts[key] for key in mine if key not in found}
             if new:
-                rows = await self._embedded([texts[key] for key in new], is_document)
-                found |= self._remember(new, rows)
+                found |= await self._new(new, is_document)
             for key in mine:
                 self._inflight.settle(key, found[key])
         except BaseException as error:
-            self._inflight.fail(mine, _UnfinishedError(error, frozenset(mine)))
+            self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
             raise
 
-    def _remember(self, keys: list[bytes], rows: np.ndarray) -> dict[bytes, np.ndarray]:
+    async def _new(self, texts: dict[bytes, str], is_document: bool) -> dict[bytes, np.ndarray]:
+        rows = await self._embedded(list(texts.values()), is_document)
+        self._count(computed=len(texts))
         # Copies: a row of a batch would keep the whole batch in memory.
-        vectors = {key: row.copy() for key, row in zip(keys, rows, strict=True)}
-        with self._lock:
-            if self._cache.maxsize:
-                self._cache.update(vectors)
+        vectors = {key: row.copy() for key, row in zip(texts, rows, strict=True)}
+        self._cache.keep(vectors)
+        if self._cache.file is not None:
+            await asyncio.to_thread(self._write, vectors, is_document)
         return vectors
+
+    def _write(self, vectors: dict[bytes, np.ndarray], is_document: bool) -> None:
+        self._cache.write(vectors, model=self.fingerprint, role=_role(is_document))
 
     async def _embedded(self, texts: list[str], is_document: bool) -> np.ndarray:
         role = {"is_document": True} if is_document and self._takes_role else {}
@@ -171,53 +320,87 @@ class EmbeddingStep:
             raise EmbeddingError(
                 f"the embedder {self._embedder.model_name} raised {shown(error, 500)}"
             ) from error
-        return _checked(vectors, len(texts), self._dimension)
+        return unit_rows(vectors, len(texts), self._dimension)
+
+    # the cache by hand
+
+    def mget(self, texts: Sequence[str], *, is_document: bool = False) -> list[np.ndarray | None]:
+        """What is remembered of `texts`, read-only, None where nothing is; nothing is computed."""
+        check_texts(texts)
+        keys = self._keys(texts, is_document)
+        found = self._cache.remembered(keys)
+        found |= self._read([key for key in keys if key not in found])
+        return [found.get(key) for key in keys]
+
+    def mset(self, texts: Sequence[str], vectors: object, *, is_document: bool = False) -> None:
+        """Remember vectors (len(texts), dimension) that `inner` computed elsewhere."""
+        check_texts(texts)
+        rows = unit_rows(as_array(vectors), len(texts), self.dimension)
+        self._learn(self.dimension)
+        kept = {key: row.copy() for key, row in zip(self._keys(texts, is_document), rows, strict=True)}
+        self._cache.keep(kept)
+        self._write(kept, is_document)
+
+    def drop(self, texts: Sequence[str], *, is_document: bool = False) -> None:
+        """Forget the vectors of `texts`."""
+        check_texts(texts)
+        self._cache.drop(self._keys(texts, is_document))
+
+    def forget(self) -> None:
+        """Empty the memory; the file stays."""
+        self._cache.forget()
+
+    def clear(self) -> None:
+        """Forget all vectors, those in the file too."""
+        self._cache.clear()
+
+    def close(self) -> None:
+        """Release the file; the inner embedder stays open. Closing twice is harmless."""
+        self._cache.close()
+
+    def __enter__(self) -> "CachedEmbedder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _count(self, *, hits: int = 0, misses: int = 0, file_hits: int = 0, computed: int = 0) -> None:
+        with self._lock:
+            self._hits += hits
+            self._misses += misses
+            self._file_hits += file_hits
+            self._computed += computed
 
 
-def _outcome(future: "Future[np.ndarray]", asked: dict[bytes, str]) -> np.ndarray | None:
-    """The vector, or None when the text must be computed again.
-
-    A failed call tells something about our texts only if it held no others.
-    """
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if (
-        isinstance(error, _UnfinishedError)
-        and isinstance(error.error, MedhaError)
-        and error.keys <= asked.keys()
-    ):
-        raise error.error
-    return None
-
-
-def _checked(vectors: np.ndarray, count: int, dimension: int | None) -> np.ndarray:
-    """Unit vectors out of what an embedder returned."""
-    if len(vectors) != count:
-        raise EmbeddingError(f"the embedder returned {len(vectors)} vectors for {count} texts")
-    if dimension is not None and vectors.shape[1] != dimension:
-        raise DimensionMismatchError(dimension, vectors.shape[1], "vector from the embedder")
-    with np.errstate(over="ignore", invalid="ignore"):
-        lengths = np.linalg.norm(vectors, axis=1)
-    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
-    if bad.size:
-        raise EmbeddingError(f"the embedder's vector {bad[0]} is zero, infinite or not a number")
-    if np.abs(lengths - 1).max(initial=0) > _UNIT_TOLERANCE:
-        return vectors / lengths[:, None]
-    return vectors
-
-
-def _known_dimension(embedder: BaseEmbedder) -> int | None:
-    try:
-        dimension = embedder.dimension
-    except _NOT_KNOWN_YET:
-        return None
-    return dimension if isinstance(dimension, int) and dimension > 0 else None
+def _role(is_document: bool) -> str:
+    return "document" if is_document else "query"
 
 
 def _accepts(method: Callable[..., Any], name: str = "is_document") -> bool:
     parameters = inspect.signature(method).parameters
     return name in parameters or any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _check_positive(argument: str, value: float | None, unit: str) -> None:
+    if value is not None and not value > 0:
+        raise ArgumentValueError(argument, f"more than 0 {unit}, or None", value)
+
+
+def _check_count(argument: str, value: int | None, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ArgumentTypeError(argument, "int or None" if optional else "int", value)
+    if value < optional:
+        raise ArgumentValueError(argument, "at least 1, or None" if optional else "at least 0", value)
 
 
 @asynccontextmanager

@@ -5,6 +5,8 @@ built-in a caller would expect (`ValueError`, `TypeError`), so that code which
 knows nothing of this library still catches them.
 """
 
+from collections.abc import Sequence
+
 __all__ = [
     "ArgumentTypeError",
     "ArgumentValueError",
@@ -16,6 +18,7 @@ __all__ = [
     "LabelNotFoundError",
     "MedhaError",
     "ParameterExtractionError",
+    "ProvidersFailedError",
     "SnapshotError",
     "StorageError",
     "StorageInitializationError",
@@ -65,6 +68,17 @@ class ConflictError(MedhaError, ValueError):
 
 class EmbeddingError(MedhaError):
     """A text could not be turned into a vector."""
+
+
+class ProvidersFailedError(EmbeddingError, RuntimeError):
+    """Every embedder of a chain failed; `reasons` has what each said."""
+
+    def __init__(self, reasons: Sequence[str]):
+        super().__init__(
+            "All embedding providers failed. Cannot compute embeddings: install local model "
+            f"(pip install 'medha-core[onnx]') or check backend availability ({'; '.join(reasons)})"
+        )
+        self.reasons = tuple(reasons)
 
 
 class StorageError(MedhaError):

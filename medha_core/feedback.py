@@ -1,11 +1,11 @@
 """What users say about answers: counted with the entry, and acted upon."""
 
-from collections.abc import Sequence
-
 from medha_core.assurance import Assurance
-from medha_core.interfaces import Candidate, L1CacheBackend, VectorStorageBackend
-from medha_core.knowledge import Knowledge
+from medha_core.forgetter import Forgetter
+from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
+from medha_core.native import question_key
 from medha_core.normalise import normalize_question
+from medha_core.scope import make_scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
 
@@ -18,14 +18,14 @@ class Feedback:
         settings: Settings,
         l1: L1CacheBackend,
         store: VectorStorageBackend,
-        knowledge: Knowledge,
+        forgetter: Forgetter,
         assurance: Assurance,
         stats: StatsRecorder,
     ):
         self._limit = settings.feedback_incorrect_threshold
         self._l1 = l1
         self._store = store
-        self._knowledge = knowledge
+        self._forgetter = forgetter
         self._assurance = assurance
         self._stats = stats
 
@@ -36,30 +36,29 @@ class Feedback:
         if target is None or not count:
             return False
         self._stats.record_feedback(correct)
-        entries = await self._store.with_ids(collection, [target])
-        for entry in entries:
-            self._assurance.rulings.remember(question, entry.question, entry.query, correct)
+        for stored, query in await self._said(collection, target):
+            self._assurance.rulings.remember(question, stored, query, correct)
         if correct:
             return True
         if self._limit is not None and count >= self._limit:
-            same = [] if entry_id is not None else await self._all_of(collection, question)
-            await self._delete(collection, {target, *same}, [*entries])
+            await self._forgetter.forget(collection, [target])
+            if entry_id is None:
+                await self._forgetter.forget_question(collection, question)
         else:
             await self._l1.invalidate_entries([target])
         return True
 
     async def _entry_of(self, collection: str, question: str) -> str | None:
+        """The entry stored under this question, or else the one that L1 answers it with."""
         found = await self._store.search_by_normalized_question(collection, normalize_question(question))
-        return None if found is None else found.id
+        if found is not None:
+            return found.id
+        hit = await self._l1.get(question_key(make_scope(collection).key, question).hex())
+        return None if hit is None else hit.entry_id
 
-    async def _all_of(self, collection: str, question: str) -> list[str]:
-        return [c.id for c in await self._store.with_text(collection, normalize_question(question))]
-
-    async def _delete(self, collection: str, ids: set[str], known: Sequence[Candidate]) -> None:
-        ordered = sorted(ids)
-        entries = await self._store.with_ids(collection, ordered) or known
-        try:
-            await self._store.delete(collection, ordered)
-        finally:  # after the rows, so that no search which still saw them can refill
-            await self._l1.invalidate_entries(ordered)
-        self._knowledge.forget(collection, entries)
+    async def _said(self, collection: str, entry_id: str) -> list[tuple[str, str]]:
+        """Question and query of an entry, if it is there."""
+        if self._store.local:
+            return [(one.question, one.query) for one in await self._store.with_ids(collection, [entry_id])]
+        rows = await self._store.get(collection, [entry_id])
+        return [(row.original_question, row.generated_query) for row in rows]

@@ -1,10 +1,11 @@
-"""Reading question and query pairs from JSON and JSONL files."""
+"""Files of question and query pairs: where they may lie, how JSON and JSONL are read, how one is written."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, MedhaError, shown
 from medha_core.settings import Settings
@@ -16,6 +17,17 @@ def checked_path(path: str | Path, settings: Settings) -> Path:
     Raises `ArgumentValueError` for a path outside `allowed_file_dir`,
     `MedhaError` for a file that is missing or over `max_file_size_mb`.
     """
+    resolved = allowed_path(path, settings)
+    if not resolved.is_file():
+        raise MedhaError(f"{path}: no such file")
+    megabytes = resolved.stat().st_size / 2**20
+    if megabytes > settings.max_file_size_mb:
+        raise MedhaError(f"{path}: {megabytes:.1f} MB is over max_file_size_mb ({settings.max_file_size_mb})")
+    return resolved
+
+
+def allowed_path(path: str | Path, settings: Settings) -> Path:
+    """The resolved path, if it lies where the settings allow it. Raises `ArgumentValueError`."""
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentTypeError("path", "str or Path", path)
     try:
@@ -26,22 +38,64 @@ def checked_path(path: str | Path, settings: Settings) -> Path:
         allowed = Path(settings.allowed_file_dir).resolve()
         if not resolved.is_relative_to(allowed):
             raise ArgumentValueError("path", f"a file below allowed_file_dir {allowed}", str(resolved))
-    if not resolved.is_file():
-        raise MedhaError(f"{path}: no such file")
-    megabytes = resolved.stat().st_size / 2**20
-    if megabytes > settings.max_file_size_mb:
-        raise MedhaError(f"{path}: {megabytes:.1f} MB is over max_file_size_mb ({settings.max_file_size_mb})")
     return resolved
 
 
-def read_entries(path: str | Path, settings: Settings) -> list[dict[str, Any]]:
-    """The objects of a JSON array or of a JSONL file, UTF-8. `MedhaError` names the line of a fault."""
+class LinesFile:
+    """A JSONL file that is there when all of it is written, and before only under another name.
+
+    `with LinesFile(path) as file: file.write(items)`. Failures are `MedhaError`.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+
+    def __enter__(self) -> Self:
+        with self._translated():
+            self._file = self._unfinished.open("w", encoding="utf-8", newline="\n")
+        return self
+
+    def write(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """Add a line for each item."""
+        text = "".join(json.dumps(item, ensure_ascii=False, allow_nan=False) + "\n" for item in items)
+        with self._translated():
+            self._file.write(text)
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        with self._translated():
+            try:
+                if error is None:
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+            finally:
+                self._file.close()
+                if error is not None:
+                    self._unfinished.unlink(missing_ok=True)
+            if error is None:
+                self._unfinished.replace(self._path)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MedhaError(f"{self._path}: cannot be written: {error.strerror}") from error
+
+
+def read_text(path: str | Path, settings: Settings) -> str:
+    """The text of a file that the settings allow to be read, UTF-8."""
     try:
-        text = checked_path(path, settings).read_text(encoding="utf-8-sig")
+        return checked_path(path, settings).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise MedhaError(f"{path}: not UTF-8 (byte {error.start})") from error
     except OSError as error:
         raise MedhaError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_entries(path: str | Path, settings: Settings) -> list[dict[str, Any]]:
+    """The objects of a JSON array or of a JSONL file, UTF-8. `MedhaError` names the line of a fault."""
+    text = read_text(path, settings)
     if text.lstrip().startswith("["):
         return [_object(item, f"{path}, item {i}") for i, item in enumerate(_parsed(text, path))]
     return list(_lines(text, path))

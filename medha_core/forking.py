@@ -4,6 +4,7 @@ Such a child has the parent's file descriptors, but neither its locks nor its th
 using a connection there, even closing it.
 """
 
+import ctypes
 import os
 import weakref
 from typing import Protocol
@@ -29,10 +30,16 @@ def unwatch(holder: Holder) -> None:
     _holders.discard(holder)
 
 
+def leave_open(connection: object) -> None:
+    """In a forked child: never let `connection` be closed, not even when nothing refers to it any more."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
 def _in_child() -> None:
-    for holder in list(_holders):
-        holder.abandon()
+    holders = list(_holders)
     _holders.clear()
+    for holder in holders:
+        holder.abandon()
 
 
 if hasattr(os, "register_at_fork"):

@@ -16,7 +16,6 @@ The sections are the index's own memory, so that a file can be mapped and search
 """
 
 import enum
-import mmap
 import os
 import struct
 import sys
@@ -40,6 +39,7 @@ __all__ = [
     "check_note",
     "open_file",
     "read_header",
+    "sync_folder",
     "verify",
     "write_sections",
     "write_whole",
@@ -306,19 +306,26 @@ def _length(section: Section, header: Header) -> int:
 _AT_ONCE = 1 << 24
 
 
-def verify(file: int, header: Header, path: str | Path) -> None:
-    """Compare every section with its checksum. Raises `SnapshotError` naming the first that differs."""
-    with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-        for section, stretch in zip(Section, header.sections, strict=True):
-            seen = xxhash.xxh3_128()
-            for start in range(stretch.offset, stretch.offset + stretch.length, _AT_ONCE):
-                with view[start : min(start + _AT_ONCE, stretch.offset + stretch.length)] as part:
-                    seen.update(part)
-            if seen.intdigest() != stretch.checksum:
-                raise SnapshotError(
-                    f"{os.fspath(path)}: damaged: section {section.name.lower()} has checksum "
-                    f"{seen.hexdigest()}, written was {stretch.checksum:032x}"
-                )
+def verify(
+    file: int, header: Header, path: str | Path, on_bytes: Callable[[int], object] = lambda _: None
+) -> None:
+    """Compare every section with its checksum. Raises `SnapshotError` naming the first that differs.
+
+    `on_bytes` is called after each few megabytes with their number. The file is read, not mapped, so
+    that this process does not come to hold its pages.
+    """
+    for section, stretch in zip(Section, header.sections, strict=True):
+        seen, left = xxhash.xxh3_128(), stretch.length
+        os.lseek(file, stretch.offset, os.SEEK_SET)
+        while left > 0 and (part := os.read(file, min(left, _AT_ONCE))):
+            seen.update(part)
+            left -= len(part)
+            on_bytes(len(part))
+        if seen.intdigest() != stretch.checksum:
+            raise SnapshotError(
+                f"{os.fspath(path)}: damaged: section {section.name.lower()} has checksum "
+                f"{seen.hexdigest()}, written was {stretch.checksum:032x}"
+            )
 
 
 def check_note(note: object) -> None:
@@ -358,7 +365,7 @@ def write_whole(path: str | Path, write: Callable[[int], Header]) -> None:
         try:
             _fill(temporary, write)
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
@@ -380,7 +387,8 @@ def _fill(path: Path, write: Callable[[int], Header]) -> None:
         os.close(file)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until what a folder lists is on disk."""
     if os.name == "nt":
         return  # Windows cannot open a folder; its rename is in the journal
     descriptor = os.open(folder, os.O_RDONLY)

@@ -2,12 +2,23 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from medha_core.errors import MedhaError
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class UnfinishedError(Exception):
+    """A call that others were waiting for failed or was cancelled."""
+
+    def __init__(self, error: BaseException, keys: Set[Any]):
+        super().__init__(str(error))
+        self.error = error
+        self.keys = keys  # of the whole call
 
 
 class InFlight(Generic[K, V]):
@@ -64,3 +75,16 @@ async def done(future: "Future[V]") -> None:
 
     future.add_done_callback(wake)
     await woken.wait()
+
+
+def outcome(future: "Future[V]", asked: Set[Any]) -> V | None:
+    """The result for one who asked for the keys `asked`, or None when the work must be done again.
+
+    A failed call tells something about our keys only if it held no others.
+    """
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, UnfinishedError) and isinstance(error.error, MedhaError) and error.keys <= asked:
+        raise error.error
+    return None

@@ -1,10 +1,10 @@
 """A second opinion: a callable of the user's, a language model say, asked about doubtful candidates."""
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable
 
+from medha_core.calling import called
 from medha_core.errors import ArgumentTypeError
 
 __all__ = ["Judge", "JudgeFunction"]
@@ -23,27 +23,19 @@ class Judge:
             raise ArgumentTypeError("judge", "a callable (question, stored_question, stored_query)", function)
         self._function = function
         self._timeout = timeout
-        self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
-        )
 
     async def ask(self, question: str, stored_question: str, stored_query: str) -> bool | None:
         """The answer; None when the function raised, took too long or answered something else."""
+        asked = called(self._function, question, stored_question, stored_query)
         try:
-            answer = await asyncio.wait_for(self._ask(question, stored_question, stored_query), self._timeout)
+            answer = await asyncio.wait_for(asked, self._timeout)
         except TimeoutError:
             logger.warning("the judge took longer than %s seconds", self._timeout)
             return None
         except Exception as error:  # noqa: BLE001 - a judge may raise anything, and then there is no answer
-            logger.warning("the judge raised %s: %s", type(error).__name__, error)
+            logger.warning("the judge raised %s", type(error).__name__)  # its text may quote a question
             return None
         if not isinstance(answer, bool):
-            logger.warning("the judge answered %r instead of True or False", answer)
+            logger.warning("the judge answered %s instead of True or False", type(answer).__name__)
             return None
         return answer
-
-    async def _ask(self, *texts: str) -> object:
-        if self._is_async:
-            return await self._function(*texts)  # type: ignore[misc]
-        answer = await asyncio.to_thread(self._function, *texts)
-        return await answer if inspect.isawaitable(answer) else answer

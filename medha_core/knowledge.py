@@ -39,6 +39,8 @@ class Knowledge:
         self._limit = limit
         self._backslash = _BACKSLASH_ESCAPES.get(language)
         self._scopes: dict[tuple[str, str], Any] = {}
+        self._taught: dict[tuple[str, str], Candidate] = {}
+        """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
         self._lock = threading.RLock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
         self._asked = lru_cache(maxsize=_READ_QUESTIONS)(self.guard.features)
@@ -53,23 +55,32 @@ class Knowledge:
         if self.is_off:
             return
         with self._lock:
+            self._take_back(collection, entry.id)
             learned = self._learned(collection, entry)
             if len(learned) < self._limit:
+                self._taught[collection, entry.id] = entry
                 learned.observe(entry.id, self._features(entry), [self._features(n) for n in neighbours])
 
-    def forget(self, collection: str, entries: Iterable[Candidate]) -> None:
+    def forget(self, collection: str, ids: Iterable[str]) -> None:
         """Take back entries that are no longer stored."""
         if self.is_off:
             return
         with self._lock:
-            for entry in entries:
-                self._learned(collection, entry).forget(entry.id, self._features(entry))
+            for entry_id in ids:
+                self._take_back(collection, entry_id)
+
+    def _take_back(self, collection: str, entry_id: str) -> None:
+        entry = self._taught.pop((collection, entry_id), None)
+        if entry is not None:
+            self._learned(collection, entry).forget(entry.id, self._features(entry))
 
     def clear(self, collection: str) -> None:
         """Forget everything a collection taught."""
         with self._lock:
             for scope in [scope for scope in self._scopes if scope[0] == collection]:
                 del self._scopes[scope]
+            for taught in [taught for taught in self._taught if taught[0] == collection]:
+                del self._taught[taught]
 
     def alike(self, collection: str, metadata: str, question: str) -> list[str]:
         """Ids of entries that say the question's words with other values, whatever their vectors."""
@@ -90,6 +101,14 @@ class Knowledge:
                 substitution=self.substitution,
                 backslash_escapes=self._backslash,
             )
+
+    def agrees(self, question: str, text: str, query: str) -> bool:
+        """Whether a question asks for what another text does; for a text that is no stored question.
+
+        There is no cosine to weigh: the texts already share most of their words.
+        """
+        verdict = self.guard.judge(self._asked(question), self.guard.features(text, query), 1.0)
+        return verdict.accepted
 
     def _features(self, entry: Candidate) -> Any:
         return self._stored(entry.question, entry.query)

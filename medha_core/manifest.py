@@ -4,16 +4,20 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from xxhash import xxh3_128
 
 from medha_core.directory import MANIFEST
-from medha_core.errors import SnapshotError
+from medha_core.errors import SnapshotError, shown
 
-FORMAT = 1
+FORMAT = 2
 METRIC = "cosine"
+NORMALISATION_1 = "unit vectors, questions 1"
+NORMALISATION = NORMALISATION_1
+"""What is done to vectors, and the version of the rules that `normalize_question` follows: texts that were
+normalised by others would not be found again."""
 _BLOCK = 1 << 20
 
 Progress = Callable[[int, int], None]
@@ -29,6 +33,8 @@ class CollectionInfo:
     dimension: int
     entries: int
     metric: str = METRIC
+    normalisation: str = NORMALISATION_1
+    """Since format 2; before there was one."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class FileInfo:
     """One file of a snapshot, with its length in bytes and its XXH3-128 in hexadecimal."""
 
     name: str
+    """Below the snapshot, with "/" between folders."""
     bytes: int
     xxh3_128: str
 
@@ -91,6 +98,8 @@ def _checked(path: Path, body: dict[str, Any]) -> Manifest:
     if stored != _seal(body):
         raise SnapshotError(f"{path} is damaged: its checksum is {_seal(body)}, and it says {stored}")
     try:
+        for item in body["files"]:
+            _check_name(path, item["name"])
         return Manifest(
             created=body["created"],
             library=body["library"],
@@ -100,6 +109,12 @@ def _checked(path: Path, body: dict[str, Any]) -> Manifest:
         )
     except (KeyError, TypeError) as error:
         raise SnapshotError(f"{path} is not a manifest of medha_core: {error}") from error
+
+
+def _check_name(path: Path, name: str) -> None:
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
+        raise SnapshotError(f"{path} lists {shown(name)}, which is no file below the snapshot")
 
 
 def check_sizes(directory: Path, manifest: Manifest) -> None:
@@ -130,9 +145,9 @@ def check_checksums(directory: Path, manifest: Manifest, on_progress: Progress |
             )
 
 
-def describe(path: Path) -> FileInfo:
-    """The manifest's line for a file."""
-    return FileInfo(path.name, path.stat().st_size, checksum(path))
+def describe(directory: Path, path: Path) -> FileInfo:
+    """The manifest's line for a file of the snapshot."""
+    return FileInfo(path.relative_to(directory).as_posix(), path.stat().st_size, checksum(path))
 
 
 def checksum(path: Path, on_bytes: Callable[[int], object] = lambda _: None) -> str:

@@ -8,25 +8,32 @@ while `10` equals `10.0`.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import md5
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from medha_core.errors import ArgumentValueError
 from medha_core.types import MetadataValue
 
 __all__ = [
+    "MAX_FILTER_FETCH",
     "MAX_KEYS",
     "MAX_KEY_LENGTH",
     "MAX_VALUE_LENGTH",
     "canonical_json",
     "dumps_metadata",
+    "filter_fetch_size",
     "filter_value",
     "loads_metadata",
     "metadata_fingerprint",
     "metadata_matches",
+    "split_filters",
     "validate_metadata",
+    "verify_filters",
 ]
+
+MAX_FILTER_FETCH = 1000
+"""Rows fetched at most by a store that filters after its search."""
 
 MAX_KEYS = 32
 MAX_KEY_LENGTH = 64
@@ -122,3 +129,38 @@ def metadata_matches(
 
 def _equal(left: MetadataValue, right: MetadataValue) -> bool:
     return left == right and isinstance(left, bool) == isinstance(right, bool)
+
+
+class _HasMetadata(Protocol):
+    @property
+    def metadata(self) -> Mapping[str, MetadataValue]: ...
+
+
+Found = TypeVar("Found", bound=_HasMetadata)
+
+
+def split_filters(
+    filters: Mapping[str, MetadataValue] | None, pushable: tuple[type, ...] = (str,)
+) -> tuple[dict[str, MetadataValue], dict[str, MetadataValue]]:
+    """The filters an engine can apply by itself, and those left to `verify_filters`.
+
+    `pushable` are the types of value whose equality the engine decides as we do;
+    bool is not taken for int.
+    """
+    pushed = {key: value for key, value in (filters or {}).items() if type(value) in pushable}
+    return pushed, {key: value for key, value in (filters or {}).items() if key not in pushed}
+
+
+def filter_fetch_size(
+    limit: int, residual: Mapping[str, MetadataValue] | None, overfetch: int, *, always: bool = False
+) -> int:
+    """How many rows to ask an engine for, so that `limit` are left after filtering.
+
+    With nothing left to filter that is `limit`, unless `always`.
+    """
+    return min(limit * overfetch, max(limit, MAX_FILTER_FETCH)) if residual or always else limit
+
+
+def verify_filters(rows: Iterable[Found], filters: Mapping[str, MetadataValue] | None) -> list[Found]:
+    """The rows whose metadata equals `filters`, in their order."""
+    return [row for row in rows if metadata_matches(row.metadata, filters)]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from medha_core.errors import ArgumentValueError, StorageError
+from medha_core.held_file import HeldFile
 from medha_core.native import VectorIndex
 from medha_core.rows import CollectionRow, Rows
 
@@ -23,15 +24,41 @@ class NativeCollection:
     def __init__(self, row: CollectionRow, make_index: Callable[[int], VectorIndex]):
         self.row = row
         self.id, self.dimension = row.id, row.dimension
-        self._make_index = make_index
+        self.make_index = make_index
         self.version = 0
         """Changes with every write; what was derived from rows is valid for one version."""
         self.allowed: dict[str, tuple[int, np.ndarray]] = {}
+        self.changes = 0
+        """Entries added and removed that the index files do not know of."""
+        self.removed = 0
+        """Entries removed since somebody looked for tombstones."""
+        self.replayed = 0
+        """Of these, what was read from the rows when the files were opened."""
+        self.unverified: list[HeldFile] = []
+        """Files that the indexes lie in, as long as their checksums were not compared."""
         self._empty()
 
+    def adopt(self, other: "NativeCollection") -> None:
+        """Take the indexes of another that is where this one is. The caller holds the lock for writing."""
+        self.unscoped, self.scoped = other.unscoped, other.scoped
+        self.last_label, self.last_removal = other.last_label, other.last_removal
+        self.swept = self.next_expiry = float("-inf")
+        self.version += 1
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the files that were held to be verified."""
+        held, self.unverified = self.unverified, []
+        for file in held:
+            file.close()
+
+    def tombstones(self) -> int:
+        """Entries that were removed from a graph and still take room in it."""
+        return sum(int(index.info()["tombstones"]) for index in (self.unscoped, self.scoped))
+
     def _empty(self) -> None:
-        self.unscoped = self._make_index(self.dimension)
-        self.scoped = self._make_index(self.dimension)
+        self.unscoped = self.make_index(self.dimension)
+        self.scoped = self.make_index(self.dimension)
         self.last_label, self.last_removal = 0, -1
         self.swept = self.next_expiry = float("-inf")
 
@@ -46,6 +73,7 @@ class NativeCollection:
             elif chosen.any():
                 index.add(labels[chosen], vectors[chosen])
         self.version += 1
+        self.changes += len(labels)
 
     def remove(self, labels: Sequence[int]) -> None:
         """Make entries unfindable. The caller holds the lock for writing."""
@@ -54,6 +82,8 @@ class NativeCollection:
             self.unscoped.remove(array)
             self.scoped.remove(array)
             self.version += 1
+            self.changes += len(labels)
+            self.removed += len(labels)
 
     def holds(self, label: int) -> bool:
         return label in self.unscoped or label in self.scoped
@@ -67,8 +97,10 @@ class NativeCollection:
         self.remove(gone)
         self.swept = now
 
-    def catch_up(self, rows: Rows) -> int:
+    def catch_up(self, rows: Rows, on_entries: Callable[[int], object] | None = None) -> int:
         """Read what the rows have and the indexes do not; the number of entries added and removed.
+
+        `on_entries` is called with the number of entries there are by now.
 
         Removals are read before and after the new rows: an entry that was replaced
         in between is gone when its successor is there.
@@ -76,7 +108,7 @@ class NativeCollection:
         if self.last_removal < 0:
             self.last_removal = rows.last_removal()
         changed = self._remove_what_is_gone(rows)
-        changed += self._add_what_is_new(rows)
+        changed += self._add_what_is_new(rows, on_entries)
         changed += self._remove_what_is_gone(rows)
         if changed:
             self.swept = self.next_expiry = float("-inf")
@@ -92,7 +124,7 @@ class NativeCollection:
         self.remove(labels)
         return len(labels)
 
-    def _add_what_is_new(self, rows: Rows) -> int:
+    def _add_what_is_new(self, rows: Rows, on_entries: Callable[[int], object] | None) -> int:
         added = 0
         while True:
             page, last = rows.vectors(self.id, self.dimension, after=self.last_label)
@@ -104,3 +136,5 @@ class NativeCollection:
                 raise StorageError(f"a vector of {rows.database.name} is damaged: {error}") from error
             self.last_label = last
             added += len(page.labels)
+            if on_entries is not None:
+                on_entries(len(self))

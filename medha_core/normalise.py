@@ -67,9 +67,10 @@ def _md5(text: str, argument: str) -> str:
 
 def keyword_overlap_score(question: str, template_text: str) -> float:
     """Share (0..1) of the template's words, slots and stop words aside, that the question holds."""
-    wanted = _keywords(_SLOT.sub(" ", template_text))
-    return len(wanted & _keywords(question)) / len(wanted) if wanted else 0.0
+    wanted = keywords(template_text, slots=True)
+    return len(wanted & keywords(question)) / len(wanted) if wanted else 0.0
 
 
-def _keywords(text: str) -> set[str]:
-    return set(_WORD.findall(text.lower())) - _STOP_WORDS
+def keywords(text: str, *, slots: bool = False) -> set[str]:
+    """The words of a text in lower case but for stop words; with `slots`, `{slots}` are none."""
+    return set(_WORD.findall((_SLOT.sub(" ", text) if slots else text).lower())) - _STOP_WORDS

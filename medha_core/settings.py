@@ -25,7 +25,16 @@ BackendType = Literal[
     "lancedb",
 ]
 EmbedderType = Literal[
-    "onnx", "hashing", "fastembed", "openai", "openai-compatible", "cohere", "gemini", "mistral", "_noop"
+    "onnx",
+    "hashing",
+    "fastembed",
+    "sentence-transformers",
+    "openai",
+    "openai-compatible",
+    "cohere",
+    "gemini",
+    "mistral",
+    "_noop",
 ]
 
 
@@ -57,10 +66,15 @@ class _Search(BaseSettings):
     judge_timeout: float = Field(5.0, gt=0)
     """Seconds the judge may take; after them the candidate is refused."""
     metadata_filter_mode: Literal["strict", "soft"] = "strict"
+    """`strict`: what does not match a filter answers nothing; `soft`: it answers with a lower score."""
     metadata_filter_soft_penalty: float = Field(0.5, ge=0.0, le=1.0)
+    """What a score that does not match is multiplied with; it must still clear the tier's threshold."""
     metadata_filter_overfetch: int = Field(10, ge=1, le=100)
+    """How many times more a store fetches that filters after its search; ours filter inside it."""
     feedback_incorrect_threshold: int | None = Field(None, ge=1)
+    """Wrong answers after which an entry is deleted; None: never."""
     feedback_boost_factor: float = Field(0.0, ge=0.0, le=1.0)
+    """By how much correct feedback lifts an entry in the semantic and fuzzy tiers, at most."""
     l1_cache_max_size: int = Field(1000, ge=0)
     """Hits kept ready in memory; 0 turns the first tier off."""
     embedding_timeout: float | None = Field(None, gt=0)
@@ -77,13 +91,15 @@ class _Search(BaseSettings):
 
 
 class _Index(BaseSettings):
-    """The native index."""
+    """Vector indexes: the native one, and those of other engines where it says so."""
 
     hnsw_m: int = Field(16, ge=4, le=64)
     hnsw_ef_construct: int = Field(100, ge=50, le=500)
     enable_quantization: bool = True
     quantization_type: Literal["scalar", "binary"] = "scalar"
+    """Of the codes in the index: `scalar` (8 bits a number) or `binary` (one)."""
     quantization_rescore: bool = True
+    """Qdrant only, as the four below: the native index ranks its candidates by exact vectors always."""
     quantization_oversampling: float | None = Field(None, ge=1.0)
     quantization_ignore: bool = False
     quantization_always_ram: bool = True
@@ -101,24 +117,36 @@ class _Limits(BaseSettings):
     """SQLite's `synchronous`: FULL survives a power cut, NORMAL any kill of the process."""
     on_conflict: Literal["replace", "keep_both", "error"] = "replace"
     """When another query is stored for a question; with `keep_both` the newest answers."""
+    checkpoint_changes: int = Field(10_000, ge=1)
+    """Changes after which the index files are brought up to date in the background, ..."""
+    compact_above: float = Field(0.3, gt=0.0, le=1.0)
+    """... and the share of tombstones above which a graph is built anew there."""
     max_entries: int | None = Field(None, ge=1)
     """Entries a collection may hold; None for any number."""
     eviction: Literal["recency", "use"] = "recency"
     """What makes room: the entry that was not used for the longest time, or the one used least."""
     template_file: str | None = None
+    """JSON file of templates, read at start where none are given."""
     embedding_cache_path: str | None = None
+    """File in which vectors are kept for the next process; None keeps them in memory only."""
     allowed_file_dir: str | None = None
-    """When set, files are only read below this directory."""
+    """When set, files are only read and written below this directory."""
     max_file_size_mb: int = Field(100, ge=1, le=10_000)
     max_question_length: int = Field(8192, ge=64, le=1_000_000)
     validate_on_start: bool = True
     default_ttl_seconds: int | None = Field(None, ge=1)
     cleanup_interval_seconds: int | None = Field(None, ge=60)
+    """Seconds after which expired entries are deleted in the background, again and again; None: never."""
     batch_size: int = Field(100, ge=1, le=10_000)
+    """Entries that are embedded in one call and stored in one transaction."""
     batch_embed_concurrency: int = Field(1, ge=1, le=10)
+    """Batches that are embedded at the same time."""
+    log_questions: bool = True
+    """Whether questions and queries may be logged, which happens at DEBUG only."""
     collect_stats: bool = True
     stats_max_latency_samples: int = Field(10_000, ge=100, le=1_000_000)
     stats_persist_interval: int = Field(100, ge=1)
+    """Requests after which counts are added to those kept with the collection."""
 
 
 class _Embedders(BaseSettings):

@@ -8,50 +8,84 @@ die just then.
 
 import os
 import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
-from medha_core.directory import ENTRIES, LOCK, MANIFEST, WriterLock, existing, previous_of
-from medha_core.errors import MedhaError, SnapshotError, StorageError
+from medha_core.checkpoint import Checkpoints, MakeIndex, from_rows
+from medha_core.directory import ENTRIES, INDEX, LOCK, MANIFEST, WriterLock, existing, previous_of
+from medha_core.errors import SnapshotError, StorageError
 from medha_core.manifest import (
-    CollectionInfo,
     Manifest,
     Progress,
-    check_checksums,
     check_sizes,
     describe,
     read_manifest,
     write_manifest,
 )
-from medha_core.rows import Rows
+from medha_core.rows import CollectionRow, Rows
 
 
-def write_snapshot(rows: Rows, directory: Path, on_progress: Progress | None = None) -> Path:
+class IndexSource(NamedTuple):
+    """Where the index of a snapshot comes from."""
+
+    maker: Callable[[int], MakeIndex]
+    """By number of the collection."""
+    known: Checkpoints | None = None
+    """Files to start from, so that what they hold is not read from the rows again."""
+
+
+def write_snapshot(
+    rows: Rows, directory: Path, source: IndexSource, on_progress: Progress | None = None
+) -> Path:
     """Write all collections to `directory`, replacing the snapshot that is there when all is on disk.
 
-    Raises `SnapshotError`; then what was there is still there, and nothing else.
+    The rows are those of one moment, and the index is that of these rows: nothing is replayed when
+    the snapshot is opened. `on_progress(done, total)` counts pages, then entries. Raises
+    `SnapshotError`; then what was there is still there, and nothing else.
     """
     directory = directory.absolute()
     _check_place(rows, directory)
-    partial = directory.with_name(f"{directory.name}.partial")
+    return replace_directory(directory, lambda folder: _fill(rows, folder, source, on_progress))
+
+
+def compact_snapshot(directory: Path, on_progress: Progress | None = None) -> Manifest:
+    """Write a snapshot anew, without unused pages and tombstones, in its own place; what it holds now."""
+    with closing(Rows(directory / ENTRIES, mode="r")) as rows:
+        source = IndexSource(Checkpoints(directory / INDEX).maker)
+        replace_directory(
+            directory.absolute(), lambda folder: _fill(rows, folder, source, on_progress, compact=True)
+        )
+    return read_manifest(directory)
+
+
+def replace_directory(directory: Path, fill: Callable[[Path], None]) -> Path:
+    """Have a folder filled, forced to disk, and put in the place of `directory`; there it is whole.
+
+    Raises `SnapshotError`; then what was there is still there, and nothing else.
+    """
+    unfinished = directory.with_name(f"{directory.name}.partial")
     try:
-        lock = _begin(partial)
+        lock = _begin(unfinished)
         try:
-            _fill(rows, partial, on_progress)
-            (partial / LOCK).unlink()
-            _put_in_place(partial, directory)
+            fill(unfinished)
+            (unfinished / LOCK).unlink()
+            _put_in_place(unfinished, directory)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             raise
         finally:
             lock.abandon()
     except SnapshotError:
         raise
     except OSError as error:
-        raise SnapshotError(f"cannot write the snapshot {directory}: {error.strerror or error}") from error
+        raise SnapshotError(f"cannot write {directory}: {error.strerror or error}") from error
     except StorageError as error:
-        raise SnapshotError(f"cannot write the snapshot {directory}: {error}") from error
+        raise SnapshotError(f"cannot write {directory}: {error}") from error
     return directory
 
 
@@ -65,43 +99,69 @@ def _check_place(rows: Rows, directory: Path) -> None:
         raise SnapshotError(f"{directory} exists and is not a snapshot: choose another name")
 
 
-def _begin(partial: Path) -> WriterLock:
+def _begin(folder: Path) -> WriterLock:
     """An empty folder to work in, cleared of what a killed process left."""
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(partial)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = WriterLock(folder)
     lock.acquire()
-    for leftover in partial.iterdir():
-        if leftover.name != LOCK:
+    for leftover in folder.iterdir():
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        elif leftover.name != LOCK:
             leftover.unlink()
     return lock
 
 
-def _fill(rows: Rows, partial: Path, on_progress: Progress | None) -> None:
-    entries = partial / ENTRIES
-    rows.database.copy_to(entries, on_progress)
-    _force(entries)
-    copied = Rows(entries, mode="r")
-    collections = tuple(
-        CollectionInfo(row.name, row.model, row.dimension, row.entries) for row in copied.collections()
-    )
-    copied.close()
+def _fill(
+    rows: Rows, folder: Path, source: IndexSource, on_progress: Progress | None, *, compact: bool = False
+) -> None:
+    entries = folder / ENTRIES
+    rows.database.copy_to(entries, on_progress, compact=compact)
+    force(entries)
+    with closing(Rows(entries, mode="r")) as copied:
+        held = copied.collections()
+        files = [entries, *_write_indexes(held, copied, Checkpoints(folder / INDEX), source, on_progress)]
+    collections = tuple(row.info() for row in held)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    write_manifest(partial, Manifest(created, _library(), collections, (describe(entries),)))
-    _force(partial)
+    described = tuple(describe(folder, file) for file in files)
+    write_manifest(folder, Manifest(created, _library(), collections, described))
+    force(folder)
 
 
-def _put_in_place(partial: Path, directory: Path) -> None:
+def _write_indexes(
+    held: Sequence[CollectionRow],
+    rows: Rows,
+    files: Checkpoints,
+    source: IndexSource,
+    on_progress: Progress | None,
+) -> list[Path]:
+    total, before, written = sum(row.entries for row in held), 0, list[Path]()
+    for row in held:
+        tell = None if on_progress is None else partial(_tell, on_progress, before, total)
+        made = from_rows(row, source.maker(row.id), rows, source.known, tell)
+        written += files.write(made, rows, made.last_removal)
+        before += row.entries
+        if on_progress is not None and total:
+            on_progress(before, total)
+    return written
+
+
+def _tell(on_progress: Progress, before: int, total: int, entries: int) -> None:
+    on_progress(min(before + entries, total), total)
+
+
+def _put_in_place(finished: Path, directory: Path) -> None:
     previous = previous_of(directory)
     if directory.exists():
         if previous.exists():
             shutil.rmtree(previous)
         directory.rename(previous)
-    partial.rename(directory)
-    _force(directory.parent)
+    finished.rename(directory)
+    force(directory.parent)
     shutil.rmtree(previous, ignore_errors=True)
 
 
-def _force(path: Path) -> None:
+def force(path: Path) -> None:
     """Wait until a file, or what a folder lists, is on disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders, and keeps their entries in its journal
@@ -130,49 +190,7 @@ def read_info(directory: Path) -> Manifest:
         raise SnapshotError(f"{directory} holds no snapshot: there is no {MANIFEST} and no {ENTRIES}")
     rows = Rows(directory / ENTRIES, mode="r")
     try:
-        collections = tuple(
-            CollectionInfo(row.name, row.model, row.dimension, row.entries) for row in rows.collections()
-        )
+        collections = tuple(row.info() for row in rows.collections())
     finally:
         rows.close()
     return Manifest("", "", collections, ())
-
-
-def verify(directory: Path, on_progress: Progress | None = None) -> Manifest:
-    """Check every file and every entry; what is there. Raises `SnapshotError` for the first fault."""
-    directory = existing(directory)
-    info = read_info(directory)
-    check_checksums(directory, info, on_progress)
-    try:
-        rows = Rows(directory / ENTRIES, mode="r")
-        try:
-            _check_rows(rows, directory / ENTRIES, info, on_progress)
-        finally:
-            rows.close()
-    except SnapshotError:
-        raise
-    except MedhaError as error:
-        raise SnapshotError(f"{directory} is damaged: {error}") from error
-    return info
-
-
-def _check_rows(rows: Rows, path: Path, info: Manifest, on_progress: Progress | None) -> None:
-    problem = rows.database.problem()
-    if problem is not None:
-        raise SnapshotError(f"{path} is damaged: {problem}")
-    counted, damaged = rows.check(info.entries, on_progress)
-    if damaged:
-        raise SnapshotError(
-            f"{path}: {len(damaged)} of {sum(counted.values())} entries are damaged: {damaged[:10]}"
-        )
-    held = {row.id: row for row in rows.collections()}
-    for number in held | counted:
-        promised = held[number].entries if number in held else 0
-        if counted.get(number, 0) != promised:
-            name = held[number].name if number in held else f"number {number}"
-            raise SnapshotError(
-                f"{path}: collection {name!r} has {counted.get(number, 0)} entries of {promised}"
-            )
-    seen = [(row.name, row.model, row.dimension, row.entries) for row in held.values()]
-    if seen != [(one.name, one.model, one.dimension, one.entries) for one in info.collections]:
-        raise SnapshotError(f"{path}: collections {seen}, and the manifest lists {list(info.collections)}")

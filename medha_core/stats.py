@@ -1,18 +1,45 @@
 """Counts and latencies of one cache in this process."""
 
 import threading
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from medha_core.types import CacheStats, GuardStats, SearchStrategy, StrategyStats
+from medha_core.types import (
+    LATENCY_BUCKETS,
+    CacheStats,
+    GuardStats,
+    PersistedStats,
+    SearchStrategy,
+    StrategyStats,
+)
 
 _PENDING = 1024
-_NOT_HITS = (SearchStrategy.NO_MATCH, SearchStrategy.ERROR)
+_MISS, _ERROR = SearchStrategy.NO_MATCH, SearchStrategy.ERROR
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _nothing() -> None:
+    """What is done about unsaved counts as long as nobody saves them."""
+
+
+class _Sum:
+    """What was answered by one strategy."""
+
+    __slots__ = ("buckets", "count", "seconds")
+
+    def __init__(self) -> None:
+        self.count, self.seconds = 0, 0.0
+        self.buckets = [0] * (len(LATENCY_BUCKETS) + 1)
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+        self.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
 
 
 class StatsRecorder:
@@ -22,6 +49,7 @@ class StatsRecorder:
         enabled: False records nothing.
         max_samples: latencies kept for percentiles, the newest win.
         promised: the error rate that was promised, to be reported beside the one seen.
+        save_every: answers after which `on_due` is called, from the thread of whoever was answered.
     """
 
     def __init__(
@@ -30,24 +58,31 @@ class StatsRecorder:
         enabled: bool = True,
         max_samples: int = 10_000,
         promised: float | None = None,
+        save_every: int = _PENDING,
         now: Callable[[], datetime] = _now,
     ):
         self.enabled = enabled
+        self.on_due: Callable[[], None] = _nothing
         self._promised = promised
+        self._save_every = save_every
+        self._fold_at = min(save_every, _PENDING)
         self._now = now
         self._lock = threading.Lock()
         """Held while sums change; appending to `_pending` and popping from it need none."""
         self._pending: deque[tuple[SearchStrategy, float]] = deque()
-        self._samples: deque[float] = deque(maxlen=max_samples)
+        self._samples: deque[tuple[SearchStrategy, float]] = deque(maxlen=max_samples)
         self._guard_seconds: deque[float] = deque(maxlen=max_samples)
         self._near_scores: deque[float] = deque(maxlen=max_samples)
+        self._unsaved: Counter[SearchStrategy] = Counter()
         self.reset()
 
     def record(self, strategy: SearchStrategy, seconds: float) -> None:
         if self.enabled:
             self._pending.append((strategy, seconds))
-            if len(self._pending) >= _PENDING:
+            if len(self._pending) >= self._fold_at:
                 self._sum_up()
+                if self._unsaved.total() >= self._save_every:
+                    self.on_due()
 
     def record_guard(
         self, seconds: float, near_misses: Iterable[str], best_refused: float | None = None
@@ -68,41 +103,70 @@ class StatsRecorder:
     def _sum_up(self) -> None:
         with self._lock:
             for _ in range(len(self._pending)):
-                strategy, seconds = self._pending.popleft()
-                count, total = self._sums.get(strategy, (0, 0.0))
-                self._sums[strategy] = (count + 1, total + seconds)
-                self._samples.append(seconds)
+                answer = self._pending.popleft()
+                self._sums.setdefault(answer[0], _Sum()).add(answer[1])
+                self._unsaved[answer[0]] += 1
+                self._samples.append(answer)
 
     def reset(self) -> None:
+        """Begin anew. What was not saved yet is still to be saved."""
+        if self._pending:
+            self._sum_up()
         with self._lock:
-            self._pending.clear()
             for samples in (self._samples, self._guard_seconds, self._near_scores):
                 samples.clear()
             self._near_misses: Counter[str] = Counter()
             self._feedback: Counter[bool] = Counter()
-            self._sums: dict[SearchStrategy, tuple[int, float]] = {}
+            self._sums: dict[SearchStrategy, _Sum] = {}
             self._since = self._now()
+
+    # what outlives the process
+
+    def take_unsaved(self) -> PersistedStats | None:
+        """What was counted since the last call, to be added to what is kept; None when nothing was."""
+        self._sum_up()
+        with self._lock:
+            counts, self._unsaved = self._unsaved, Counter()
+        if not counts:
+            return None
+        hits = {
+            strategy.value: count for strategy, count in counts.items() if strategy not in (_MISS, _ERROR)
+        }
+        return PersistedStats(
+            total_requests=counts.total(),
+            total_hits=sum(hits.values()),
+            total_misses=counts[_MISS],
+            total_errors=counts[_ERROR],
+            hits_by_strategy=hits,
+            updated_at=self._now(),
+        )
+
+    def give_back(self, unsaved: PersistedStats) -> None:
+        """Take again what could not be saved."""
+        with self._lock:
+            self._unsaved[_MISS] += unsaved.total_misses
+            self._unsaved[_ERROR] += unsaved.total_errors
+            for name, count in unsaved.hits_by_strategy.items():
+                self._unsaved[SearchStrategy(name)] += count
+
+    # what is shown
 
     def snapshot(self, backend_count: int = 0) -> CacheStats:
         self._sum_up()
         with self._lock:
-            sums, samples, since = dict(self._sums), sorted(self._samples), self._since
+            by_strategy = self._by_strategy()
+            samples, since = sorted(seconds for _, seconds in self._samples), self._since
             guard, correct, incorrect = self._guard(), self._feedback[True], self._feedback[False]
-        misses, errors = (sums.get(strategy, (0, 0.0))[0] for strategy in _NOT_HITS)
-        total = sum(count for count, _ in sums.values())
+        misses, errors = (by_strategy.get(one.value, StrategyStats()).count for one in (_MISS, _ERROR))
+        total = sum(one.count for one in by_strategy.values())
         return CacheStats(
-            by_strategy={
-                strategy.value: StrategyStats(count=count, total_latency_ms=seconds * 1e3)
-                for strategy, (count, seconds) in sums.items()
-            },
+            by_strategy=by_strategy,
             total_requests=total,
             total_hits=total - misses - errors,
             total_misses=misses,
             total_errors=errors,
-            total_latency_ms=sum(seconds for _, seconds in sums.values()) * 1e3,
-            p50_latency_ms=percentile(samples, 0.50) * 1e3,
-            p95_latency_ms=percentile(samples, 0.95) * 1e3,
-            p99_latency_ms=percentile(samples, 0.99) * 1e3,
+            total_latency_ms=sum(one.total_latency_ms for one in by_strategy.values()),
+            **_percentiles(samples),
             guard=guard,
             feedback_correct=correct,
             feedback_incorrect=incorrect,
@@ -111,6 +175,20 @@ class StatsRecorder:
             since=since,
             until=self._now(),
         )
+
+    def _by_strategy(self) -> dict[str, StrategyStats]:
+        samples: dict[SearchStrategy, list[float]] = {strategy: [] for strategy in self._sums}
+        for strategy, seconds in self._samples:
+            samples[strategy].append(seconds)
+        return {
+            strategy.value: StrategyStats(
+                count=summed.count,
+                total_latency_ms=summed.seconds * 1e3,
+                latency_buckets=tuple(summed.buckets),
+                **_percentiles(sorted(samples[strategy])),
+            )
+            for strategy, summed in self._sums.items()
+        }
 
     def _guard(self) -> GuardStats:
         seconds, scores = sorted(self._guard_seconds), sorted(self._near_scores)
@@ -123,6 +201,11 @@ class StatsRecorder:
         )
 
 
-def percentile(ordered: list[float], share: float) -> float:
+def _percentiles(ordered: Sequence[float]) -> dict[str, float]:
+    """Of ordered seconds, in milliseconds."""
+    return {f"p{share}_latency_ms": percentile(ordered, share / 100) * 1e3 for share in (50, 95, 99)}
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
     """The value below which `share` (0..1) of the ordered samples lie; 0 for none."""
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medha_core.calibration import Calibration, Outcome
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentValueError, ConfigurationError, MedhaError
 from medha_core.guard import Reason
 from medha_core.interfaces import BaseEmbedder, Candidate
@@ -185,11 +185,11 @@ async def _vectors(
     embedder: BaseEmbedder, settings: Settings, questions: Iterable[str]
 ) -> dict[str, np.ndarray]:
     texts = list(dict.fromkeys(questions))
-    step = EmbeddingStep(embedder, timeout=settings.embedding_timeout)
+    step = CachedEmbedder(embedder, timeout=settings.embedding_timeout)
     found: dict[str, np.ndarray] = {}
     for start in range(0, len(texts), settings.batch_size):
         batch = texts[start : start + settings.batch_size]
-        found.update(zip(batch, await step.vectors(batch), strict=True))
+        found.update(zip(batch, await step.aembed_array(batch), strict=True))
     return found
 
 

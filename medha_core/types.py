@@ -1,5 +1,6 @@
 """The values that cross layers: hits, entries, results, statistics, templates."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from enum import Enum, IntEnum
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -23,6 +24,26 @@ __all__ = [
 
 MetadataValue = str | int | float | bool
 
+LATENCY_BUCKETS = (
+    1e-5,
+    2.5e-5,
+    5e-5,
+    1e-4,
+    2.5e-4,
+    5e-4,
+    1e-3,
+    2.5e-3,
+    5e-3,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+)
+"""Upper bounds of latency buckets, in seconds."""
+
 
 class SearchStrategy(str, Enum):
     """The tier that answered, or why none did."""
@@ -33,6 +54,8 @@ class SearchStrategy(str, Enum):
     SEMANTIC_MATCH = "semantic_match"
     FUZZY_MATCH = "fuzzy_match"
     PARAMETRIC_MATCH = "parametric_match"
+    GENERATED = "generated"
+    """Nothing was stored; `get_or_generate` has made the query."""
     NO_MATCH = "no_match"
     ERROR = "error"
 
@@ -108,6 +131,8 @@ class CacheEntry(BaseModel):
     role: VectorRole = VectorRole.DOCUMENT
     features: bytes | None = None
     """What a reader of questions found in this one; kept with the entry, not looked into."""
+    tables: tuple[str, ...] | None = None
+    """Keys of the tables that the query reads, see `medha_core.tables`; None when it was not read."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
     expires_at: datetime | None = None
     metadata: dict[str, MetadataValue] = Field(default_factory=dict)
@@ -154,6 +179,12 @@ class StrategyStats(BaseModel):
 
     count: int = 0
     total_latency_ms: float = 0.0
+    p50_latency_ms: float = 0.0
+    p95_latency_ms: float = 0.0
+    p99_latency_ms: float = 0.0
+    latency_buckets: tuple[int, ...] = ()
+    """Requests by latency: how many took at most each of `LATENCY_BUCKETS`, but more than the one before;
+    last, how many took longer than all."""
 
     @property
     def avg_latency_ms(self) -> float:
@@ -268,8 +299,20 @@ def _guard_lines(guard: GuardStats) -> list[str]:
 
 
 class PersistedStats(_Rates):
-    """Statistics that outlive the process; latencies are not kept."""
+    """Statistics that outlive the process; latencies are not kept. They can be added."""
 
     hits_by_strategy: dict[str, int] = Field(default_factory=dict)
     last_reset_at: datetime | None = None
     updated_at: datetime | None = None
+
+    def __add__(self, other: "PersistedStats") -> "PersistedStats":
+        return PersistedStats(
+            **{name: getattr(self, name) + getattr(other, name) for name in _Rates.model_fields},
+            hits_by_strategy=dict(Counter(self.hits_by_strategy) + Counter(other.hits_by_strategy)),
+            last_reset_at=_later(self.last_reset_at, other.last_reset_at),
+            updated_at=_later(self.updated_at, other.updated_at),
+        )
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((moment for moment in (one, other) if moment is not None), default=None)

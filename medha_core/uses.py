@@ -4,6 +4,8 @@ import threading
 from collections import deque
 
 _FOLD_AT = 1024
+_ENOUGH = 10_000
+"""Entries whose uses are kept before they should be written."""
 
 
 class PendingUses:
@@ -17,11 +19,13 @@ class PendingUses:
         self._counts: dict[str, dict[str, int]] = {}
         self._lock = threading.Lock()
 
-    def add(self, collection: str, entry_id: str) -> None:
-        """Count one use."""
+    def add(self, collection: str, entry_id: str) -> bool:
+        """Count one use; whether it is time to write them."""
         self._recent.append((collection, entry_id))
-        if len(self._recent) >= _FOLD_AT:
-            self._fold()
+        if len(self._recent) < _FOLD_AT:
+            return False
+        self._fold()
+        return sum(len(counts) for counts in self._counts.values()) >= _ENOUGH
 
     def _fold(self) -> None:
         with self._lock:

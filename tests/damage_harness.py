@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 from medha_core import HashingEmbedder, Medha, MedhaError, Settings
-from medha_core.snapshot import verify
+from medha_core.verification import verify
 
 ENTRIES = 60
 EMBEDDER = HashingEmbedder(16)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from medha_core import HashingEmbedder, Medha, MedhaError, Settings, normalize_question
 from medha_core.scope import entry_id
-from medha_core.snapshot import verify
+from medha_core.verification import verify
 
 NAME = "kills"
 QUESTIONS = 200

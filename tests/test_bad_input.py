@@ -155,7 +155,7 @@ async def test_an_embedder_without_a_name_is_an_error_hit():
         model_name = property(lambda self: 1 / 0)
 
     async with make() as cache:
-        cache._embedding._embedder = Nameless()
+        cache._parts.embedding._embedder = Nameless()
         assert "ZeroDivisionError" in (await cache.search("How many users?")).error
 
 

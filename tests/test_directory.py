@@ -186,6 +186,44 @@ async def test_a_reader_sees_every_kind_of_change_on_refresh(tmp_path):
             assert await follower.refresh() is False
 
 
+async def test_a_number_moves_for_readers_when_something_is_forgotten(tmp_path):
+    async with writer(tmp_path) as cache:
+        await cache.store("How many are there?", "SELECT 1")
+        store = cache._backend
+        async with reader(tmp_path) as first, reader(tmp_path, "c") as own:
+            numbers = lambda: (first._backend.generation, store.generation)  # noqa: E731
+            before = numbers()
+            assert before == numbers()
+            for change in (
+                cache.store("How many are there?", "SELECT 2"),
+                store.update_feedback("c", "x", False),
+                store.delete("c", ["x"]),
+                store.drop_collection("c"),
+            ):
+                await change
+                after = numbers()
+                assert after[0] > before[0]
+                assert after[1] > before[1]
+                before = after
+            assert own._backend.generation == 0
+            assert not await store.has_collection("c")
+            assert await own._backend.has_collection("c")
+
+
+async def test_a_reader_that_was_there_before_the_writer_sees_the_number_move(tmp_path):
+    async with writer(tmp_path) as cache:
+        await cache.store("How many are there?", "SELECT 1")
+    (tmp_path / "generation").unlink()
+    async with reader(tmp_path) as follower:
+        assert follower._backend.generation == 0
+        async with writer(tmp_path) as cache:
+            await cache.store("How many are there?", "SELECT 2")
+            await follower.refresh()
+            before = follower._backend.generation
+            await cache.store("How many are there?", "SELECT 3")
+            assert follower._backend.generation > before
+
+
 async def test_a_reader_sees_changes_by_itself(tmp_path):
     async with writer(tmp_path) as cache:
         await cache.store("How many are there?", "SELECT 1")

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from embedder_contract import EmbedderContract
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,69 +19,19 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 )
 
 
-class Contract:
-    """What holds for every embedder; a subclass gives one."""
-
-    @pytest.fixture
-    def embedder(self) -> BaseEmbedder:
-        raise NotImplementedError
-
-    async def test_every_way_of_asking_gives_the_same_vectors(self, embedder):
-        texts = ["how many orders", "which river is longest", "how many orders"]
-        expected = await embedder.aembed_array(texts)
-        assert expected.shape == (3, embedder.dimension)
-        assert expected.dtype == np.float32
-        assert np.array_equal(np.array(await embedder.aembed_batch(texts), np.float32), expected)
-        assert np.array_equal(np.array(await embedder.aembed(texts[1]), np.float32), expected[1])
-        assert np.array_equal(embedder.embed_array(texts), expected)
-        assert np.array_equal(np.array(embedder.embed_batch(texts), np.float32), expected)
-        assert np.array_equal(np.array(embedder.embed(texts[1]), np.float32), expected[1])
-
-    def test_sync_calls_work_without_a_loop(self, embedder):
-        assert len(embedder.embed("one")) == embedder.dimension
-
-    async def test_unknown_keywords_are_accepted(self, embedder):
-        assert len(await embedder.aembed_batch(["one"], is_document=True, other=1)) == 1
-
-    def test_vectors_have_length_one(self, embedder):
-        assert np.allclose(
-            np.linalg.norm(embedder.embed_array(["a", "?", "some words"]), axis=1), 1, atol=1e-6
-        )
-
-    def test_no_texts_give_no_vectors(self, embedder):
-        assert embedder.embed_array([]).shape == (0, embedder.dimension)
-
-    def test_the_fingerprint_names_model_and_dimension(self, embedder):
-        assert embedder.model_name in embedder.fingerprint
-        assert str(embedder.dimension) in embedder.fingerprint
-        assert str(embedder.dimension) in repr(embedder)
-
-    @pytest.mark.parametrize("text", ["", " \n", "a\0", "\ud800"])
-    async def test_unreadable_text_is_refused(self, embedder, text):
-        with pytest.raises(ArgumentValueError):
-            await embedder.aembed(text)
-        with pytest.raises(ArgumentValueError, match=r"texts\[1\]"):
-            await embedder.aembed_batch(["good", text])
-
-    @pytest.mark.parametrize("text", [None, 1, b"a", ["a"]])
-    async def test_what_is_no_text_is_refused(self, embedder, text):
-        with pytest.raises(ArgumentTypeError):
-            await embedder.aembed(text)
-
-
-class TestHashing(Contract):
+class TestHashing(EmbedderContract):
     @pytest.fixture
     def embedder(self):
         return HashingEmbedder()
 
 
-class TestFunction(Contract):
+class TestFunction(EmbedderContract):
     @pytest.fixture
     def embedder(self):
         return CallableEmbedder(lambda text: [float(len(text)), 1.0], 2, "length-2")
 
 
-class TestAsyncBatchFunction(Contract):
+class TestAsyncBatchFunction(EmbedderContract):
     @pytest.fixture
     def embedder(self):
         async def lengths(texts):
@@ -90,7 +41,7 @@ class TestAsyncBatchFunction(Contract):
         return CallableEmbedder(lengths, 3, "length-3", batch=True)
 
 
-class TestMinimalSubclass(Contract):
+class TestMinimalSubclass(EmbedderContract):
     """Only what the abstract class demands."""
 
     @pytest.fixture

@@ -18,16 +18,19 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
-    "words": "errors types metadata arrays index_arguments index_file bridge inflight forking uses",
+    "words": "errors types metadata arrays index_arguments index_file held_file keeper bridge calling "
+    "inflight forking uses",
     "core": "_core _twin native",
-    "contracts": "settings interfaces normalise trace scope reading directory manifest",
+    "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
+    "vector_schema vector_file vector_cache",
     "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings",
-    "flow": "waterfall opening snapshot writer native_collection checkpoint native_backend knowledge "
-    "decision assurance feedback tuning",
-    "facade": "medha",
+    "calibration judge rulings pairs tables frames logs exchanged",
+    "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
+    "native_writing native_backend upkeep verification maintenance reembedding knowledge "
+    "request vector_tiers teaching forgetter decision assurance feedback tuning",
+    "facade": "medha acts embedding_cache",
     "adapters": "embeddings backends l1_cache",
-    "edge": "service cli integrations demo __init__ __main__",
+    "edge": "service cli integrations demo testing __init__ __main__",
 }
 ORDER = list(LAYERS)
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names.split()}

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from medha_core import CacheHit, InMemoryL1Cache, L1CacheBackend, SearchStrategy
 from medha_core.native import question_key
+from medha_core.testing import L1CacheContract
 
 
 def hit(query, **fields):
@@ -17,7 +20,8 @@ class DictL1(L1CacheBackend):
         self.kept = {}
 
     async def get(self, key):
-        return self.kept.get(key)
+        held = self.kept.get(key)
+        return None if held is None or (held.expires_at and held.expires_at <= datetime.now(UTC)) else held
 
     async def set(self, key, value):
         self.kept[key] = value
@@ -33,35 +37,18 @@ class DictL1(L1CacheBackend):
         return len(self.kept)
 
 
-async def contract(l1):
-    assert await l1.get("k") is None
-    await l1.set("k", hit("SELECT 1", entry_id="e1"))
-    await l1.set("other", hit("SELECT 2", entry_id="e2"))
-    assert (await l1.get("k")).generated_query == "SELECT 1"
-    assert l1.size == 2
-    await l1.invalidate("absent")
-    await l1.invalidate("other")
-    assert await l1.get("other") is None
-    before = l1.generation
-    await l1.invalidate_entries(["e1", "e9"])
-    assert l1.generation == before + 2
-    assert await l1.get("k") is None
-    await l1.refill("k", hit("late"), before)
-    assert await l1.get("k") is None
-    await l1.refill("k", hit("in time"), l1.generation)
-    assert (await l1.get("k")).generated_query == "in time"
-    assert l1.advance() == l1.generation == before + 3
-    await l1.invalidate_all()
-    assert l1.size == 0
-    await l1.close()
+class TestInMemory(L1CacheContract):
+    @pytest.fixture
+    async def l1(self):
+        return InMemoryL1Cache()
 
 
-async def test_the_contract_in_memory():
-    await contract(InMemoryL1Cache())
+class TestThirdParty(L1CacheContract):
+    drops_only_what_is_named = False
 
-
-async def test_the_contract_of_a_third_party():
-    await contract(DictL1())
+    @pytest.fixture
+    async def l1(self):
+        return DictL1()
 
 
 async def test_a_hit_is_found_by_its_question_and_by_its_key():

@@ -43,7 +43,7 @@ def test_there_is_one_version(project):
 
 
 def test_the_plain_install_is_light(project):
-    wanted = {"numpy", "xxhash", "cachetools", "rapidfuzz", "pydantic", "pydantic-settings"}
+    wanted = {"numpy", "xxhash", "cachetools", "rapidfuzz", "regex", "pydantic", "pydantic-settings"}
     assert names(project["project"]["dependencies"]) == wanted
 
 

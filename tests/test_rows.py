@@ -15,13 +15,14 @@ from medha_core import (
     HashingEmbedder,
     Medha,
     NativeBackend,
+    PersistedStats,
     Settings,
     StorageInitializationError,
     VectorRole,
 )
 from medha_core.rows import Rows
 from medha_core.rows.schema import FORMAT
-from medha_core.snapshot import verify
+from medha_core.verification import verify
 
 FORMATS = Path(__file__).parent / "data" / "formats"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -69,7 +70,7 @@ def everything(rows):
     first, other = (rows.create_collection(name, 8).id for name in ("first", "other"))
     rows.index_for_eviction("use")
     rows.index_for_eviction("recency")
-    scoped = {"metadata": {"tenant": 7, "plan": "gold"}, "template_id": "t"}
+    scoped = {"metadata": {"tenant": 7, "plan": "gold"}, "template_id": "t", "tables": ("parts", "halls")}
     for owner in (first, other):
         write(rows, owner, [entry(n, expires_at=NOW + timedelta(n), **scoped) for n in range(20)])
     for rule in ("replace", "keep_both", "error"):
@@ -80,13 +81,20 @@ def everything(rows):
     rows.add_feedback(first, "e9", True)
     rows.collections(), rows.collection("first"), rows.count(first)
     rows.by_labels([1, 2]), rows.by_normalized(first, "question 9"), rows.labels(first, ["e9"])
+    write(rows, first, [entry(n, normalized_question="same", metadata={"n": n}) for n in range(900, 980)])
+    write(rows, first, [entry(980, normalized_question="same")], on_conflict="replace")
+    (
+        rows.by_normalized(first, "same", {"n": 905, "plan": "gold"}),
+        rows.by_normalized(first, "same", None, False),
+    )
     rows.page(first, 3, 5), rows.vectors(first, 8, after=3, limit=5)
+    rows.ids(first, "tables IS NULL", []), rows.ids_of_tables(first, ["parts", "halls"])
     for condition in ("expires <= ?", "query_hash = ?", "template = ?"):
         rows.ids(first, condition, ["t"])
     rows.labels_matching(first, {"tenant": 7, "plan": "gold"})
     rows.expiring(first, 0.0, NOW.timestamp()), rows.expire(first, NOW.timestamp() + 86400)
     rows.last_removal(), rows.removals(first, 1)
-    rows.save_stats(first, "{}"), rows.load_stats(first)
+    rows.change_stats(first, lambda body: body or "{}"), rows.load_stats(first)
     rows.delete(first, ["e9"])
     rows.drop_collection(other)
 
@@ -101,6 +109,10 @@ def test_no_lookup_scans_all_rows(rows):
         assert len(asked) > 100
         for text in asked:
             plan = [record[3] for record in db.execute(f"EXPLAIN QUERY PLAN {text}")]
+            if "normalized = " in text:
+                assert any("entries_plain" in step or "entries_scoped" in step for step in plan) or (
+                    "CROSS JOIN" in text
+                ), (text, plan)
             # Collections are few, and sqlite_sequence has a row a table.
             scans = [step for step in plan if step.startswith("SCAN") and "collections" not in step]
             assert not [step for step in scans if "sqlite_sequence" not in step], (text, plan)
@@ -142,6 +154,85 @@ def test_a_row_gives_back_what_was_stored(rows, collection):
     )
     (row,) = rows.by_normalized(collection, "question 1")
     assert (row.role, row.features, row.summary, row.template) == (1, b"\x00\xff read", "", "t")
+
+
+async def test_entries_are_found_by_the_tables_of_their_query():
+    async with NativeBackend() as store:
+        await store.initialize("c", 8)
+        named = {1: ("orders", "Kunden"), 2: (), 3: None, 4: ("orders", "orders")}
+        await store.upsert("c", [entry(number, tables=tables) for number, tables in named.items()])
+        assert await store.find_by_tables("c", ["orders", "absent"]) == ["e1", "e4"]
+        assert await store.find_by_tables("c", ["Kunden"]) == ["e1"]
+        assert await store.find_unread("c") == ["e3"]
+        await store.upsert("c", [entry(1, tables=("customers",)), entry(3, tables=("orders",))])
+        await store.delete("c", ["e4"])
+        assert await store.find_by_tables("c", ["orders", "Kunden"]) == ["e3"]
+        assert await store.find_unread("c") == []
+        with store.rows.database.statements() as db:
+            assert db.execute("SELECT name FROM entry_tables").fetchall() == [("customers",), ("orders",)]
+
+
+async def test_entries_are_found_by_their_metadata_and_given_by_id():
+    async with NativeBackend(clock=lambda: NOW.timestamp() + 10) as store:
+        await store.initialize("c", 8)
+        tenants = {1: {"tenant": 7}, 2: {"tenant": 8}, 3: {"tenant": 7, "plan": "gold"}, 4: {}}
+        await store.upsert("c", [entry(n, metadata=given, expires_at=NOW) for n, given in tenants.items()])
+        assert await store.find_by_filters("c", {"tenant": 7}) == ["e1", "e3"]
+        assert await store.find_by_filters("c", {}) == []
+        assert [row.id for row in await store.get("c", ["e4", "absent", "e2"])] == ["e4", "e2"]
+
+
+async def test_statistics_of_several_processes_are_added(tmp_path):
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        delta = PersistedStats(total_requests=2, total_hits=1, hits_by_strategy={"l1_cache": 1})
+        assert await store.add_stats("c", delta) == delta
+        other = Rows(tmp_path / "entries.db")
+        seen = []
+        other.change_stats(1, lambda body: seen.append(body) or body)
+        other.close()
+        assert await store.add_stats("c", delta) == await store.load_stats("c") == delta + delta
+        assert PersistedStats.model_validate_json(seen[0]) == delta
+
+
+async def test_the_same_question_of_many_tenants_is_read_for_one():
+    async with NativeBackend() as store:
+        await store.initialize("c", 8)
+        for plan in ("gold", "silver"):
+            await store.upsert(
+                "c",
+                [
+                    entry(
+                        n, id=f"{plan}{n}", normalized_question="same", metadata={"tenant": n, "plan": plan}
+                    )
+                    for n in range(200)
+                ],
+            )
+        await store.upsert("c", [entry(1, id="plain", normalized_question="same")])
+
+        async def ids(*arguments):
+            return [one.id for one in await store.with_text("c", "same", *arguments)]
+
+        assert await ids({"tenant": 7}) == ["silver7", "gold7"]
+        assert await ids({"plan": "gold", "tenant": 7}) == ["gold7"]
+        assert await ids({"tenant": 7, "plan": "bronze"}) == await ids({"tenant": 999}) == []
+        assert await ids(None, False) == ["plain"]
+        assert (await ids())[:2] == ["plain", "silver199"]
+        assert len(await ids()) == 65
+
+
+async def test_uses_are_written_before_there_are_too_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("medha_core.uses._FOLD_AT", 5)
+    monkeypatch.setattr("medha_core.uses._ENOUGH", 10)
+    for path in (None, tmp_path):
+        async with NativeBackend(path) as store:
+            await store.initialize("c", 8)
+            await store.upsert("c", [entry(n) for n in range(20)])
+            for number in range(20):
+                store.touch("c", f"e{number}")
+            if store._upkeep:
+                store._upkeep.keeper.wait()
+            assert sum(row.usage for row in store.rows.page(1, 0, 100)) == 20 + 20
 
 
 async def test_candidates_carry_the_features():

@@ -17,7 +17,8 @@ from medha_core import (
     StorageError,
 )
 from medha_core.manifest import read_manifest, write_manifest
-from medha_core.snapshot import read_info, verify
+from medha_core.snapshot import read_info
+from medha_core.verification import verify
 
 
 def cache_in(folder=None, **fields):
@@ -73,8 +74,10 @@ def test_the_manifest_says_what_is_there(snapshot):
         ("Läden/2", 1, 32, "cosine"),
     ]
     assert info["collections"][0]["model"] == HashingEmbedder(32).fingerprint
-    assert [file["name"] for file in info["files"]] == ["entries.db"]
-    assert sorted(path.name for path in snapshot.iterdir()) == ["entries.db", "manifest.json"]
+    indexes = [f"index/{number}-{kind}.bin" for number in (1, 2) for kind in ("unscoped", "scoped")]
+    assert [file["name"] for file in info["files"]] == ["entries.db", *indexes]
+    there = sorted(path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file())
+    assert there == ["entries.db", *sorted(indexes), "manifest.json"]
     assert read_info(snapshot) == verify(snapshot)
     assert verify(snapshot).entries == 21
 
@@ -186,7 +189,7 @@ def lengthen(path, more=b"x"):
 
 
 DAMAGE = {
-    "newer": (lambda folder: rewritten(folder, format=9), r"format 9 by a newer .* up to 1"),
+    "newer": (lambda folder: rewritten(folder, format=9), r"format 9 by a newer .* up to 2"),
     "entries": (in_manifest(b'"entries": 20', b'"entries": 21'), "checksum"),
     "no JSON": (in_manifest(b"{", b"["), "manifest.json is damaged"),
     "a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "expected an object, got list"),
@@ -234,7 +237,7 @@ def test_what_is_no_snapshot_is_refused(tmp_path):
 
 async def test_a_store_of_another_kind_writes_no_snapshots(tmp_path, monkeypatch):
     async with cache_in() as cache:
-        monkeypatch.setattr(cache, "_backend", object())
+        monkeypatch.setattr(cache._parts, "backend", object())
         with pytest.raises(ConfigurationError, match="embedded store"):
             await cache.snapshot(tmp_path / "kept")
         monkeypatch.undo()

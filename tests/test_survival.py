@@ -19,7 +19,7 @@ from medha_core import (
     SnapshotError,
     StorageError,
 )
-from medha_core.snapshot import verify
+from medha_core.verification import verify
 
 HERE = Path(__file__).parent
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

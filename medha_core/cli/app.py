@@ -11,7 +11,22 @@ import typer
 from pydantic import ValidationError
 
 from medha_core import MedhaError, __version__
-from medha_core.cli import demo, doctor, explain, models, search, snapshot, tune, warm
+from medha_core.cli import (
+    demo,
+    doctor,
+    embed_cache,
+    explain,
+    forgetting,
+    keeping,
+    logo,
+    models,
+    reembed,
+    search,
+    snapshot,
+    tune,
+    warm,
+)
+from medha_core.cli.options import AsJson, Collection, Directory, Model
 from medha_core.cli.output import ERROR, OK, emit, note, settings_problem
 
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -23,14 +38,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(models.app, name="models")
+app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-
-Collection = Annotated[str | None, typer.Option(help="Collection of the cache [MEDHA_COLLECTION].")]
-Directory = Annotated[
-    Path | None, typer.Option(help="Directory of the cache [MEDHA_PATH]; in memory without.")
-]
-Model = Annotated[str | None, typer.Option(help="A model's name or directory, or 'hashing'.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+for more in (keeping, forgetting, logo):
+    app.add_typer(more.app)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -86,10 +97,15 @@ def warm_command(
     batch_size: Annotated[
         int | None, typer.Option(help="Entries embedded at once [MEDHA_BATCH_SIZE].")
     ] = None,
+    ttl: Annotated[
+        int | None, typer.Option(min=1, help="Seconds the entries live [MEDHA_DEFAULT_TTL_SECONDS].")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Store the questions and queries of a file."""
-    raise typer.Exit(warm.command(file, collection, path, model, batch_size=batch_size, as_json=json))
+    raise typer.Exit(
+        warm.command(file, collection, path, model, batch_size=batch_size, ttl=ttl, as_json=json)
+    )
 
 
 @app.command("search")
@@ -100,11 +116,29 @@ def search_command(
     model: Model = None,
     warm_from: Annotated[Path | None, typer.Option("--warm", help="Store this file's entries first.")] = None,
     explain: Annotated[bool, typer.Option(help="Print what each tier saw.")] = False,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            "-f",
+            metavar="KEY=VALUE",
+            help="Only entries with this metadata; numbers, true and false are such, '\"5\"' is text.",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Print the query stored for QUESTION; exit code 1 when there is none."""
     raise typer.Exit(
-        search.command(question, collection, path, model, warm_from=warm_from, explain=explain, as_json=json)
+        search.command(
+            question,
+            collection,
+            path,
+            model,
+            warm_from=warm_from,
+            explain=explain,
+            filters=filters or [],
+            as_json=json,
+        )
     )
 
 
@@ -147,6 +181,20 @@ def tune_command(
     raise typer.Exit(
         tune.command(file, model, max_error_rate=max_error_rate, out=out, plot=plot, as_json=json)
     )
+
+
+@app.command("reembed")
+def reembed_command(
+    directory: Annotated[Path, typer.Argument(help="Directory of a cache that nobody writes meanwhile.")],
+    model: Model = None,
+    collection: Collection = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Entries embedded at once [MEDHA_BATCH_SIZE].")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Make the vectors of a cache anew with another model; run again, it goes on where it was interrupted."""
+    raise typer.Exit(reembed.command(directory, model, collection, batch_size=batch_size, as_json=json))
 
 
 @app.command("doctor")

@@ -18,6 +18,13 @@ OPTIONAL = {
     "onnx": ("onnxruntime", "tokenizers", "onnx", "safetensors"),
     "cli": ("typer", "rich"),
     "plot": ("matplotlib",),
+    "pandas": ("pandas",),
+    "redis": ("redis",),
+    "sql": ("sqlglot",),
+    "http": ("httpx", "stamina"),
+    "remote": ("httpx", "msgpack"),
+    "fastembed": ("fastembed",),
+    "sentence-transformers": ("sentence-transformers",),
 }
 """Optional packages by the extra that brings them."""
 

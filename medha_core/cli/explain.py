@@ -59,7 +59,7 @@ def command(
     as_json: bool,
 ) -> int:
     settings = open_kept_settings(path, warm_from)
-    cache = open_cache(settings, collection, model)
+    cache = open_cache(settings, collection, model, read_only=warm_from is None)
     hit, _, entries = asyncio.run(search(cache, question, warm_from, explain=True, fresh=True))
     sentences = tell(hit, entries)
     if as_json:

@@ -5,15 +5,14 @@ from typing import Any
 
 from medha_core import (
     BaseEmbedder,
-    ConfigurationError,
-    HashingEmbedder,
     Medha,
     OnnxEmbedder,
     Settings,
     StorageError,
 )
 from medha_core.cli.output import download
-from medha_core.embeddings.models import DEFAULT_MODEL
+from medha_core.embeddings.models import DEFAULT_MODEL, KNOWN
+from medha_core.embeddings.registry import embedder_of, is_named, make_embedder
 
 
 def open_settings(path: Path | None) -> Settings:
@@ -31,19 +30,21 @@ def open_kept_settings(path: Path | None, warm_from: Path | None) -> Settings:
 
 
 def open_embedder(model: str | None, settings: Settings) -> BaseEmbedder:
-    """The embedder `--model` names: `hashing`, a model's name, or a model's directory."""
-    chosen = model or settings.embedder_type
-    if chosen == "hashing":
-        return HashingEmbedder()
-    if model is None and chosen != "onnx":
-        raise ConfigurationError(
-            f"embedder_type: the command line builds 'onnx' and 'hashing', got {chosen!r}"
-        )
+    """The embedder that `--model` names (a model, `provider:model` or a directory), or the settings."""
+    if model is None and settings.embedder_type != "onnx":
+        return embedder_of(settings)
+    if model is not None and model not in KNOWN and is_named(model):
+        return make_embedder(model)
     with download("fetching the model") as on_progress:
         return OnnxEmbedder(model or DEFAULT_MODEL, progress=on_progress)
 
 
-def open_cache(settings: Settings, collection: str | None, model: str | None) -> Medha:
-    """A cache that is not started yet."""
+def open_cache(
+    settings: Settings, collection: str | None, model: str | None, *, read_only: bool = False
+) -> Medha:
+    """A cache that is not started yet. With `read_only` a kept one is opened beside whoever writes it."""
     name = settings.collection if collection is None else collection
-    return Medha(name, open_embedder(model, settings), settings=settings)
+    embedder = open_embedder(model, settings)
+    if read_only and settings.path is not None and settings.backend_type == "native":
+        return Medha.open(settings.path, embedder=embedder, collection_name=name, settings=settings)
+    return Medha(name, embedder, settings=settings)

@@ -1,4 +1,4 @@
-"""`medha snapshot`: write one, look at one, check one."""
+"""`medha snapshot`: write one, load one, look at one, check one, make one smaller."""
 
 import asyncio
 from dataclasses import asdict
@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from medha_core.cli.output import OK, emit, emit_json, progress
+from medha_core.maintenance import compact, load
 from medha_core.manifest import Manifest
 from medha_core.native_backend import NativeBackend
-from medha_core.snapshot import read_info, verify
+from medha_core.snapshot import read_info
+from medha_core.verification import verify
 
-app = typer.Typer(help="Write, show and check snapshots of a cache.", no_args_is_help=True)
+app = typer.Typer(help="Write, load, show, check and compact snapshots of a cache.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
@@ -32,6 +34,31 @@ async def _save(source: Path, target: Path) -> Manifest:
         with progress("copying") as on_progress:
             await store.snapshot(target, on_progress)
     return read_info(target)
+
+
+@app.command("load")
+def load_command(
+    source: Annotated[Path, typer.Argument(help="Directory of the snapshot.")],
+    target: Annotated[Path, typer.Argument(help="Directory of the cache that is made of it.")],
+    replace: Annotated[bool, typer.Option(help="Put it in the place of the cache in TARGET.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Check SOURCE and make a cache for daily use of it in TARGET."""
+    with progress("loading") as on_progress:
+        found = load(source, target, replace=replace, on_progress=on_progress)
+    raise typer.Exit(_report(target, found, "is loaded", json))
+
+
+@app.command("compact")
+def compact_command(directory: Path, json: AsJson = False) -> None:
+    """Drop tombstones and unused pages of a snapshot, or of a cache that nobody writes, and rewrite it."""
+    with progress("compacting") as on_progress:
+        done = compact(directory, on_progress)
+    if json:
+        emit_json({"directory": str(directory), "bytes_before": done.before, "bytes_after": done.after})
+        raise typer.Exit(OK)
+    emit(f"{directory}: {done.before} bytes before, {done.after} after")
+    raise typer.Exit(OK)
 
 
 @app.command("info")

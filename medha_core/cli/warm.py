@@ -15,11 +15,12 @@ def command(
     model: str | None,
     *,
     batch_size: int | None,
+    ttl: int | None,
     as_json: bool,
 ) -> int:
     settings = open_settings(path)
     cache = open_cache(settings, collection, model)
-    stored = asyncio.run(_warm(cache, file, batch_size))
+    stored = asyncio.run(_warm(cache, file, batch_size, ttl))
     if as_json:
         emit_json({"stored": stored, "file": str(file), "collection": cache.collection_name})
     else:
@@ -29,12 +30,15 @@ def command(
     return OK
 
 
-async def _warm(cache: Medha, file: Path, batch_size: int | None) -> int:
+async def _warm(cache: Medha, file: Path, batch_size: int | None, ttl: int | None) -> int:
     async with cache:
-        return await load(cache, file, batch_size=batch_size)
+        return await load(cache, file, batch_size=batch_size, ttl=ttl)
 
 
-async def load(cache: Medha, file: Path, *, batch_size: int | None = None) -> int:
+async def load(cache: Medha, file: Path, *, batch_size: int | None = None, ttl: int | None = None) -> int:
     """Store the entries of `file` in a started cache, with a bar on a terminal."""
+    lifetime = {} if ttl is None else {"ttl": ttl}
     with progress(f"storing {file.name}") as on_progress:
-        return await cache.warm_from_file(str(file), batch_size=batch_size, on_progress=on_progress)
+        return await cache.warm_from_file(
+            str(file), batch_size=batch_size, on_progress=on_progress, **lifetime
+        )

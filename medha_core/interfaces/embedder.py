@@ -8,9 +8,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
+from medha_core.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DimensionMismatchError,
+    EmbeddingError,
+    MedhaError,
+)
 
 T = TypeVar("T")
+
+_UNIT_TOLERANCE = 1e-4  # float32 rounding stays below 1e-6; more means that nobody scaled the vector
+
+# What a `dimension` property may raise as long as the embedder does not know its model.
+_NOT_KNOWN_YET = (MedhaError, RuntimeError, ValueError, TypeError, AttributeError, LookupError)
 
 
 class BaseEmbedder(ABC):
@@ -92,6 +103,34 @@ def as_array(vectors: object) -> np.ndarray:
             f"an embedder returned an array of shape {array.shape}, expected (texts, dimension)"
         )
     return array
+
+
+def unit_rows(vectors: np.ndarray, count: int, dimension: int | None) -> np.ndarray:
+    """Unit vectors out of what an embedder returned: `count` of them.
+
+    Raises `EmbeddingError`, and `DimensionMismatchError` unless `dimension` is theirs or None.
+    """
+    if len(vectors) != count:
+        raise EmbeddingError(f"the embedder returned {len(vectors)} vectors for {count} texts")
+    if dimension is not None and vectors.shape[1] != dimension:
+        raise DimensionMismatchError(dimension, vectors.shape[1], "vector from the embedder")
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if bad.size:
+        raise EmbeddingError(f"the embedder's vector {bad[0]} is zero, infinite or not a number")
+    if np.abs(lengths - 1).max(initial=0) > _UNIT_TOLERANCE:
+        return vectors / lengths[:, None]
+    return vectors
+
+
+def known_dimension(embedder: BaseEmbedder) -> int | None:
+    """The embedder's dimension, None as long as it has not learnt it."""
+    try:
+        dimension = embedder.dimension
+    except _NOT_KNOWN_YET:
+        return None
+    return dimension if isinstance(dimension, int) and dimension > 0 else None
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -14,6 +14,10 @@ class L1CacheBackend(ABC):
     cannot bring back what was forgotten meanwhile.
     """
 
+    shared = False
+    """Whether other processes use the same hits. A reader of a directory, who may lag behind its
+    writer, then takes hits from here and puts none in."""
+
     _generation = 0
 
     @abstractmethod
@@ -67,6 +71,9 @@ class L1CacheBackend(ABC):
         """Drop everything and start a new generation."""
         self._generation += 1
         await self.clear()
+
+    async def connect(self) -> None:
+        """Called when a cache that uses this one starts. Nothing by default."""
 
     async def close(self) -> None:
         """Release connections. Nothing by default."""

@@ -1,15 +1,16 @@
 """The contract of a vector store that holds the cache's entries."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-from medha_core.errors import ConfigurationError
-from medha_core.metadata import metadata_matches
+from medha_core.errors import ConfigurationError, StorageError
+from medha_core.metadata import filter_fetch_size, metadata_matches, verify_filters
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
-MAX_FILTER_FETCH = 1000
+_PAGE = 500
 
 
 class Candidate(NamedTuple):
@@ -38,6 +39,9 @@ class VectorStorageBackend(ABC):
 
     supports_metadata: ClassVar[bool] = False
     """Whether metadata is stored and filters are applied inside the search."""
+    overfetch: int = 10
+    """How many times what is wanted is fetched where filters are applied after a search. A cache sets
+    it to `Settings.metadata_filter_overfetch`; stores that filter inside their search do not need it."""
     read_only: bool = False
     """Whether writing is refused, and another process may be the one that writes."""
     local: ClassVar[bool] = False
@@ -59,7 +63,7 @@ class VectorStorageBackend(ABC):
         limit: int = 5,
         score_threshold: float = 0.0,
     ) -> list[CacheResult]:
-        """The entries nearest to `vector`, best first, none below the threshold."""
+        """The entries nearest to `vector`, best first, none below the threshold and none that expired."""
 
     @abstractmethod
     async def upsert(self, collection_name: str, entries: list[CacheEntry]) -> None:
@@ -73,7 +77,11 @@ class VectorStorageBackend(ABC):
         offset: str | None = None,
         with_vectors: bool = False,
     ) -> tuple[list[CacheResult], str | None]:
-        """One page of all entries and the offset of the next page, None after the last."""
+        """One page of all entries, expired ones too, and the offset of the next page, None after the last.
+
+        An entry that is there from the first page to the last is on exactly one of them,
+        whatever is written meanwhile.
+        """
 
     @abstractmethod
     async def count(self, collection_name: str) -> int:
@@ -115,6 +123,59 @@ class VectorStorageBackend(ABC):
 
     async def connect(self) -> None:
         """Open connections. Nothing by default."""
+
+    @property
+    def generation(self) -> int:
+        """A number that moves when other processes or objects may have changed entries; cheap to read.
+
+        Asked before each answer from memory. This default, for stores that cannot
+        tell, never moves.
+        """
+        return 0
+
+    async def has_collection(self, collection_name: str) -> bool:
+        """Whether the collection exists. This default counts its entries."""
+        try:
+            await self.count(collection_name)
+        except StorageError:
+            return False
+        return True
+
+    async def pages(
+        self, collection_name: str, *, with_vectors: bool = False, size: int = _PAGE
+    ) -> AsyncIterator[list[CacheResult]]:
+        """All entries, a page at a time, see `scroll`."""
+        offset: str | None = None
+        while True:
+            page, offset = await self.scroll(collection_name, size, offset, with_vectors=with_vectors)
+            yield page
+            if offset is None:
+                return
+
+    async def get(self, collection_name: str, ids: Sequence[str]) -> list[CacheResult]:
+        """The entries with these ids that are there, expired ones too. This default reads all entries."""
+        wanted = set(ids)
+        return [row async for page in self.pages(collection_name) for row in page if row.id in wanted]
+
+    async def find_by_filters(self, collection_name: str, filters: Mapping[str, MetadataValue]) -> list[str]:
+        """Ids of all entries whose metadata equals `filters`, expired ones too.
+
+        This default reads all entries.
+        """
+        return [
+            row.id
+            async for page in self.pages(collection_name)
+            for row in page
+            if metadata_matches(row.metadata, filters)
+        ]
+
+    async def find_by_tables(self, collection_name: str, names: Sequence[str]) -> list[str] | None:
+        """Ids of entries with one of `names` among `CacheEntry.tables`; None where tables are not kept."""
+        return None
+
+    async def find_unread(self, collection_name: str) -> list[str]:
+        """Ids of entries that were stored without `CacheEntry.tables`, where tables are kept."""
+        return []
 
     async def put(
         self,
@@ -162,9 +223,9 @@ class VectorStorageBackend(ABC):
         This default fetches more and filters afterwards, so it can miss entries
         that a store which filters inside its search would find.
         """
-        fetch = min(limit * overfetch, MAX_FILTER_FETCH) if filters else limit
+        fetch = filter_fetch_size(limit, filters, overfetch)
         found = await self.search(collection_name, vector, fetch, score_threshold)
-        return [row for row in found if metadata_matches(row.metadata, filters)][:limit]
+        return verify_filters(found, filters)[:limit]
 
     async def candidates(
         self,
@@ -181,7 +242,14 @@ class VectorStorageBackend(ABC):
         `include_scoped`.
         """
         plain = [float(number) for number in vector]
-        rows = await self.search_filtered(collection_name, plain, limit, score_threshold, filters)
+        if filters or include_scoped:
+            rows = await self.search_filtered(
+                collection_name, plain, limit, score_threshold, filters, self.overfetch
+            )
+        else:
+            fetch = filter_fetch_size(limit, None, self.overfetch, always=self.supports_metadata)
+            rows = await self.search(collection_name, plain, fetch, score_threshold)
+            rows = [row for row in rows if not row.metadata][:limit]
         return [
             Candidate(
                 row.id,
@@ -193,11 +261,20 @@ class VectorStorageBackend(ABC):
                 row,
             )
             for row in rows
-            if filters or include_scoped or not row.metadata
+            if not _has_expired(row)
         ]
 
-    async def with_text(self, collection_name: str, normalized_question: str) -> list[Candidate]:
-        """Every live entry with exactly this normalised question, newest first.
+    async def with_text(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[Candidate]:
+        """The live entries with exactly this normalised question that a caller may see, newest first.
+
+        `filters` and `include_scoped` as for `candidates`; of scoped entries without filters a
+        store may leave out all but some of the newest.
 
         Asked before each embedding, so only a store that answers in microseconds
         should; this default knows of none.
@@ -210,14 +287,25 @@ class VectorStorageBackend(ABC):
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         """The whole row of a candidate, or None when it is gone or expired by now."""
-        return candidate.label if isinstance(candidate.label, CacheResult) else None
+        row = candidate.label
+        return row if isinstance(row, CacheResult) and not _has_expired(row) else None
 
     async def load_stats(self, collection_name: str) -> PersistedStats | None:
         """Statistics kept with the collection, or None."""
         return None
 
     async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
-        """Keep statistics with the collection. Nothing by default."""
+        """Keep statistics with the collection, in place of those kept before. Nothing by default."""
+
+    async def add_stats(self, collection_name: str, delta: PersistedStats) -> PersistedStats:
+        """Add to the statistics kept with the collection; the new sum.
+
+        Several processes add to one another's. This default reads and writes back,
+        so of two that do so at the same moment one may be lost.
+        """
+        total = (await self.load_stats(collection_name) or PersistedStats()) + delta
+        await self.save_stats(collection_name, total)
+        return total
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -231,3 +319,7 @@ class VectorStorageBackend(ABC):
     ) -> bool:
         await self.close()
         return False
+
+
+def _has_expired(row: CacheResult) -> bool:
+    return row.expires_at is not None and row.expires_at <= datetime.now(UTC)

@@ -8,7 +8,7 @@ import numpy as np
 
 from medha_core.errors import ConflictError, StorageError
 from medha_core.metadata import filter_value
-from medha_core.rows.row import Gone, seal_row, seal_vector
+from medha_core.rows.row import Gone, dumps_tables, loads_tables, seal_row, seal_vector, sealed_fields
 from medha_core.types import CacheEntry
 
 OnConflict = Literal["replace", "keep_both", "error"]
@@ -18,10 +18,12 @@ KEPT_REMOVALS = 100_000
 """The log of removals is this long; a reader that is further behind reads its collection anew."""
 _INSERT = (
     "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
-    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector) "
-    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
+    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-_SAME_QUESTION = "normalized = ? AND metadata = ?"
+_SAME_PLAIN = "normalized = ? AND metadata = ? AND metadata = ''"
+_SAME_SCOPED = "normalized = ? AND metadata = ? AND metadata != ''"
+"""Each has an index, which SQLite takes only where the statement itself says which rows it is for."""
 _LEAST = {"recency": "used", "use": "usage, used"}
 
 
@@ -71,25 +73,41 @@ def insert(
     )
     counters = (entry.usage_count, used, entry.feedback_correct, entry.feedback_incorrect)
     stored = vector.astype("<f4", copy=False).tobytes()
-    cursor = db.execute(_INSERT, (*sealed, *counters, seal_row(*sealed), seal_vector(stored), stored))
+    tables = dumps_tables(entry.tables)
+    seals = seal_row(*sealed_fields(sealed, tables)), seal_vector(stored)
+    cursor = db.execute(_INSERT, (*sealed, *counters, *seals, stored, tables))
     label = int(cursor.lastrowid or 0)
     if entry.metadata:
         pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
         db.executemany("INSERT INTO entry_metadata VALUES (?,?,?,?)", pairs)
+    if entry.tables:
+        named = [(collection, name, label) for name in set(entry.tables)]
+        db.executemany("INSERT INTO entry_tables VALUES (?,?,?)", named)
     return label
+
+
+def drop_collection(db: Connection, collection: int) -> None:
+    """Delete a collection and everything in it."""
+    for table in ("entries", "entry_metadata", "entry_tables", "stats"):
+        db.execute(f"DELETE FROM {table} WHERE collection = ?", (collection,))  # noqa: S608
+    db.execute("DELETE FROM collections WHERE id = ?", (collection,))
 
 
 def delete(db: Connection, collection: int, condition: str, values: Sequence[Any]) -> list[Gone]:
     """Delete the rows that satisfy a condition over indexed columns."""
     found = db.execute(
-        f"SELECT label, id, metadata != '' FROM entries WHERE collection = ? AND {condition}",  # noqa: S608
+        f"SELECT label, id, metadata != '', tables FROM entries "  # noqa: S608
+        f"WHERE collection = ? AND {condition}",
         (collection, *values),
     ).fetchall()
-    for label, _, scoped in found:
+    for label, _, scoped, tables in found:
         db.execute("DELETE FROM entries WHERE label = ?", (label,))
         if scoped:
             db.execute("DELETE FROM entry_metadata WHERE label = ?", (label,))
-    return [Gone(label, entry_id) for label, entry_id, _ in found]
+        if tables:
+            named = [(collection, name, label) for name in loads_tables(tables)]
+            db.executemany("DELETE FROM entry_tables WHERE collection = ? AND name = ? AND label = ?", named)
+    return [Gone(label, entry_id) for label, entry_id, _, _ in found]
 
 
 def delete_expired(db: Connection, collection: int, now: float, limit: int) -> list[Gone]:
@@ -102,21 +120,22 @@ def resolve(
 ) -> tuple[list[Gone], list[str]]:
     """Deal with rows that have the question of a new entry: those deleted, and ids of those outdated."""
     same = (entry.normalized_question, metadata)
+    same_question = _SAME_SCOPED if metadata else _SAME_PLAIN
     if on_conflict == "keep_both":
         found = db.execute(
-            f"SELECT id FROM entries WHERE collection = ? AND {_SAME_QUESTION} AND id != ?",  # noqa: S608
+            f"SELECT id FROM entries WHERE collection = ? AND {same_question} AND id != ?",  # noqa: S608
             (collection, *same, entry.id),
         ).fetchall()
         return [], [entry_id for (entry_id,) in found]
     if on_conflict == "error":
         other = db.execute(
-            f"SELECT query FROM entries WHERE collection = ? AND {_SAME_QUESTION} "  # noqa: S608
+            f"SELECT query FROM entries WHERE collection = ? AND {same_question} "  # noqa: S608
             "AND query_hash != ? AND (expires IS NULL OR expires > ?)",
             (collection, *same, entry.query_hash, now),
         ).fetchone()
         if other is not None:
             raise ConflictError(entry.original_question, other[0], entry.generated_query)
-    return delete(db, collection, _SAME_QUESTION, same), []
+    return delete(db, collection, same_question, same), []
 
 
 def evict(

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +18,32 @@ Mode = Literal["r", "r+", "c"]
 
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The second where SQLite's own message quotes a damaged file."""
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 Progress = Callable[[int, int], None]
 _BUSY_MS = 5000
 _COPIED_PAGES = 2048
+_LOGGED_PAGES = 8000
+"""Pages (32 MB) after which the log of writes is folded into the file. A load in batches writes the pages of
+its indexes again and again; folding seldom, it writes each once."""
+_STEPS = 100_000
+"""Of SQLite's machine, between two looks at how far it is."""
 _HEADER = 100
 """Bytes of SQLite's file header (https://www.sqlite.org/fileformat.html, section 1.3)."""
+
+
+class RowsDamagedError(StorageInitializationError):
+    """SQLite, or the length of the file, says that it is damaged."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a failure of SQLite says that its file is damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, UnicodeDecodeError) or (code is not None and code & 0xFF in _DAMAGED)
+
+
+def suspicion(path: Path) -> Path:
+    """The mark beside a file in which damage was found while it was in use."""
+    return path.with_name(f"{path.name}.suspect")
 
 
 class Database:
@@ -40,7 +61,8 @@ class Database:
         try:
             self._db = _open(path, mode, synchronous)
         except (*SQLITE_ERRORS, OSError) as error:
-            raise StorageInitializationError(f"cannot open the rows at {self.name}: {error}") from error
+            kind = RowsDamagedError if is_damage(error) else StorageInitializationError
+            raise kind(f"cannot open the rows at {self.name}: {error}") from error
         if path is not None:
             watch(self)
 
@@ -71,7 +93,14 @@ class Database:
             try:
                 yield self._db
             except SQLITE_ERRORS as error:
+                self._note(error)
                 raise StorageError(f"the rows at {self.name} failed: {error}") from error
+
+    def _note(self, error: Exception) -> None:
+        """Leave word for the next opening that SQLite found the file damaged."""
+        if self.mode == "r+" and self.path is not None and is_damage(error):
+            with suppress(OSError):
+                suspicion(self.path).touch()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -90,15 +119,18 @@ class Database:
                     db.execute("ROLLBACK")
                 raise
 
-    def copy_to(self, path: Path, on_progress: Progress | None = None) -> None:
+    def copy_to(self, path: Path, on_progress: Progress | None = None, *, compact: bool = False) -> None:
         """Write everything committed so far into a new file; the database stays in use meanwhile.
 
-        The file needs no log beside it. `on_progress(done, total)` counts pages.
+        The file needs no log beside it, and with `compact` has no unused pages. `on_progress(done, total)`
+        counts pages.
         """
         try:
             with closing(sqlite3.connect(path, isolation_level=None)) as target, self._source() as source:
                 _copy(source, target, on_progress)
                 target.execute("PRAGMA journal_mode = DELETE")
+                if compact:
+                    target.execute("VACUUM")
         except SQLITE_ERRORS as error:
             raise StorageError(f"cannot copy {self.name} to {path}: {error}") from error
 
@@ -112,6 +144,34 @@ class Database:
                 return
         with closing(_connect_read_only(Path(file))) as source:
             yield source
+
+    def compact(self, on_progress: Progress | None = None) -> None:
+        """Give the pages that deleted rows have left back to the system. `on_progress` counts pages written.
+
+        Readers go on with what they see; the file is shorter once they have moved on.
+        """
+        if self.path is None:
+            return
+        with self.statements() as db:
+            page, pages, unused = (
+                db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+            log, total = self.path.with_name(f"{self.path.name}-wal"), max(1, pages - unused)
+
+            def look() -> None:
+                if on_progress is not None and log.exists():
+                    on_progress(min(log.stat().st_size // page, total), total)
+
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            db.set_progress_handler(look, _STEPS)
+            try:
+                db.execute("VACUUM")
+            finally:
+                db.set_progress_handler(None, 0)
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if on_progress is not None:
+            on_progress(total, total)
 
     def problem(self) -> str | None:
         """What SQLite finds wrong with the file, None when nothing is."""
@@ -199,6 +259,9 @@ def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         check_format(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
+        # What was deleted is overwritten: nobody reads it in the file, and no salvage brings it back.
+        db.execute("PRAGMA secure_delete = ON").fetchall()
     except BaseException:
         db.close()
         raise
@@ -245,6 +308,4 @@ def _check_file(path: Path) -> None:
     page = int.from_bytes(header[16:18], "big")
     expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
     if len(header) < _HEADER or size < expected:
-        raise StorageInitializationError(
-            f"{path} is damaged: it has {size} bytes of {max(expected, _HEADER)}"
-        )
+        raise RowsDamagedError(f"{path} is damaged: it has {size} bytes of {max(expected, _HEADER)}")

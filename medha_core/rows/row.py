@@ -1,5 +1,6 @@
 """The values that rows are handed in and out as."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from medha_core.errors import DimensionMismatchError, StorageInitializationError
+from medha_core.manifest import METRIC, NORMALISATION, CollectionInfo
 from medha_core.metadata import loads_metadata
 from medha_core.types import CacheResult, MetadataValue
 
@@ -25,6 +27,11 @@ def seal_row(*fields: object) -> int:
     return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
 
 
+def sealed_fields(fields: Sequence[object], tables: str | None) -> Sequence[object]:
+    """What the seal of a row covers; rows of before there were tables have the seal they were given."""
+    return fields if tables is None else (*fields, tables)
+
+
 def seal_vector(vector: bytes) -> int:
     """The checksum of a stored vector."""
     return xxh3_64_intdigest(vector) & _SIGNED
@@ -33,7 +40,7 @@ def seal_vector(vector: bytes) -> int:
 class Row(NamedTuple):
     """One entry as it stands in the table, without its vector.
 
-    What changes after it was stored stands last; everything before, but the label, is sealed.
+    The counters change after it was stored; everything else but the label is sealed.
     """
 
     label: int
@@ -54,6 +61,8 @@ class Row(NamedTuple):
     usage: int
     correct: int
     incorrect: int
+    tables: str | None
+    """`dumps_tables` of the tables that the query reads; None when it was not read."""
 
     def result(self, score: float = 0.0) -> CacheResult:
         return CacheResult(
@@ -76,6 +85,7 @@ class Row(NamedTuple):
 
 _SEALED = slice(1, 14)
 _COUNTERS = slice(14, 17)
+_TABLES = Row._fields.index("tables")
 _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])
 
@@ -83,11 +93,27 @@ COLUMNS = ", ".join([*Row._fields, "seal"])
 def read_row(record: Sequence[Any]) -> Row | None:
     """The row in a record of `COLUMNS`; None, with a warning, when it is not what was written."""
     *fields, seal = record
-    if seal_row(*fields[_SEALED]) != seal or not all(isinstance(count, int) for count in fields[_COUNTERS]):
+    if seal_row(*sealed_fields(fields[_SEALED], fields[_TABLES])) != seal or not all(
+        isinstance(count, int) for count in fields[_COUNTERS]
+    ):
         logger.warning("entry %s is damaged on disk and is left out", fields[0])
         return None
     fields[_METADATA] = loads_metadata(fields[_METADATA])
     return Row(*fields)
+
+
+def dumps_tables(tables: Sequence[str] | None) -> str | None:
+    """The form in which a row keeps the names of tables."""
+    return None if tables is None else json.dumps(list(tables), ensure_ascii=False)
+
+
+def loads_tables(text: object) -> list[str]:
+    """The names that `dumps_tables` wrote; none for anything else."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else []
+    except ValueError:
+        return []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 class Gone(NamedTuple):
@@ -117,6 +143,17 @@ class CollectionRow(NamedTuple):
     model: str
     """Fingerprint of the embedder; "" when it was not given."""
     entries: int
+    metric: str = METRIC
+    normalisation: str = NORMALISATION
+
+    def info(self) -> CollectionInfo:
+        """What a manifest says of it."""
+        return CollectionInfo(
+            self.name, self.model, self.dimension, self.entries, self.metric, self.normalisation
+        )
+
+
+COLLECTION_COLUMNS = ", ".join(CollectionRow._fields)
 
 
 def check_space(collection: CollectionRow, dimension: int, model: str) -> None:
@@ -126,8 +163,17 @@ def check_space(collection: CollectionRow, dimension: int, model: str) -> None:
     if model and collection.model and collection.model != model:
         raise StorageInitializationError(
             f"collection {collection.name!r} holds vectors of {collection.model!r}, and the embedder "
-            f"gives those of {model!r}: they cannot be compared"
+            f"gives those of {model!r}: they cannot be compared (medha reembed makes them anew)"
         )
+    for name, stored, ours in (
+        ("metric", collection.metric, METRIC),
+        ("normalisation", collection.normalisation, NORMALISATION),
+    ):
+        if stored != ours:
+            raise StorageInitializationError(
+                f"collection {collection.name!r} was written with {name} {stored!r}, and this version "
+                f"works with {ours!r}"
+            )
 
 
 def _moment(seconds: float | None) -> datetime | None:

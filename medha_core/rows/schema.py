@@ -4,14 +4,15 @@ import sqlite3
 from collections.abc import Callable
 
 from medha_core.errors import StorageInitializationError
+from medha_core.manifest import METRIC, NORMALISATION_1
 from medha_core.rows.row import seal_row, seal_vector
 
-FORMAT = 2
+FORMAT = 3
 """Version of the tables, in SQLite's `user_version`."""
 APPLICATION = 0x4D454448
 """SQLite's `application_id` of our files, from format 2 on."""
 
-SCHEMA = """
+_FORMAT_2 = """
 CREATE TABLE collections(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
@@ -67,6 +68,24 @@ CREATE TABLE stats(
     body TEXT NOT NULL
 );
 """
+_FROM_2 = f"""
+ALTER TABLE collections ADD COLUMN metric TEXT NOT NULL DEFAULT '{METRIC}';
+ALTER TABLE collections ADD COLUMN normalisation TEXT NOT NULL DEFAULT '{NORMALISATION_1}';
+ALTER TABLE entries ADD COLUMN tables TEXT;
+DROP INDEX entries_normalized;
+CREATE INDEX entries_plain ON entries(collection, normalized) WHERE metadata = '';
+CREATE INDEX entries_scoped ON entries(collection, normalized, metadata) WHERE metadata != '';
+CREATE INDEX entries_unread ON entries(collection) WHERE tables IS NULL;
+CREATE TABLE entry_tables(
+    collection INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    label INTEGER NOT NULL,
+    PRIMARY KEY(collection, name, label)
+) WITHOUT ROWID;
+"""
+"""The column of entries stands last, and a row without a value in it keeps its seal: no row is touched."""
+
+SCHEMA = _FORMAT_2 + _FROM_2
 
 EVICTION_INDEXES = {
     "recency": "CREATE INDEX IF NOT EXISTS entries_recency ON entries(collection, used)",
@@ -128,7 +147,7 @@ def _from_1_to_2(db: sqlite3.Connection) -> None:
         db.execute(f"DROP INDEX {name}")
     for table in _TABLES_OF_1:
         db.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
-    _run(db, SCHEMA)
+    _run(db, _FORMAT_2)
     _run(db, _FROM_1)
     for table in _TABLES_OF_1:
         db.execute(f"DROP TABLE {table}_1")
@@ -137,13 +156,20 @@ def _from_1_to_2(db: sqlite3.Connection) -> None:
     db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('entries', ?)", (newest,))
 
 
+def _from_2_to_3(db: sqlite3.Connection) -> None:
+    """Adds the tables that a query reads, how vectors are compared and questions normalised, and indexes
+    for the same question under many metadata.
+    """
+    _run(db, _FROM_2)
+
+
 def _run(db: sqlite3.Connection, script: str) -> None:
     """`executescript` without its COMMIT."""
     for statement in script.split(";"):
         db.execute(statement)
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1_to_2}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1_to_2, 2: _from_2_to_3}
 """By version: what brings a database to the next one."""
 
 

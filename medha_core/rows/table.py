@@ -6,78 +6,40 @@ true for as long as the row is there.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from medha_core.errors import StorageError, StorageInitializationError
-from medha_core.metadata import dumps_metadata, filter_value
+from medha_core.errors import StorageInitializationError
+from medha_core.manifest import METRIC, NORMALISATION
+from medha_core.metadata import dumps_metadata
 from medha_core.rows import changes
 from medha_core.rows.changes import Eviction, OnConflict
 from medha_core.rows.database import Database, Mode
+from medha_core.rows.lookups import Lookups
 from medha_core.rows.row import (
-    COLUMNS,
     CollectionRow,
     Gone,
-    Row,
     Written,
     check_space,
-    logger,
-    read_row,
-    seal_vector,
 )
 from medha_core.rows.schema import EVICTION_INDEXES
-from medha_core.types import CacheEntry, MetadataValue
+from medha_core.types import CacheEntry
 
-_MAX_VARIABLES = 500
 _PORTION = 1000
 """Rows that expire in one transaction, so that nobody waits long for the next."""
 
 
-class Vectors(NamedTuple):
-    """Vectors for the index."""
-
-    labels: np.ndarray
-    """uint64[n], ascending."""
-    vectors: np.ndarray
-    """float32[n, dimension], of length one."""
-    scoped: np.ndarray
-    """bool[n]: whether the entry has metadata."""
-
-
-def whole(records: Iterable[Sequence[Any]]) -> list[int]:
-    """The labels in records of one column; in a damaged file there may be something else."""
-    return [value for (value,) in records if isinstance(value, int) and value >= 0]
-
-
-class Rows:
+class Rows(Lookups):
     """Reads and writes the tables; every method is one transaction."""
 
     def __init__(self, path: Path | None = None, *, mode: Mode = "r+", synchronous: str = "NORMAL"):
-        self.database = Database(path, mode, synchronous=synchronous)
-        self._statements, self._transaction = self.database.statements, self.database.transaction
+        super().__init__(Database(path, mode, synchronous=synchronous))
 
     def close(self) -> None:
         self.database.close()
 
     # collections
-
-    def collections(self) -> list[CollectionRow]:
-        """All collections, in the order they were made."""
-        with self._statements() as db:
-            found = db.execute(
-                "SELECT id, name, dimension, model, entries FROM collections ORDER BY id"
-            ).fetchall()
-        return [CollectionRow(*record) for record in found]
-
-    def collection(self, name: str) -> CollectionRow | None:
-        with self._statements() as db:
-            found = db.execute(
-                "SELECT id, name, dimension, model, entries FROM collections WHERE name = ?", (name,)
-            ).fetchone()
-        return CollectionRow(*found) if found else None
 
     def create_collection(self, name: str, dimension: int, model: str = "") -> CollectionRow:
         """The collection, made if it is not there.
@@ -89,8 +51,9 @@ class Rows:
         if found is None:
             with self._transaction() as db:
                 db.execute(
-                    "INSERT INTO collections(name, dimension, model, entries, uses) VALUES (?, ?, ?, 0, 0)",
-                    (name, dimension, model),
+                    "INSERT INTO collections(name, dimension, model, entries, uses, metric, normalisation) "
+                    "VALUES (?, ?, ?, 0, 0, ?, ?)",
+                    (name, dimension, model, METRIC, NORMALISATION),
                 )
             found = self.collection(name)
         if found is None:
@@ -100,9 +63,24 @@ class Rows:
 
     def drop_collection(self, collection: int) -> None:
         with self._transaction() as db:
-            for table in ("entries", "entry_metadata", "stats"):
-                db.execute(f"DELETE FROM {table} WHERE collection = ?", (collection,))  # noqa: S608
-            db.execute("DELETE FROM collections WHERE id = ?", (collection,))
+            changes.drop_collection(db, collection)
+
+    def take_place(self, collection: int, other: int) -> None:
+        """Drop another collection, whose name, statistics and order of use this one has from then on."""
+        with self._transaction() as db:
+            (name,) = db.execute("SELECT name FROM collections WHERE id = ?", (other,)).fetchone()
+            db.execute(
+                "UPDATE collections SET uses = (SELECT uses FROM collections WHERE id = ?) WHERE id = ?",
+                (other, collection),
+            )
+            db.execute(
+                "UPDATE entries SET used = coalesce((SELECT used FROM entries AS same "
+                "WHERE same.collection = ? AND same.id = entries.id), used) WHERE collection = ?",
+                (other, collection),
+            )
+            db.execute("UPDATE OR REPLACE stats SET collection = ? WHERE collection = ?", (collection, other))
+            changes.drop_collection(db, other)
+            db.execute("UPDATE collections SET name = ? WHERE id = ?", (name, collection))
 
     def index_for_eviction(self, policy: Eviction) -> None:
         """Make evicting cost what it evicts."""
@@ -185,200 +163,10 @@ class Rows:
             ).fetchall()
         return found[0][0] if found else 0
 
-    # reading
-
-    def _select(self, tail: str, values: Sequence[Any]) -> list[Row]:
-        with self._statements() as db:
-            found = db.execute(f"SELECT {COLUMNS} FROM entries WHERE {tail}", values).fetchall()  # noqa: S608
-        return [row for record in found if (row := read_row(record)) is not None]
-
-    def by_labels(self, labels: Sequence[int]) -> dict[int, Row]:
-        """The rows of these labels that are there."""
-        rows: list[Row] = []
-        for start in range(0, len(labels), _MAX_VARIABLES):
-            part = labels[start : start + _MAX_VARIABLES]
-            rows += self._select(f"label IN ({','.join('?' * len(part))})", part)
-        return {row.label: row for row in rows}
-
-    def by_normalized(self, collection: int, normalized: str) -> list[Row]:
-        """Rows with exactly this normalised question, newest first."""
-        found = self._select(
-            "collection = ? AND normalized = ? ORDER BY label DESC", (collection, normalized)
-        )
-        # The row is sealed, the index that led to it is not.
-        return [row for row in found if row.normalized == normalized and row.collection == collection]
-
-    def labels(self, collection: int, ids: Iterable[str]) -> list[int]:
-        """Labels of the entries with these ids that are there."""
-        with self._statements() as db:
-            found = [
-                db.execute(
-                    "SELECT label FROM entries WHERE collection = ? AND id = ?", (collection, entry_id)
-                ).fetchone()
-                for entry_id in ids
-            ]
-        return [record[0] for record in found if record]
-
-    def by_ids(self, collection: int, ids: Iterable[str]) -> list[Row]:
-        """The rows of these ids that are there, in the order of `ids`."""
-        return [
-            row
-            for entry_id in ids
-            for row in self._select("collection = ? AND id = ?", (collection, entry_id))
-            if row.id == entry_id
-        ]
-
-    def page(self, collection: int, after: int, limit: int) -> list[Row]:
-        """Rows in the order they were stored, from the first label above `after`."""
-        return self._select("collection = ? AND label > ? ORDER BY label LIMIT ?", (collection, after, limit))
-
-    def ids(self, collection: int, condition: str, values: Sequence[Any]) -> list[str]:
-        """Ids of the rows that satisfy a condition over indexed columns."""
-        with self._statements() as db:
-            found = db.execute(
-                f"SELECT id FROM entries WHERE collection = ? AND {condition} ORDER BY label",  # noqa: S608
-                (collection, *values),
-            ).fetchall()
-        return [entry_id for (entry_id,) in found]
-
-    def count(self, collection: int) -> int:
-        with self._statements() as db:
-            return changes.counts(db, collection)[0]
-
-    def labels_matching(self, collection: int, filters: Mapping[str, MetadataValue]) -> np.ndarray:
-        """Labels, uint64 and ascending, of the entries whose metadata equals `filters`."""
-        query = "SELECT label FROM entry_metadata WHERE collection = ? AND key = ? AND value = ?"
-        joined = " INTERSECT ".join([query] * len(filters)) + " ORDER BY label"
-        values = [part for key, value in filters.items() for part in (collection, key, filter_value(value))]
-        with self._statements() as db:
-            found = db.execute(joined, values).fetchall()
-        return np.array(whole(found), dtype=np.uint64)
-
-    def expiring(self, collection: int, after: float, until: float) -> tuple[list[int], float]:
-        """Labels with `after < expires <= until`, and when the next one expires (infinity if none)."""
-        with self._statements() as db:
-            gone = db.execute(
-                "SELECT label FROM entries WHERE collection = ? AND expires > ? AND expires <= ?",
-                (collection, after, until),
-            ).fetchall()
-            (upcoming,) = db.execute(
-                "SELECT min(expires) FROM entries WHERE collection = ? AND expires > ?", (collection, until)
-            ).fetchone()
-        # What is no number was damaged: the rows it belongs to are left out when they are read.
-        return whole(gone), float(upcoming) if isinstance(upcoming, (int, float)) else float("inf")
-
-    def vectors(
-        self, collection: int, dimension: int, *, after: int = 0, limit: int = 10_000
-    ) -> tuple[Vectors, int]:
-        """A page of vectors, and the last label that was looked at: 0 when there was none."""
-        found = self._vectors("label > ? ORDER BY label LIMIT ?", (collection, after, limit))
-        self._check_order(after, [record[0] for record in found])
-        return self._sound(found, dimension), found[-1][0] if found else 0
-
-    def vectors_of(self, collection: int, dimension: int, labels: Sequence[int]) -> Vectors:
-        """The vectors of these entries, those that are there."""
-        found = [record for label in labels for record in self._vectors("label = ?", (collection, label))]
-        return self._sound(found, dimension)
-
-    def vector(self, label: int) -> np.ndarray | None:
-        """The vector of one entry, None when it is not there."""
-        with self._statements() as db:
-            found = db.execute("SELECT vector FROM entries WHERE label = ?", (label,)).fetchone()
-        return np.frombuffer(found[0], dtype="<f4") if found else None
-
-    def _check_order(self, after: int, labels: Sequence[int]) -> None:
-        """Pages of a damaged file can lead back to where one came from, and would be read for ever."""
-        if any(label <= before for before, label in pairwise([after, *labels])):
-            raise StorageError(f"{self.database.name} is damaged: its entries are out of order")
-
-    def _vectors(self, condition: str, values: Sequence[int]) -> list[Any]:
-        with self._statements() as db:
-            return db.execute(
-                "SELECT label, metadata != '', vector_seal, vector FROM entries "  # noqa: S608
-                f"WHERE collection = ? AND {condition}",
-                values,
-            ).fetchall()
-
-    def _sound(self, records: Sequence[Any], dimension: int) -> Vectors:
-        """Without those that are damaged on disk, with a warning for each."""
-        sound = [record for record in records if self._is_sound(record, dimension)]
-        joined = np.frombuffer(b"".join(record[3] for record in sound), dtype="<f4")
-        return Vectors(
-            np.array([record[0] for record in sound], dtype=np.uint64),
-            joined.reshape(len(sound), dimension),
-            np.array([record[1] for record in sound], dtype=bool),
-        )
-
-    def _is_sound(self, record: Sequence[Any], dimension: int) -> bool:
-        label, _, seal, vector = record
-        sound = isinstance(vector, bytes) and len(vector) == dimension * 4 and seal_vector(vector) == seal
-        if not sound:
-            logger.warning(
-                "the vector of entry %s in %s is damaged: left out of searches by meaning",
-                label,
-                self.database.name,
-            )
-        return sound
-
-    def check(
-        self, expected: int, on_progress: Callable[[int, int], None] | None = None
-    ) -> tuple[dict[int, int], list[int]]:
-        """Read everything: the number of entries by collection, and the labels of damaged ones."""
-        counted: dict[int, int] = {}
-        damaged: list[int] = []
-        last = 0
-        while True:
-            with self._statements() as db:
-                found = db.execute(
-                    f"SELECT vector_seal, vector, {COLUMNS} FROM entries "  # noqa: S608
-                    "WHERE label > ? ORDER BY label LIMIT 1000",
-                    (last,),
-                ).fetchall()
-            if not found:
-                return counted, damaged
-            self._check_order(last, [record[2] for record in found])
-            for seal, vector, *record in found:
-                counted[record[1]] = counted.get(record[1], 0) + 1
-                if seal_vector(vector) != seal or read_row(record) is None:
-                    damaged.append(record[0])
-            last = found[-1][2]
-            if on_progress is not None:
-                on_progress(min(expected, sum(counted.values())), expected)
-
-    # what changed
-
-    def data_version(self) -> int:
-        """A number that changes when another process has written."""
-        return self.database.data_version()
-
-    def last_removal(self) -> int:
-        """Number of the newest removal, 0 when there was none."""
-        with self._statements() as db:
-            found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'removals'").fetchone()
-        return max(whole([found]), default=0) if found else 0
-
-    def removals(self, collection: int, after: int) -> tuple[list[int], int] | None:
-        """Labels removed since the removal numbered `after`, and the newest number.
-
-        None when the log does not reach back that far.
-        """
-        with self._statements() as db:
-            (oldest,) = db.execute("SELECT min(number) FROM removals").fetchone()
-            if oldest is not None and oldest > after + 1:
-                return None
-            found = db.execute(
-                "SELECT number, collection, label FROM removals WHERE number > ? ORDER BY number", (after,)
-            ).fetchall()
-        labels = whole((label,) for _, owner, label in found if owner == collection)
-        return labels, found[-1][0] if found else after
-
-    # statistics
-
-    def load_stats(self, collection: int) -> str | None:
-        with self._statements() as db:
-            found = db.execute("SELECT body FROM stats WHERE collection = ?", (collection,)).fetchone()
-        return found[0] if found else None
-
-    def save_stats(self, collection: int, body: str) -> None:
+    def change_stats(self, collection: int, change: Callable[[str | None], str]) -> str:
+        """Put what `change` makes of the statistics in their place, in one transaction; what it made."""
         with self._transaction() as db:
+            found = db.execute("SELECT body FROM stats WHERE collection = ?", (collection,)).fetchone()
+            body = change(found[0] if found else None)
             db.execute("INSERT OR REPLACE INTO stats VALUES (?, ?)", (collection, body))
+        return body

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from medha_core.embedding import EmbeddingStep
+from medha_core.embedding import CachedEmbedder
 from medha_core.embeddings import CallableEmbedder, HashingEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError, EmbeddingError
 from medha_core.interfaces import BaseEmbedder
@@ -73,23 +73,23 @@ async def until(condition):
 
 async def test_only_new_texts_are_computed_and_order_is_kept():
     embedder = Slow()
-    step = EmbeddingStep(embedder)
-    await step.vectors(["a1", "b1"])
-    vectors = await step.vectors(["c1", "b1", "c1", "a1"])
+    step = CachedEmbedder(embedder)
+    await step.aembed_array(["a1", "b1"])
+    vectors = await step.aembed_array(["c1", "b1", "c1", "a1"])
     assert embedder.calls == [["a1", "b1"], ["c1"]]
     assert vectors.dtype == np.float32
     assert np.array_equal(vectors, HashingEmbedder(16).embed_array(["c1", "b1", "c1", "a1"]))
 
 
 async def test_no_texts_give_no_vectors():
-    assert (await EmbeddingStep(Slow()).vectors([])).shape == (0, 16)
+    assert (await CachedEmbedder(Slow()).aembed_array([])).shape == (0, 16)
 
 
 async def test_the_cache_is_bounded_and_forgets_the_least_recently_used():
     embedder = Slow()
-    step = EmbeddingStep(embedder, cache_size=2)
+    step = CachedEmbedder(embedder, memory_entries=2)
     for text in ("one", "two", "one", "three", "one", "two"):
-        await step.vectors([text])
+        await step.aembed_array([text])
     assert embedder.computed == ["one", "two", "three", "two"]
     assert len(step) == 2
 
@@ -97,42 +97,42 @@ async def test_the_cache_is_bounded_and_forgets_the_least_recently_used():
 async def test_a_batch_larger_than_the_cache_is_answered_whole():
     texts = [f"text {i}" for i in range(50)]
     for size in (0, 1, 7):
-        vectors = await EmbeddingStep(Slow(), cache_size=size).vectors(texts)
+        vectors = await CachedEmbedder(Slow(), memory_entries=size).aembed_array(texts)
         assert np.array_equal(vectors, HashingEmbedder(16).embed_array(texts))
 
 
 async def test_clear_forgets():
     embedder = Slow()
-    step = EmbeddingStep(embedder)
-    await step.vectors(["one"])
+    step = CachedEmbedder(embedder)
+    await step.aembed_array(["one"])
     step.clear()
-    await step.vectors(["one"])
+    await step.aembed_array(["one"])
     assert embedder.computed == ["one", "one"]
 
 
 async def test_what_the_caller_does_to_its_vectors_changes_no_memory():
-    step = EmbeddingStep(Slow())
-    first = await step.vectors(["one"])
+    step = CachedEmbedder(Slow())
+    first = await step.aembed_array(["one"])
     kept = first.copy()
     first[:] = 0
-    assert np.array_equal(await step.vectors(["one"]), kept)
+    assert np.array_equal(await step.aembed_array(["one"]), kept)
 
 
 async def test_documents_and_questions_are_remembered_apart():
     embedder = Slow()
-    step = EmbeddingStep(embedder)
-    await step.vectors(["one"])
-    await step.vectors(["one"], is_document=True)
-    await step.vectors(["one"], is_document=True)
+    step = CachedEmbedder(embedder)
+    await step.aembed_array(["one"])
+    await step.aembed_array(["one"], is_document=True)
+    await step.aembed_array(["one"], is_document=True)
     assert embedder.roles == [False, True]
 
 
 async def test_another_fingerprint_is_another_space():
     embedder = Slow()
-    step = EmbeddingStep(embedder)
-    await step.vectors(["one"])
+    step = CachedEmbedder(embedder)
+    await step.aembed_array(["one"])
     embedder.model_name = "other"
-    await step.vectors(["one"])
+    await step.aembed_array(["one"])
     assert embedder.computed == ["one", "one"]
 
 
@@ -141,9 +141,9 @@ async def test_another_fingerprint_is_another_space():
 
 async def test_tasks_share_what_is_under_way():
     embedder = Slow(is_open=False)
-    step = EmbeddingStep(embedder)
-    tasks = [asyncio.create_task(step.vectors(["one", "two"])) for _ in range(10)]
-    tasks.append(asyncio.create_task(step.vectors(["two", "three"])))
+    step = CachedEmbedder(embedder)
+    tasks = [asyncio.create_task(step.aembed_array(["one", "two"])) for _ in range(10)]
+    tasks.append(asyncio.create_task(step.aembed_array(["two", "three"])))
     await until(lambda: len(embedder.computed) == 3)
     embedder.gate.set()
     await asyncio.gather(*tasks)
@@ -152,10 +152,11 @@ async def test_tasks_share_what_is_under_way():
 
 async def test_event_loops_of_several_threads_share_what_is_under_way():
     embedder = Slow(is_open=False)
-    step = EmbeddingStep(embedder)
+    step = CachedEmbedder(embedder)
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(asyncio.run(step.vectors(["one"])))) for _ in range(6)
+        threading.Thread(target=lambda: found.append(asyncio.run(step.aembed_array(["one"]))))
+        for _ in range(6)
     ]
     for thread in threads:
         thread.start()
@@ -171,10 +172,10 @@ async def test_event_loops_of_several_threads_share_what_is_under_way():
 
 async def test_a_cancelled_owner_leaves_the_work_to_who_waits():
     embedder = Slow(is_open=False)
-    step = EmbeddingStep(embedder)
-    owner = asyncio.create_task(step.vectors(["one"]))
+    step = CachedEmbedder(embedder)
+    owner = asyncio.create_task(step.aembed_array(["one"]))
     await until(lambda: embedder.calls)
-    waiting = [asyncio.create_task(step.vectors(["one"])) for _ in range(3)]
+    waiting = [asyncio.create_task(step.aembed_array(["one"])) for _ in range(3)]
     await asyncio.sleep(0.01)
     owner.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -182,13 +183,13 @@ async def test_a_cancelled_owner_leaves_the_work_to_who_waits():
     embedder.gate.set()
     assert all(vectors.shape == (1, 16) for vectors in await asyncio.gather(*waiting))
     assert embedder.computed == ["one", "one"]
-    assert repr(step) == "<EmbeddingStep, 1 vectors remembered, 0 under way>"
+    assert repr(step) == "<CachedEmbedder of slow, 1 vectors in memory, 0 under way>"
 
 
 async def test_a_cancelled_joiner_harms_neither_owner_nor_others():
     embedder = Slow(is_open=False)
-    step = EmbeddingStep(embedder)
-    owner, joiner, other = (asyncio.create_task(step.vectors(["one"])) for _ in range(3))
+    step = CachedEmbedder(embedder)
+    owner, joiner, other = (asyncio.create_task(step.aembed_array(["one"])) for _ in range(3))
     await until(lambda: embedder.calls)
     await asyncio.sleep(0.01)
     joiner.cancel()
@@ -201,24 +202,24 @@ async def test_a_cancelled_joiner_harms_neither_owner_nor_others():
 
 async def test_an_owner_whose_loop_ends_leaves_the_work_to_who_waits():
     embedder = Slow(is_open=False)
-    step = EmbeddingStep(embedder)
+    step = CachedEmbedder(embedder)
 
     async def abandoned():
-        asyncio.create_task(step.vectors(["one"]))  # noqa: RUF006 (left alone on purpose)
+        asyncio.create_task(step.aembed_array(["one"]))  # noqa: RUF006 (left alone on purpose)
         await asyncio.sleep(0.02)
 
     await asyncio.to_thread(asyncio.run, abandoned())
     embedder.gate.set()
-    assert (await step.vectors(["one"])).shape == (1, 16)
+    assert (await step.aembed_array(["one"])).shape == (1, 16)
 
 
 async def test_a_bad_companion_fails_only_those_who_asked_for_it():
     embedder = Slow(is_open=False)
     embedder.bad = {"bad"}
-    step = EmbeddingStep(embedder)
-    owner = asyncio.create_task(step.vectors(["good", "bad"]))
+    step = CachedEmbedder(embedder)
+    owner = asyncio.create_task(step.aembed_array(["good", "bad"]))
     await until(lambda: embedder.calls)
-    joiner = asyncio.create_task(step.vectors(["good"]))
+    joiner = asyncio.create_task(step.aembed_array(["good"]))
     await asyncio.sleep(0.01)
     embedder.gate.set()
     with pytest.raises(EmbeddingError, match="bad"):
@@ -229,8 +230,8 @@ async def test_a_bad_companion_fails_only_those_who_asked_for_it():
 async def test_those_who_wait_for_a_failing_text_are_told_without_another_call():
     embedder = Slow(is_open=False)
     embedder.bad = {"bad"}
-    step = EmbeddingStep(embedder)
-    tasks = [asyncio.create_task(step.vectors(["bad"])) for _ in range(8)]
+    step = CachedEmbedder(embedder)
+    tasks = [asyncio.create_task(step.aembed_array(["bad"])) for _ in range(8)]
     await until(lambda: embedder.calls)
     await asyncio.sleep(0.01)
     embedder.gate.set()
@@ -242,11 +243,11 @@ async def test_those_who_wait_for_a_failing_text_are_told_without_another_call()
 async def test_a_failure_is_not_remembered():
     embedder = Slow()
     embedder.bad = {"one"}
-    step = EmbeddingStep(embedder)
+    step = CachedEmbedder(embedder)
     with pytest.raises(EmbeddingError):
-        await step.vectors(["one"])
+        await step.aembed_array(["one"])
     embedder.bad = set()
-    assert (await step.vectors(["one"])).shape == (1, 16)
+    assert (await step.aembed_array(["one"])).shape == (1, 16)
 
 
 async def test_under_cancellation_and_failure_from_many_threads_every_answer_is_right():
@@ -254,13 +255,13 @@ async def test_under_cancellation_and_failure_from_many_threads_every_answer_is_
     expected = HashingEmbedder(16).embed_array(texts)
     embedder = Slow()
     embedder.bad = {"bad"}
-    step = EmbeddingStep(embedder, cache_size=5)
+    step = CachedEmbedder(embedder, memory_entries=5)
     wrong = []
 
     async def one(rng):
         rows = rng.integers(0, len(texts), rng.integers(1, 6))
         asked = [texts[row] for row in rows] + ["bad"] * int(rng.integers(4) == 0)
-        task = asyncio.create_task(step.vectors(asked))
+        task = asyncio.create_task(step.aembed_array(asked))
         if rng.integers(3) == 0:
             await asyncio.sleep(0)
             task.cancel()
@@ -286,13 +287,13 @@ async def test_under_cancellation_and_failure_from_many_threads_every_answer_is_
 
 async def test_a_slow_embedder_is_given_up_after_the_timeout():
     embedder = Slow(is_open=False)
-    step = EmbeddingStep(embedder, timeout=0.05)
-    tasks = [asyncio.create_task(step.vectors(["one"])) for _ in range(3)]
+    step = CachedEmbedder(embedder, timeout=0.05)
+    tasks = [asyncio.create_task(step.aembed_array(["one"])) for _ in range(3)]
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         assert isinstance(outcome, EmbeddingError)
         assert "0.05 seconds" in str(outcome)
     embedder.gate.set()
-    assert (await step.vectors(["one"])).shape == (1, 16)
+    assert (await step.aembed_array(["one"])).shape == (1, 16)
 
 
 UNIT = [0.0, 1.0, 0.0]
@@ -318,14 +319,14 @@ UNIT = [0.0, 1.0, 0.0]
     ],
 )
 async def test_what_is_no_vector_is_refused(answer, error, words):
-    step = EmbeddingStep(Returning(answer), timeout=5)
+    step = CachedEmbedder(Returning(answer), timeout=5)
     with pytest.raises(error, match=words):
-        await step.vectors(["one", "two"])
+        await step.aembed_array(["one", "two"])
     assert len(step) == 0
 
 
 async def test_vectors_of_any_length_are_scaled_to_one():
-    vectors = await EmbeddingStep(Returning([[0.0, 3.0, 4.0]])).vectors(["one"])
+    vectors = await CachedEmbedder(Returning([[0.0, 3.0, 4.0]])).aembed_array(["one"])
     assert np.allclose(vectors, [[0, 0.6, 0.8]])
 
 
@@ -334,7 +335,7 @@ async def test_an_embedder_without_keyword_arguments_works():
         async def aembed_batch(self, texts):
             return HashingEmbedder(16).embed_batch(texts)
 
-    assert (await EmbeddingStep(Plain()).vectors(["one"], is_document=True)).shape == (1, 16)
+    assert (await CachedEmbedder(Plain()).aembed_array(["one"], is_document=True)).shape == (1, 16)
 
 
 async def test_an_unknown_dimension_is_found_by_one_probe():
@@ -353,10 +354,10 @@ async def test_an_unknown_dimension_is_found_by_one_probe():
             return vectors
 
     embedder = Late()
-    step = EmbeddingStep(embedder)
+    step = CachedEmbedder(embedder)
     assert await step.probe() == 16
     assert await step.probe() == 16
-    assert (await step.vectors(["one"])).shape == (1, 16)
+    assert (await step.aembed_array(["one"])).shape == (1, 16)
     assert len(embedder.calls) == 2
 
 
@@ -373,7 +374,7 @@ async def test_an_unknown_dimension_is_found_by_one_probe():
 )
 async def test_bad_text_is_refused(texts, error):
     with pytest.raises(error):
-        await EmbeddingStep(Slow()).vectors(texts)
+        await CachedEmbedder(Slow()).aembed_array(texts)
 
 
 @pytest.mark.parametrize(
@@ -381,16 +382,16 @@ async def test_bad_text_is_refused(texts, error):
     [
         ({"timeout": 0}, ArgumentValueError),
         ({"timeout": float("nan")}, ArgumentValueError),
-        ({"cache_size": -1}, ArgumentValueError),
-        ({"cache_size": 1.5}, ArgumentTypeError),
+        ({"memory_entries": -1}, ArgumentValueError),
+        ({"memory_entries": 1.5}, ArgumentTypeError),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error):
     with pytest.raises(error, match=next(iter(arguments))):
-        EmbeddingStep(Slow(), **arguments)
+        CachedEmbedder(Slow(), **arguments)
 
 
 async def test_a_callers_function_serves():
     embedder = CallableEmbedder(lambda text: [len(text), 1.0], 2, "lengths")
-    vectors = await EmbeddingStep(embedder).vectors(["a", "abc"])
+    vectors = await CachedEmbedder(embedder).aembed_array(["a", "abc"])
     assert np.allclose(vectors[0], [0.5**0.5, 0.5**0.5])

@@ -1,0 +1,21 @@
+"""Calling what a user has given, which may be a coroutine function or a plain one."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine; also for an object whose call does."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
+    )
+
+
+async def called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns: awaited, or computed in a thread, so that it cannot hold up the event loop."""
+    if is_async(function):
+        return await function(*arguments)
+    result = await asyncio.to_thread(function, *arguments)
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,229 @@
+"""A program written for the Medha library runs here with its import changed.
+
+The examples are those of its documentation and README, with `HashingEmbedder` in
+place of a model from the network. (Its first example passes `collection=`, which
+its own constructor does not take: here, as there, it is `collection_name`.)
+"""
+
+import ast
+import inspect
+import json
+
+import pandas as pd
+import pytest
+
+from medha_core import (
+    CacheHit,
+    CacheStats,
+    ConfigurationError,
+    HashingEmbedder,
+    InMemoryL1Cache,
+    Medha,
+    MedhaError,
+    QueryTemplate,
+    SearchStrategy,
+    Settings,
+    TemplateError,
+)
+from medha_core.backends.memory import InMemoryBackend
+from medha_core.l1_cache.memory import InMemoryL1Cache as L1FromItsModule
+from medha_core.metadata import (
+    MAX_FILTER_FETCH,
+    MAX_KEY_LENGTH,
+    MAX_KEYS,
+    MAX_VALUE_LENGTH,
+    canonical_json,
+    dumps_metadata,
+    filter_fetch_size,
+    loads_metadata,
+    metadata_fingerprint,
+    metadata_matches,
+    split_filters,
+    validate_metadata,
+    verify_filters,
+)
+
+REQUIRED = inspect.Parameter.empty
+
+# Name, then each parameter with its default (? is "not given"); a * before those that are keyword-only.
+DOCUMENTED = {
+    "__init__": "collection_name embedder backend=None settings=None templates=None l1_backend=None",
+    "start": "",
+    "close": "",
+    "search": "question * filters=None",
+    "search_batch": "questions collection_name=None * filters=None",
+    "store": "question generated_query response_summary=None template_id=None ttl=? * metadata=None",
+    "store_batch": "entries",
+    "store_many": "entries * batch_size=None on_progress=None ttl=?",
+    "warm_from_file": "path batch_size=None on_progress=None",
+    "warm_from_dataframe": "df * question_col='question' query_col='generated_query' "
+    "response_col='response_summary' template_col=None metadata_cols=None batch_size=None on_progress=None "
+    "ttl=?",
+    "export_to_dataframe": "collection_name=None * include_vectors=False",
+    "dedup_collection": "collection_name=None * strategy='keep_latest'",
+    "expire": "collection_name=None",
+    "invalidate": "question * collection_name=None",
+    "invalidate_by_query_hash": "query_hash",
+    "invalidate_by_template": "template_id",
+    "invalidate_collection": "collection_name=None",
+    "load_templates": "templates",
+    "load_templates_from_file": "file_path",
+    "feedback": "question correct * entry_id=None collection_name=None",
+    "stats": "collection_name=None",
+    "reset_stats": "",
+    "clear_caches": "",
+    "search_sync": "question",
+    "search_batch_sync": "questions",
+    "store_sync": "question generated_query",
+    "warm_from_file_sync": "path",
+    "clear_caches_sync": "",
+    "feedback_sync": "question correct",
+}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_every_method_takes_what_is_documented(name):
+    parameters = list(inspect.signature(getattr(Medha, name)).parameters.values())[1:]
+    by_name, keyword_only = {parameter.name: parameter for parameter in parameters}, False
+    for place, documented in enumerate(DOCUMENTED[name].split()):
+        if documented == "*":
+            keyword_only = True
+            continue
+        wanted, _, default = documented.partition("=")
+        parameter = by_name[wanted]
+        if not keyword_only:
+            assert parameters[place] is parameter, f"{wanted} is not number {place}"
+            assert parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        if default and default != "?":
+            assert parameter.default == ast.literal_eval(default)
+        assert (parameter.default is REQUIRED) is not bool(default)
+    known = {one.partition("=")[0] for one in DOCUMENTED[name].split()}
+    added = [parameter for parameter in parameters if parameter.name not in known]
+    assert all(parameter.default is not REQUIRED for parameter in added)
+
+
+async def test_the_first_example():
+    async with Medha(
+        collection_name="my_cache",
+        embedder=HashingEmbedder(),
+        settings=Settings(backend_type="memory", _env_file=None),
+    ) as cache:
+        await cache.store("question", "SELECT ...")
+        hit = await cache.search("question")
+    assert hit.generated_query == "SELECT ..."
+
+
+async def test_the_example_of_the_class():
+    embedder = HashingEmbedder()
+    medha = Medha(collection_name="my_cache", embedder=embedder)
+    await medha.start()
+    assert await medha.store("How many users?", "SELECT COUNT(*) FROM users")
+    hit = await medha.search("how many users")
+    assert hit.generated_query == "SELECT COUNT(*) FROM users"
+    assert isinstance(hit.strategy, SearchStrategy)
+    await medha.close()
+
+
+async def test_closing_runs_on_an_exception_and_there_is_no_plain_with():
+    cache = Medha("my_cache", HashingEmbedder(), l1_backend=InMemoryL1Cache(max_size=500))
+    with pytest.raises(KeyError):
+        async with cache:
+            raise KeyError
+    with pytest.raises(ConfigurationError, match="closed"):
+        await cache.stats()
+    assert not hasattr(Medha, "__enter__")
+    assert L1FromItsModule is InMemoryL1Cache
+
+
+async def test_warming_templates_and_statistics(tmp_path):
+    pairs = [{"question": f"how many {w}", "generated_query": f"SELECT count(*) FROM {w}"} for w in "abc"]
+    (tmp_path / "pairs.json").write_text(json.dumps(pairs))
+    template = {
+        "intent": "top_n",
+        "template_text": "show the top {count} products",
+        "query_template": "SELECT * FROM products LIMIT {count}",
+        "parameters": ["count"],
+        "parameter_patterns": {"count": r"\d+"},
+    }
+    (tmp_path / "templates.json").write_text(json.dumps([template]))
+    seen = []
+    settings = Settings(template_file=str(tmp_path / "templates.json"), _env_file=None)
+    async with Medha("my_cache", HashingEmbedder(), InMemoryBackend(), settings) as cache:
+        assert await cache.warm_from_file(str(tmp_path / "pairs.json"), 2, lambda *now: seen.append(now)) == 3
+        assert seen == [(2, 3), (3, 3)]
+        hit = await cache.search("show the top 7 products")
+        assert (hit.strategy, hit.generated_query) == (
+            SearchStrategy.TEMPLATE_MATCH,
+            "SELECT * FROM products LIMIT 7",
+        )
+        await cache.load_templates([QueryTemplate(**template | {"intent": "other"})])
+        with pytest.raises(TemplateError):
+            await cache.load_templates_from_file(str(tmp_path / "none.json"))
+        with pytest.raises(MedhaError):
+            await cache.warm_from_file(str(tmp_path / "none.json"))
+        assert await cache.warm_from_dataframe(pd.DataFrame(pairs)) == 3
+        frame = await cache.export_to_dataframe()
+        assert len(frame) == 3
+        assert {"id", "original_question", "generated_query", "query_hash", "metadata"} <= set(frame.columns)
+        stats = await cache.stats()
+        assert isinstance(stats, CacheStats)
+        assert stats.backend_count == 3
+        assert 0 < stats.hit_rate <= 1
+        assert "hits" in str(stats)
+        await cache.reset_stats()
+        assert (await cache.stats()).total_requests == 0
+
+
+async def test_what_fails_is_a_value_where_the_library_promises_one():
+    async with Medha("my_cache", HashingEmbedder(), settings=Settings(_env_file=None)) as cache:
+        assert await cache.store("", "SELECT 1") is False
+        assert await cache.store("a question", " ") is False
+        assert (await cache.search(" ")).strategy is SearchStrategy.ERROR
+        assert (await cache.search("never stored")).strategy is SearchStrategy.NO_MATCH
+        assert await cache.invalidate("never stored") is False
+        assert await cache.feedback("never stored", True) is False
+        with pytest.raises(ValueError, match="filters"):
+            await cache.search("a question", filters={"nested": {}})
+        with pytest.raises(ValueError, match="filters"):
+            await cache.search_batch(["a", "b"], filters=[None])
+    assert CacheHit().strategy is SearchStrategy.NO_MATCH
+    with pytest.raises(ConfigurationError, match="backend_type"):
+        Medha(
+            "c",
+            HashingEmbedder(),
+            settings=Settings(_env_file=None).model_copy(update={"backend_type": "none"}),
+        )
+
+
+def test_the_metadata_helpers():
+    assert (MAX_FILTER_FETCH, MAX_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH) == (1000, 32, 64, 256)
+    assert canonical_json({"b": 1, "a": "ü"}) == '{"a":"ü","b":1}'
+    assert dumps_metadata({}) == dumps_metadata(None) == metadata_fingerprint({}) == ""
+    assert loads_metadata("no json") == loads_metadata("[1]") == {}
+    assert loads_metadata(dumps_metadata({"a": True})) == {"a": True}
+    assert (
+        metadata_fingerprint({"a": 10})
+        == metadata_fingerprint({"a": 10.0})
+        != metadata_fingerprint({"a": "10"})
+    )
+    assert metadata_matches({"a": 1, "b": 2}, {"a": 1})
+    assert not metadata_matches({"a": 1}, {"a": True})
+    assert not metadata_matches({}, {"a": 1})
+    assert split_filters({"a": "x", "b": 1, "c": True}) == ({"a": "x"}, {"b": 1, "c": True})
+    assert split_filters({"b": 1, "c": True}, pushable=(str, int)) == ({"b": 1}, {"c": True})
+    assert split_filters(None) == ({}, {})
+    assert filter_fetch_size(5, {}, 10) == 5
+    assert filter_fetch_size(5, {"a": 1}, 10) == filter_fetch_size(5, {}, 10, always=True) == 50
+    assert filter_fetch_size(500, {"a": 1}, 10) == 1000
+    assert filter_fetch_size(5000, {"a": 1}, 10) == 5000
+    rows = [CacheHit(metadata={"a": number}) for number in (1, 2, 1)]
+    assert verify_filters(rows, {"a": 1}) == [rows[0], rows[2]]
+    for bad in (
+        {"1a": 1},
+        {"a": None},
+        {"a": float("nan")},
+        {"a": "x" * 257},
+        {f"k{n}": 1 for n in range(33)},
+    ):
+        with pytest.raises(ValueError, match="metadata"):
+            validate_metadata(bad)
