@@ -11,7 +11,8 @@ from typing import Any
 
 from medha_core import decision
 from medha_core.decision import Decision, decide
-from medha_core.guard import make_guard
+from medha_core.guard import Reason, make_guard
+from medha_core.guard.verdict import reject
 from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata
 
@@ -41,6 +42,8 @@ class Knowledge:
         self._scopes: dict[tuple[str, str], Any] = {}
         self._taught: dict[tuple[str, str], Candidate] = {}
         """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
+        self._learning: set[str] = set()
+        """Collections whose stored entries are being read: until they are, only the same words answer."""
         self._lock = threading.RLock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
         self._asked = lru_cache(maxsize=_READ_QUESTIONS)(self.guard.features)
@@ -49,6 +52,14 @@ class Knowledge:
     @property
     def is_off(self) -> bool:
         return self.guard.level == "off"
+
+    def begin(self, collection: str) -> None:
+        """The entries a collection holds are about to be learnt."""
+        self._learning.add(collection)
+
+    def end(self, collection: str) -> None:
+        """They have been."""
+        self._learning.discard(collection)
 
     def learn(self, collection: str, entry: Candidate, neighbours: Iterable[Candidate] = ()) -> None:
         """Count an entry just stored; `neighbours` are the entries a search finds next to it."""
@@ -89,18 +100,24 @@ class Knowledge:
             return [] if learned is None else list(self.guard.alike(self._asked(question), learned))  # type: ignore[arg-type]
 
     def decide(self, collection: str, question: str, candidates: Sequence[Candidate]) -> Decision:
-        """Which candidate answers, as it is or with its values exchanged, and a verdict on each."""
+        """Which candidate answers, as it is or with its values exchanged, and a verdict on each.
+
+        While the stored entries are being read, evidence against a candidate may be missing. What needs
+        none is answered: the same words, whose verdict no evidence changes.
+        """
         proposed = [decision.Candidate(self._features(c), c.query, c.score) for c in candidates]
         with self._lock:
             learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
-            return decide(
+            learning = collection in self._learning
+            decided = decide(
                 self.guard,
                 learned,
                 self._asked(question),
                 proposed,
-                substitution=self.substitution,
+                substitution="off" if learning else self.substitution,
                 backslash_escapes=self._backslash,
             )
+            return _same_words_only(decided) if learning else decided
 
     def agrees(self, question: str, text: str, query: str) -> bool:
         """Whether a question asks for what another text does; for a text that is no stored question.
@@ -119,3 +136,15 @@ class Knowledge:
         if learned is None:
             learned = self._scopes[scope] = self.guard.evidence()
         return learned
+
+
+def _same_words_only(decided: Decision) -> Decision:
+    """A decision that stands whatever else the entries teach."""
+    verdicts = tuple(
+        reject(Reason.UNSURE, "the stored entries are still being read")
+        if verdict.accepted and verdict.reason is not Reason.SAME
+        else verdict
+        for verdict in decided.verdicts
+    )
+    stands = decided.winner is not None and verdicts[decided.winner].accepted
+    return Decision(decided.winner if stands else None, None, verdicts)

@@ -1,6 +1,5 @@
 """The compiled guard gives the verdicts of the readable one: reason, confidence, evidence in words, proposals."""
 
-import itertools
 import random
 import threading
 from pathlib import Path
@@ -203,7 +202,6 @@ def test_hostile_text_is_read_and_judged(hostile):
     assert verdict.accepted
     other = COMPILED.judge(COMPILED.features("orders from Rome to Oslo"), stored, 0.99, learned=evidence)
     assert not (other.accepted and hostile.strip("\0 \ud800\U0001f600"))
-    assert COMPILED.from_bytes(COMPILED.to_bytes(stored)).words == stored.words
 
 
 def test_a_reading_of_values_is_judged_alike():
@@ -215,34 +213,6 @@ def test_a_reading_of_values_is_judged_alike():
     assert COMPILED.judge(
         COMPILED.features(asked), COMPILED.features(stored, query), 0.9, reading=reading
     ) == PLAIN.judge(PLAIN.features(asked), PLAIN.features(stored, query), 0.9, reading=reading)
-
-
-def test_a_stored_question_survives_as_bytes():
-    for question, query in itertools.product(QUESTIONS[:40], QUERIES):
-        stored = COMPILED.features(question, query.format(question.split()[-1], 5))
-        again = COMPILED.from_bytes(COMPILED.to_bytes(stored))
-        for name in ("words", "items", "asks", "opened", "mentions", "shape", "is_english", "relative"):
-            assert getattr(again, name) == getattr(stored, name)
-        asked = COMPILED.features(question)
-        assert COMPILED.judge(asked, again, 0.9) == COMPILED.judge(asked, stored, 0.9)
-
-
-@given(st.binary())
-def test_other_bytes_are_refused(data):
-    with pytest.raises(ArgumentValueError):
-        COMPILED.from_bytes(data)
-
-
-def test_damaged_bytes_are_refused_or_read():
-    data = bytearray(COMPILED.to_bytes(COMPILED.features("5 shops in Rome", QUERIES[0].format("Rome", 5))))
-    for place in range(len(data)):
-        for value in (data[place] ^ 1, 0x39, 0x5D):
-            damaged = bytes(data[:place]) + bytes([value]) + bytes(data[place + 1 :])
-            try:
-                read = COMPILED.from_bytes(damaged)
-            except ArgumentValueError:
-                continue
-            COMPILED.judge(COMPILED.features("5 shops in Rome"), read, 0.9)
 
 
 def test_questions_of_another_reader_are_refused():

@@ -1,5 +1,10 @@
 """What the guard learns from the entries of a collection."""
 
+import asyncio
+
+import numpy as np
+
+from medha_core import BaseEmbedder, Medha, NativeBackend, Settings, teaching
 from medha_core.guard import Guard, Learned, Reason
 
 GUARD = Guard()
@@ -53,3 +58,60 @@ def test_a_forgotten_entry_is_not_found():
     assert GUARD.alike(GUARD.features("which cafes are in Rome"), learned) == []
     assert not learned.values.columns("rome")
     assert repr(learned) == "<Learned 0 questions, 0 harmless differences>"
+
+
+class Looked(BaseEmbedder):
+    """Every question near every other, so that the guard alone decides."""
+
+    dimension = 8
+    model_name = "looked"
+
+    async def aembed(self, text: str) -> list[float]:
+        noise = np.random.default_rng(len(text)).standard_normal(8) * 0.05
+        return (np.eye(8)[0] + noise).tolist()
+
+    async def aembed_batch(self, texts: list[str], **_) -> list[list[float]]:
+        return [await self.aembed(text) for text in texts]
+
+
+async def test_many_entries_are_learnt_beside_the_searches(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "_AT_ONCE", 3)
+    settings = Settings(_env_file=None)
+    cities = ["Rome", "Oslo", "Lima", "Paris", "Cairo"]
+    async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+        for city in cities:
+            await cache.store(f"which cafes are in {city}", LIST.format(city))
+    held, begun = asyncio.Event(), teaching.Teacher._recall
+
+    async def held_up(self, collection):
+        while not held.is_set() and not self._stopping:
+            await asyncio.sleep(0.001)
+        await begun(self, collection)
+
+    monkeypatch.setattr(teaching.Teacher, "_recall", held_up)
+    async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+        teacher = cache._parts.teacher
+        same = await cache.search("Which cafes are in: Rome")
+        assert same.generated_query == LIST.format("Rome")
+        other = "which cafes of Oslo, please, are in Rome"
+        assert not await cache.search("cafes that are in Rome, which ones")
+        assert not await cache.search(other)
+        assert not await cache.search("which cafes are in Bergen")
+        held.set()
+        await teacher.recalled()
+        assert (await cache.search("cafes that are in Rome, which ones")).generated_query == LIST.format(
+            "Rome"
+        )
+        assert not await cache.search(other)
+
+
+async def test_a_cache_that_is_closed_stops_learning(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "_AT_ONCE", 3)
+    settings = Settings(_env_file=None)
+    async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+        await cache.store_many(
+            [{"question": f"cafe number {n}", "generated_query": f"SELECT {n}"} for n in range(200)]
+        )
+    for _ in range(3):
+        async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+            assert await cache.search("cafe number 7")

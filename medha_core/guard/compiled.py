@@ -5,7 +5,6 @@ is left to them; the rules about words come from the lexicon, asked once for eac
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import NamedTuple
@@ -27,7 +26,6 @@ from medha_core.reading.words import Word, words
 
 __all__ = ["CompiledGuard", "Fitted", "Keys", "Stored", "reader_of"]
 
-FORMAT = 1
 _REASONS = [
     Reason(name)
     for name in (
@@ -161,27 +159,6 @@ class CompiledGuard:
     def _spoken(self, value: str, lexicon: Lexicon) -> tuple[str, ...]:
         return reader_of(lexicon).word_texts(plain_value(value))
 
-    def to_bytes(self, read: ReadQuestion) -> bytes:
-        """A stored question in a form that `from_bytes` reads back."""
-        return json.dumps(
-            [FORMAT, read.words, *read.stored], ensure_ascii=False, separators=(",", ":")
-        ).encode("utf-8", "surrogatepass")
-
-    def from_bytes(self, data: bytes) -> ReadQuestion:
-        """A question as `to_bytes` wrote it. Raises `ArgumentValueError` on anything else."""
-        try:
-            version, found, mentions, made, shape, names, unnamed, fixed, selects = json.loads(
-                data.decode("utf-8", "surrogatepass")
-            )
-            if version != FORMAT:
-                raise ValueError(f"format {version}")
-            stored = Stored(
-                tuple(_mention(*mention) for mention in mentions), made, shape, names, unnamed, fixed, selects
-            )
-            return reader_of(self._lexicon).read_words([tuple(word) for word in found], stored)
-        except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
-
     def alike(self, asked: ReadQuestion, learned: GuardEvidence) -> list[object]:
         """Entries that say the asked question's words with other values, whatever their vectors."""
         return learned.alike(asked)
@@ -240,7 +217,3 @@ def _slots(mentions: tuple[Mention, ...], query: str) -> tuple | None:
 def _verdict(told: tuple[bool, int, str, float]) -> Verdict:
     accepted, reason, evidence, confidence = told
     return Verdict(accepted, _REASONS[reason], evidence, confidence)
-
-
-def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
-    return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))
