@@ -58,7 +58,7 @@ def antonym_pairs(folder: Path):
 
 
 def related_pairs(folder: Path):
-    """Unordered pairs of common words whose first senses are near: one synset, derived, a direct class, alike."""
+    """Unordered pairs of common words with near first senses: one synset, derived, a direct class, alike."""
     ranks: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     common = set()
     for part in PARTS:
@@ -87,7 +87,7 @@ def related_pairs(folder: Path):
 
 
 def _related_synsets(folder: Path, part: str):
-    """Each `(offset, lemmas, pointers)`: derivations, hypernyms, attributes, verb groups, likenesses, causes."""
+    """Each `(offset, lemmas, pointers)`: derived, more general, attribute, verb group, alike, caused."""
     parts = {"n": "noun", "v": "verb", "a": "adj", "s": "adj", "r": "adv"}
     for line in (folder / f"data.{part}").read_text().splitlines():
         if line.startswith(" "):

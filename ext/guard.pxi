@@ -7,6 +7,7 @@
 from libcpp cimport bool as cpp_bool
 from libcpp.pair cimport pair
 from libcpp.string cimport string
+from libcpp.unordered_map cimport unordered_map
 from libcpp.vector cimport vector
 
 cdef extern from "Python.h":
@@ -24,10 +25,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
     cppclass Symbol:
         const string& text()
         string_view body()
-        const Symbol* magnitude
         cpp_bool loose
-        cpp_bool summing
-        cpp_bool telling
 
     ctypedef vector[const Symbol*] Keys
     ctypedef const Symbol* const_Symbol "const medha::guard::Symbol*"
@@ -52,15 +50,22 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         vector[Phrase] phrases
         Keys parts
 
+    cppclass Language:
+        unordered_map[const Symbol*, const Symbol*] magnitudes
+        vector[const Symbol*] summing
+        vector[const Symbol*] telling
+
     cppclass Symbols:
-        Symbols(void* lexicon, void (*ask)(void*, Symbols&, const Symbol&, WordFacts&),
-                int (*relate)(void*, const Symbol&, const Symbol&, int)) except +
+        Symbols(void* lexicons, void (*ask)(void*, int, Symbols&, const Symbol&, WordFacts&),
+                int (*relate)(void*, int, const Symbol&, const Symbol&, int)) except +
         Symbol* intern(string_view text) except +
         Symbol* pin(string_view text) except +
         size_t size()
         void tidy() except +
         void sweep() except +
         int busy
+        int language
+        vector[Language] languages
         vector[pair[const Symbol*, const Symbol*]] near_operators
         vector[pair[const Symbol*, const Symbol*]] one_part
 
@@ -113,6 +118,8 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         cpp_bool unnamed
         cpp_bool selects_name
         cpp_bool can_exchange
+        cpp_bool knows_all
+        int language
         vector[GuardValue] values
         Keys opened
 
@@ -229,17 +236,18 @@ cdef tuple texts_of(const Keys& keys):
     return tuple([text_of(keys[i]) for i in range(keys.size())])
 
 
-cdef void ask_lexicon(void* reader, Symbols& symbols, const Symbol& word, WordFacts& facts) noexcept:
+cdef void ask_lexicon(void* reader, int language, Symbols& symbols, const Symbol& word,
+                      WordFacts& facts) noexcept:
     """Fill the facts of a word; an error stays set for the C++ that called."""
     try:
-        fill_facts(<QuestionReader> reader, symbols, word, facts)
+        fill_facts(<QuestionReader> reader, language, symbols, word, facts)
     except BaseException as error:
         PyErr_SetRaised(error)
 
 
-cdef int relate_words(void* reader, const Symbol& a, const Symbol& b, int relation) noexcept:
+cdef int relate_words(void* reader, int language, const Symbol& a, const Symbol& b, int relation) noexcept:
     try:
-        relations = (<QuestionReader> reader)._relations
+        relations = (<QuestionReader> reader)._lexicons[language].relations
         return bool(relations[relation](text_of(&a)[2:], text_of(&b)[2:]))
     except BaseException as error:
         PyErr_SetRaised(error)
@@ -254,9 +262,9 @@ cdef extern from "Python.h":
     void PyErr_SetObject(object kind, object value)
 
 
-cdef int fill_facts(QuestionReader reader, Symbols& symbols, const Symbol& word, WordFacts& facts) except -1:
+cdef int fill_facts(QuestionReader reader, int language, Symbols& symbols, const Symbol& word, WordFacts& facts) except -1:
     cdef Phrase phrase
-    found = reader._facts(text_of(&word))
+    found = reader._lexicons[language].facts(text_of(&word))
     facts.flags = found.flags
     facts.settled = found.settled
     facts.key = symbol_or_null(&symbols, found.key)
@@ -281,34 +289,38 @@ cdef class QuestionReader:
     """Turns questions into what the guard compares, and holds the texts they share.
 
     Args:
-        tokenize: question -> its words (`medha_core.reading.words.Word`).
-        facts: word -> `medha_core.reading.facts.Facts`.
-        relations: whether two words are synonyms, whether they are antonyms, whether they are related.
-        keys: what there is to know of single keys (`medha_core.guard.compiled.Keys`).
+        lexicon: of the language that ASCII texts are taken to be of (`medha_core.guard.compiled.Words`).
+        keys: what there is to know of keys in all languages (`medha_core.guard.compiled.Keys`).
     """
 
     cdef Symbols* _symbols
-    cdef object _tokenize
-    cdef object _facts
-    cdef tuple _relations
+    cdef list _lexicons
 
-    def __cinit__(self, tokenize, facts, relations, keys):
-        self._tokenize, self._facts, self._relations = tokenize, facts, tuple(relations)
+    def __cinit__(self, lexicon, keys):
+        self._lexicons = []
         self._symbols = new Symbols(<void*> self, ask_lexicon, relate_words)
-        for key, meaning in keys.magnitudes.items():
-            self._pinned(key).magnitude = self._pinned(meaning)
+        self.add(lexicon)
         for key in keys.loose:
             self._pinned(key).loose = True
-        for key in keys.summing:
-            self._pinned(key).summing = True
-        for key in keys.telling:
-            self._pinned(key).telling = True
         for one, other in keys.near_operators:
             self._symbols.near_operators.push_back(
                 pair[const_Symbol, const_Symbol](self._pinned(one), self._pinned(other)))
         for one, other in keys.one_part:
             self._symbols.one_part.push_back(
                 pair[const_Symbol, const_Symbol](self._pinned(one), self._pinned(other)))
+
+    def add(self, lexicon):
+        """One more language; its number."""
+        cdef Language language
+        for key, meaning in lexicon.magnitudes.items():
+            language.magnitudes[self._pinned(key)] = self._pinned(meaning)
+        for key in lexicon.summing:
+            language.summing.push_back(self._pinned(key))
+        for key in lexicon.telling:
+            language.telling.push_back(self._pinned(key))
+        self._lexicons.append(lexicon)
+        self._symbols.languages.push_back(language)
+        return len(self._lexicons) - 1
 
     def __dealloc__(self):
         del self._symbols
@@ -329,26 +341,38 @@ cdef class QuestionReader:
             self._symbols.sweep()
 
     def read(self, question):
-        """An asked question."""
+        """An asked question, in the first language."""
         check_text(question)
-        return self._made(question, None, None)
+        return self._made(question, None, None, 0, None)
 
-    def word_texts(self, text):
+    def read_words(self, words, stored=None, int language=0, readable=None):
+        """A question whose words are known; with `stored`, what its query says (`medha_core.guard.compiled`).
+
+        `readable` says whether the lexicon may be trusted for it, where its words do not tell.
+        """
+        if not 0 <= language < len(self._lexicons):
+            raise ArgumentValueError("language", "the number of a language", language)
+        return self._made(None, words, stored, language, readable)
+
+    def word_texts(self, text, int language=0):
         """The words of a text, without their places."""
-        cdef ReadQuestion read = self.read(text)
+        cdef ReadQuestion read
+        if language:
+            return tuple([word[1] for word in self._lexicons[language].tokenize(text)])
+        read = self.read(text)
         return tuple([text_of(word.text) for word in read._question.words])
 
-    def read_words(self, words, stored=None):
-        """A question whose words are known; with `stored`, what its query says (`medha_core.guard.compiled`)."""
-        return self._made(None, words, stored)
-
-    cdef ReadQuestion _made(self, question, words, stored):
+    cdef ReadQuestion _made(self, question, words, stored, int language, readable):
         made = ReadQuestion.__new__(ReadQuestion)
         (<ReadQuestion> made)._reader = self
+        (<ReadQuestion> made)._question.language = language
         self._symbols.tidy()
         self._symbols.busy += 1
+        self._symbols.language = language
         try:
             (<ReadQuestion> made)._read(question, words, stored)
+            if readable is not None:
+                (<ReadQuestion> made)._question.is_english = readable
         finally:
             self._symbols.busy -= 1
         return made
@@ -374,11 +398,12 @@ cdef class ReadQuestion:
             if question is not None and PyUnicode_IS_ASCII(question):
                 utf8_of(question, &text)
                 if not builder.tokenize(string_view(text.data, text.size)):
-                    words = self._reader._tokenize(question)
+                    words = self._reader._lexicons[0].tokenize(question)
             elif question is not None:
-                words = self._reader._tokenize(question)
+                words = self._reader._lexicons[0].tokenize(question)
             for word in words or ():
                 self._add_word(builder, symbols, word)
+            symbols.language = self._question.language  # the Python reader may have let other threads in
             builder.read()
             if stored is not None:
                 self._add_stored(builder, symbols, stored)
@@ -451,7 +476,18 @@ cdef class ReadQuestion:
 
     @property
     def is_english(self):
+        """Whether the lexicon of its language may be trusted for it."""
         return self._question.is_english
+
+    @property
+    def knows_all(self):
+        """Whether that lexicon knows every word of it."""
+        return self._question.knows_all
+
+    @property
+    def language(self):
+        """The number of its language."""
+        return self._question.language
 
     @property
     def relative(self):
@@ -496,8 +532,9 @@ cdef class GuardEvidence:
         self._last = max(self._last, <uint64_t> handle)
         if self._evidence.observe(self._reader._symbols[0], handle, stored._question, near):
             forms += 1
-        self._handles[entry] = handle, forms
-        self._entries[handle] = entry
+        if forms:
+            self._handles[entry] = handle, forms
+            self._entries[handle] = entry
 
     def forget(self, entry, ReadQuestion stored not None):
         """Take an entry back. What its wording taught about the language stays."""

@@ -43,6 +43,7 @@ class Builder {
         reader.bring_to_front(q_.items, q_.asks);
         for (const Item& item : q_.items) hold(item.key);
         q_.is_english = reader.is_english();
+        for (const Word& word : q_.words) q_.knows_all = q_.knows_all && (word.kind != 'w' || word.text->has(KNOWN));
         q_.relative = reader.is_relative();
     }
 

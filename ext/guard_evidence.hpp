@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cmath>
+#include <deque>
 #include <tuple>
 
 #include "guard_values.hpp"
@@ -12,6 +13,8 @@ namespace medha::guard {
 
 constexpr size_t MAX_DIFFERENCE = 4;  // words on one side; a longer difference teaches nothing
 constexpr size_t FEW_KEYS = 64;       // up to here two questions are compared without a table
+constexpr size_t MAX_KEPT = 100000;   // differences, words and query shapes; the oldest go first
+constexpr size_t MAX_FORM = 400;      // items; a longer question teaches its values only
 constexpr size_t KEPT_FORMS = 8;      // wordings kept per query shape to compare new ones with
 
 // What only the one and only the other says, as sorted multisets.
@@ -101,6 +104,39 @@ struct Counts {
     int64_t same = 0, other = 0, shapes = 0;
 };
 
+// A table of bounded size: the oldest key goes first.
+template <class Key, class Value, class Hash = std::hash<Key>>
+class Bounded {
+  public:
+    using Table = std::unordered_map<Key, Value, Hash>;
+
+    // The value of a key, and whether it is new.
+    std::pair<Value*, bool> at(const Key& key) {
+        const auto [place, is_new] = table_.try_emplace(key);
+        if (is_new) order_.push_back(key);
+        return {&place->second, is_new};
+    }
+    const Value* find(const Key& key) const {
+        const auto found = table_.find(key);
+        return found == table_.end() ? nullptr : &found->second;
+    }
+    template <class Drop>
+    void trim(Drop drop) {
+        if (table_.size() <= MAX_KEPT) return;
+        const auto oldest = table_.find(order_.front());
+        drop(oldest->first, oldest->second);
+        table_.erase(oldest);
+        order_.pop_front();
+    }
+    size_t size() const { return table_.size(); }
+    auto begin() const { return table_.begin(); }
+    auto end() const { return table_.end(); }
+
+  private:
+    Table table_;
+    std::deque<Key> order_;
+};
+
 class Evidence {
   public:
     // What a question says, whatever the order of its words.
@@ -118,25 +154,25 @@ class Evidence {
     KnownValues values;
 
     size_t questions() const { return static_cast<size_t>(questions_); }
-    size_t harmless() const {
-        size_t count = 0;
-        for (const auto& [teaching, record] : records_) count += !record.same.empty();
-        return count;
-    }
+    size_t harmless() const { return same_.size(); }
 
     // Learn from an entry; whether it is new among those of its form.
     bool observe(Symbols& symbols, uint64_t entry, const Question& stored, const std::vector<const Question*>& near) {
         count(symbols, stored, 1);
+        if (stored.opened.size() > MAX_FORM) return false;
         const bool is_added = add_to_form(entry, stored);
-        auto [place, is_new] = wordings_.try_emplace(stored.shape);
+        const auto [place, is_new] = wordings_.at(stored.shape);
         if (is_new) acquire(stored.shape);
-        std::vector<Keys>& known = place->second;
+        // Teaching may drop the oldest wordings: these are looked at first.
+        std::vector<Keys> known = *place;
         for (const Keys& wording : known) teach(stored.opened, wording, stored.shape);
         for (const Question* other : near)
             if (other->shape != stored.shape) teach(stored.opened, other->opened, nullptr);
         if (known.size() < KEPT_FORMS && std::find(known.begin(), known.end(), stored.opened) == known.end()) {
+            const auto [kept, again] = wordings_.at(stored.shape);
+            if (again) acquire(stored.shape);
             for (const Symbol* key : stored.opened) acquire(key);
-            known.push_back(stored.opened);
+            kept->push_back(stored.opened);
         }
         return is_added;
     }
@@ -167,10 +203,12 @@ class Evidence {
         return Teaching::fits(pair) ? counts(Teaching(pair)) : Counts();
     }
     Counts counts(const Teaching& teaching) const {
-        const auto found = records_.find(teaching);
-        if (found == records_.end()) return {};
-        Counts counted{0, found->second.other, static_cast<int64_t>(found->second.same.size())};
-        for (const auto& [shape, times] : found->second.same) counted.same += times;
+        Counts counted;
+        if (const int64_t* other = other_.find(teaching)) counted.other = *other;
+        if (const Shapes* shapes = same_.find(teaching)) {
+            counted.shapes = static_cast<int64_t>(shapes->size());
+            for (const auto& [shape, times] : *shapes) counted.same += times;
+        }
         return counted;
     }
 
@@ -180,27 +218,27 @@ class Evidence {
         return counted.same && !counted.other;
     }
     bool keeps(const Symbol* a, const Symbol* b) const {
-        if (!words_.count(a)) return false;
+        if (!word_same_.find(a)) return false;
         const Counts counted = counts(Teaching(a, b));
         return counted.same && !counted.other;
     }
 
     // For the word with the worst record: how often (log) it kept, and changed, the query.
     std::pair<double, double> word_record(const Keys& first, const Keys& second) const {
-        Record worst;
+        std::pair<double, double> worst{0, 0};
         double highest = -1;
         for (const Keys* keys : {&first, &second}) {
             for (const Symbol* key : *keys) {
-                const auto found = words_.find(key);
-                const Record record = found == words_.end() ? Record() : found->second;
-                const double bad = (record.other + 0.1) / (record.same + 0.1);
+                const double *same = word_same_.find(key), *other = word_other_.find(key);
+                const std::pair<double, double> record{same ? *same : 0, other ? *other : 0};
+                const double bad = (record.second + 0.1) / (record.first + 0.1);
                 if (bad > highest) {
                     highest = bad;
                     worst = record;
                 }
             }
         }
-        return {std::log1p(worst.same), std::log1p(worst.other)};
+        return {std::log1p(worst.first), std::log1p(worst.second)};
     }
 
     // How many stored questions of the same form have this query shape, and another one.
@@ -245,13 +283,7 @@ class Evidence {
     }
 
   private:
-    struct Record {
-        double same = 0, other = 0;
-    };
-    struct Taught {
-        std::unordered_map<const Symbol*, int64_t> same;  // query shape -> times
-        int64_t other = 0;
-    };
+    using Shapes = std::unordered_map<const Symbol*, int64_t>;  // query shape -> times
 
     bool add_to_form(uint64_t entry, const Question& stored) {
         auto [place, is_new] = forms_.try_emplace(form(stored.opened));
@@ -327,33 +359,66 @@ class Evidence {
             for (const Symbol* key : *keys)
                 if (is_hard(key)) return;
         const Teaching teaching(pair);
-        auto [record, is_new] = records_.try_emplace(teaching);
-        if (is_new)
-            for (const Symbol* key : teaching.keys)
-                if (key) acquire(key);
         if (!shape) {
-            ++record->second.other;
+            const auto [times, is_new] = other_.at(teaching);
+            if (is_new) hold(teaching);
+            ++*times;
         } else {
-            const auto [times, unseen] = record->second.same.try_emplace(shape, 0);
+            const auto [shapes, is_new] = same_.at(teaching);
+            if (is_new) hold(teaching);
+            const auto [times, unseen] = shapes->try_emplace(shape, 0);
             if (unseen) acquire(shape);
             ++times->second;
         }
+        trim();
         const double part = 1.0 / static_cast<double>(pair.asked.size() + pair.stored.size());
+        auto& words = shape ? word_same_ : word_other_;
         for (const Keys* keys : {&pair.asked, &pair.stored}) {
             for (const Symbol* key : *keys) {
-                auto [word, unmet] = words_.try_emplace(key);
+                const auto [record, unmet] = words.at(key);
                 if (unmet) acquire(key);
-                (shape ? word->second.same : word->second.other) += part;
+                *record += part;
             }
         }
+    }
+
+    static void hold(const Teaching& teaching) {
+        for (const Symbol* key : teaching.keys)
+            if (key) acquire(key);
+    }
+    static void drop(const Teaching& teaching) {
+        for (const Symbol* key : teaching.keys)
+            if (key) release(key);
+    }
+    static void drop(const Shapes& shapes) {
+        for (const auto& [shape, times] : shapes) release(shape);
+    }
+    static void drop(const std::vector<Keys>& wordings) {
+        for (const Keys& wording : wordings)
+            for (const Symbol* key : wording) release(key);
+    }
+
+    void trim() {
+        other_.trim([](const Teaching& teaching, int64_t) { drop(teaching); });
+        same_.trim([](const Teaching& teaching, const Shapes& shapes) {
+            drop(teaching);
+            drop(shapes);
+        });
+        word_same_.trim([](const Symbol* word, double) { release(word); });
+        word_other_.trim([](const Symbol* word, double) { release(word); });
+        wordings_.trim([](const Symbol* shape, const std::vector<Keys>& wordings) {
+            release(shape);
+            drop(wordings);
+        });
     }
 
     std::unordered_map<const Symbol*, Said> vocabulary_;
     std::unordered_map<const Symbol*, int64_t> containing_;
     std::unordered_map<Keys, Form, KeysHash> forms_;
-    std::unordered_map<Teaching, Taught, TeachingHash> records_;
-    std::unordered_map<const Symbol*, Record> words_;
-    std::unordered_map<const Symbol*, std::vector<Keys>> wordings_;
+    Bounded<Teaching, int64_t, TeachingHash> other_;
+    Bounded<Teaching, Shapes, TeachingHash> same_;
+    Bounded<const Symbol*, double> word_same_, word_other_;
+    Bounded<const Symbol*, std::vector<Keys>> wordings_;
     int64_t questions_ = 0;
     uint64_t age_ = 0;
 };
@@ -365,16 +430,16 @@ inline Evidence::~Evidence() {
         for (const Symbol* key : keys) release(key);
         for (const auto& [shape, times] : held.shapes) release(shape);
     }
-    for (const auto& [teaching, record] : records_) {
-        for (const Symbol* key : teaching.keys)
-            if (key) release(key);
-        for (const auto& [shape, times] : record.same) release(shape);
+    for (const auto& [teaching, times] : other_) drop(teaching);
+    for (const auto& [teaching, shapes] : same_) {
+        drop(teaching);
+        drop(shapes);
     }
-    for (const auto& [word, record] : words_) release(word);
+    for (const auto& [word, record] : word_same_) release(word);
+    for (const auto& [word, record] : word_other_) release(word);
     for (const auto& [shape, wordings] : wordings_) {
         release(shape);
-        for (const Keys& wording : wordings)
-            for (const Symbol* key : wording) release(key);
+        drop(wordings);
     }
 }
 

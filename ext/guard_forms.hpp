@@ -18,6 +18,8 @@ class Finder {
 
     // Entries whose question, its values left open, says the words of the asked one; newest first.
     std::vector<uint64_t> alike(const Question& asked) {
+        if (asked.words.size() > LONGEST) return {};
+        symbols_.language = asked.language;
         words_ = asked.words;
         items_ = asked.items;
         asks_ = asked.asks;

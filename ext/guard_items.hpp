@@ -63,6 +63,7 @@ class ItemReader {
 
     // At least half of the words are English, and a closed-class word or three quarters of them say so.
     bool is_english() const {
+        // Of a language without word list its closed classes decide: the caller has seen to that.
         size_t plain = 0, foreign = 0, known = 0;
         bool closed = false;
         for (const Word& word : words_) {
@@ -121,6 +122,12 @@ class ItemReader {
         return row.size();
     }
 
+    // Whether a content word stands before: `sold every book` means all, `name of every book` any.
+    bool is_object(size_t i) const {
+        const Symbol* before = i ? words_[i - 1].text : symbols_.empty;
+        return before != symbols_.empty && !before->has(CLOSED) && !before->has(REQUEST);
+    }
+
     // Whether `who is the ...` says itself whom it asks for.
     bool is_named_next(size_t i) const {
         return i + 2 < words_.size() && words_[i + 1].text->has(COPULA) && words_[i + 2].text->has(DETERMINER);
@@ -158,7 +165,8 @@ class ItemReader {
         if (facts.around && followed && words_[i + 1].kind == 'n') return facts.around;
         if (word.text == symbols_.than && i)
             if (const Symbol* way = words_[i - 1].text->facts().compared_way) return way;
-        if (facts.settled) return facts.key;
+        if ((facts.flags & UNITY) && i && words_[i - 1].text->has(BEFORE_UNITY)) return symbols_.n_one;
+        if (facts.settled) return facts.key == symbols_.o_every && is_object(i) ? symbols_.o_each : facts.key;
         if (facts.ordinal && followed) return facts.ordinal;
         if (facts.superlative) return facts.superlative;
         if (followed && words_[i + 1].text == symbols_.than) {

@@ -34,6 +34,8 @@ struct Verdict {
     std::string evidence;  // in words, for people
 };
 
+constexpr size_t LONGEST = 400;  // words; a longer question is compared word for word
+
 struct Limits {
     double floor, leftover, other_noun;
 };
@@ -53,6 +55,7 @@ class Judge {
 
     // The stored query as it is: its values must all be asked for.
     Verdict judge(const Question& asked, const Question& stored, double score, double margin) {
+        if (is_long(asked, stored)) return unread(asked, stored);
         if (!mentioned_in(asked, stored, spans_))
             return refuse(R_VALUE, "the stored query has a value that is not asked for");
         return judge(asked, stored, spans_, stored.spans, &stored.own, score, margin, 0);
@@ -61,6 +64,8 @@ class Judge {
     // The stored query with its values exchanged: the spans say what stands for what in the two questions.
     Verdict judge(const Question& asked, const Question& stored, const std::vector<Span>& asked_spans,
                   const std::vector<Span>& stored_spans, double score, double margin, size_t exchanged) {
+        if (is_long(asked, stored)) return unread(asked, stored);
+        symbols_.language = stored.language;
         view_of(symbols_, stored.words, stored.items, stored.asks, stored_spans, stored_view_);
         return judge(asked, stored, asked_spans, stored_spans, &stored_view_, score, margin, exchanged);
     }
@@ -81,11 +86,13 @@ class Judge {
     Verdict judge(const Question& asked, const Question& stored, const std::vector<Span>& asked_spans,
                   const std::vector<Span>& stored_spans, const View* b, double score, double margin,
                   size_t exchanged) {
+        symbols_.language = asked.language;
         view_of(symbols_, asked.words, asked.items, asked.asks, asked_spans, asked_view_);
         const View* a = &asked_view_;
         Verdict verdict;
         if (is_early(asked, stored, *a, *b, verdict)) return verdict;
         corrections(*a, *b, only_, fixed_);
+        slips_ = fixed_;
         if (!fixed_.empty()) {
             rewrite(asked, asked_spans, asked_fixed_);
             a = &asked_fixed_;
@@ -94,11 +101,44 @@ class Judge {
         if (!fixed_.empty()) {
             rewrite(stored, stored_spans, stored_fixed_);
             b = &stored_fixed_;
+            for (const auto& slip : fixed_) add_slip(slip);
         }
         pairer_.pair_up(*a, *b, stored, score, pairing_);
         if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
         measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
-        return weigh();
+        return weigh(in_words(*a, *b));
+    }
+
+    static bool is_long(const Question& asked, const Question& stored) {
+        return std::max(asked.words.size(), stored.words.size()) > LONGEST;
+    }
+    static Verdict unread(const Question& asked, const Question& stored) {
+        const auto same = [](const Word& a, const Word& b) { return a.kind == b.kind && a.text == b.text; };
+        if (std::equal(asked.words.begin(), asked.words.end(), stored.words.begin(), stored.words.end(), same))
+            return accept(R_SAME, "the same words");
+        return refuse(R_UNSURE, "more than " + std::to_string(LONGEST) + " words");
+    }
+
+    // A later slip of the same word counts, at its first place.
+    void add_slip(const std::pair<const Symbol*, const Symbol*>& slip) {
+        for (auto& known : slips_)
+            if (known.first == slip.first) {
+                known.second = slip.second;
+                return;
+            }
+        slips_.push_back(slip);
+    }
+
+    // A quoted text that both questions have, but in upper case here and lower case there, or null.
+    static const Symbol* quoted_otherwise(const Question& asked, const Question& stored) {
+        for (const Word& word : asked.words) {
+            if (!word.quoted) continue;
+            const Symbol* written = word.quoted;
+            for (const Word& other : stored.words)
+                if (other.quoted && other.text == word.text) written = other.quoted;
+            if (written != word.quoted) return word.quoted;
+        }
+        return nullptr;
     }
 
     // Verdicts that need no comparison of meaning.
@@ -116,15 +156,20 @@ class Judge {
             verdict = refuse(R_VALUE, said + ": a value the stored question does not name");
         } else if (asked.relative && stored.fixed_dates) {
             verdict = refuse(R_STALE, "the stored query holds a date that depends on the day it was asked");
-        } else if (a.open_words == b.open_words &&
-                   (a.keys == b.keys || !(asked.is_english && stored.is_english))) {
+        } else if (const Symbol* quoted = quoted_otherwise(asked, stored)) {
+            verdict = refuse(R_QUOTED, quoted->text() + ": in other letters");
+        } else if (a.open_words == b.open_words && (a.keys == b.keys || !is_comparable(asked, stored))) {
             verdict = accept(R_SAME, "the same words");
-        } else if (!(asked.is_english && stored.is_english)) {
-            verdict = refuse(R_LANGUAGE, "other words, in a language without lexicon");
+        } else if (!is_comparable(asked, stored)) {
+            verdict = refuse(R_LANGUAGE, "other words, in a language without lexicon or in another language");
         } else {
             return false;
         }
         return true;
+    }
+
+    static bool is_comparable(const Question& asked, const Question& stored) {
+        return asked.is_english && stored.is_english && asked.language == stored.language;
     }
 
     Keys known_values(const View& view) {
@@ -225,13 +270,15 @@ class Judge {
             verdict = refuse(R_BINDING, "by: in one question only");
             return true;
         }
-        if (said_by_one(R_BINDING, leftover([](const Symbol* key) { return key->telling; }), ONE)) return true;
+        if (said_by_one(R_BINDING, leftover([](const Symbol* key) { return key->kind() == 'p' && key->is_telling(); }), ONE))
+            return true;
         if (said_by_one(R_INTERROGATIVE,
                         leftover([&](const Symbol* key) { return key->kind() == 'a' && key != symbols_.a_where; }), ONE))
             return true;
-        Keys names;
+        Keys names = leftover([](const Symbol* key) { return key->kind() == 'w' && !key->body_has(KNOWN); });
+        const bool foreign = !names.empty();
         for (const Keys* side : {&left.asked, &left.stored}) {
-            if (side == &left.stored && !unnamed) break;
+            if (foreign || (side == &left.stored && !unnamed)) break;
             for (const Symbol* key : *side)
                 if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
         }
@@ -283,29 +330,38 @@ class Judge {
     }
 
     // The verifier's estimate against the limits of the level.
-    Verdict weigh() const {
+    Verdict weigh(std::string said) const {
         const double confidence = verifier_(signals_);
         const bool learnt = pairing_.before.any() && evidence_.keeps(pairing_.before);
         if (signals_[ASKED_ALIEN] != 0 && signals_[STORED_ALIEN] != 0 && !learnt)
-            return refuse(R_STRANGER, in_words(), confidence);
+            return refuse(R_STRANGER, std::move(said), confidence);
         double limit = limits_.floor;
         if (signals_[PROJECTION] != 0)
             limit = limits_.other_noun;
         else if (!learnt && (has_word(pairing_.left.asked) || has_word(pairing_.left.stored)))
             limit = limits_.leftover;
-        if (confidence < limit) return refuse(why(), in_words(), confidence);
-        return accept(learnt ? R_LEARNED : R_AGREES, in_words(), confidence);
+        if (confidence < limit) return refuse(why(), std::move(said), confidence);
+        return accept(learnt ? R_LEARNED : R_AGREES, std::move(said), confidence);
     }
 
-    std::string in_words() const {
+    // What was found, for people.
+    std::string in_words(const View& a, const View& b) const {
+        std::string said;
+        for (const auto& [wrong, right] : slips_) said += wrong->text() + " read as " + right->text() + "; ";
         const Difference& before = pairing_.before;
-        if (!before.any()) return "the same words in another order";
-        std::string said = "asked: ";
-        append(said, before.asked, " ");
-        if (before.asked.empty()) said += "-";
-        said += "; stored: ";
-        append(said, before.stored, " ");
-        if (before.stored.empty()) said += "-";
+        if (before.any()) {
+            said += "asked: ";
+            append(said, before.asked, " ");
+            if (before.asked.empty()) said += "-";
+            said += "; stored: ";
+            append(said, before.stored, " ");
+            if (before.stored.empty()) said += "-";
+            return said;
+        }
+        // Without a difference both say the same, as often.
+        if (a.keys != b.keys) return said + "the same words in another order";
+        if (said.empty()) return "the same but for words without weight";
+        said.resize(said.size() - 2);
         return said;
     }
 
@@ -331,7 +387,7 @@ class Judge {
     std::vector<Spotted> spotted_;
     std::vector<Word> words_;
     Difference only_;
-    Mapped fixed_;
+    Mapped fixed_, slips_;
 };
 
 }  // namespace medha::guard

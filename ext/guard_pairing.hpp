@@ -141,7 +141,7 @@ class Pairer {
         const auto is_person = [](const Symbol* key) { return key->body_has(PERSON); };
         pairing.idle = a.classes;
         pairing.idle.insert(pairing.idle.end(), b.classes.begin(), b.classes.end());
-        if (said(symbols_.o_every) && !any([](const Symbol* key) { return key->summing; }))
+        if (said(symbols_.o_every) && !any([](const Symbol* key) { return key->kind() == 'o' && key->is_summing(); }))
             pairing.idle.push_back(symbols_.o_every);
         if (said(symbols_.a_much) && any([](const Symbol* key) { return key->kind() == 'w' && key->body_has(QUANTITY); }))
             pairing.idle.push_back(symbols_.a_much);

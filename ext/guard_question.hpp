@@ -70,6 +70,8 @@ struct Question {
     const Symbol* asks = nullptr;
     bool is_english = false, relative = false, fixed_dates = false, unnamed = false, selects_name = false,
          can_exchange = false;
+    bool knows_all = true;  // whether the lexicon knows every word
+    int language = 0;
     std::vector<Value> values;
     std::vector<Slot> slots;
     std::vector<Span> spans, slot_spans;  // of `values`: as they are, and named by slot

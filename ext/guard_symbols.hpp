@@ -50,6 +50,8 @@ enum Flag : uint64_t {
     PERSON = 1 << 28,
     BEFORE_CLASS = 1 << 29,
     LIGHT_VERB = 1 << 30,
+    UNITY = uint64_t{1} << 31,
+    BEFORE_UNITY = uint64_t{1} << 32,
 };
 
 class Symbol;
@@ -92,13 +94,15 @@ class Symbol {
     // Of a word: what the lexicon says. Of a key: what it says of the word in it.
     const Facts& facts() const;
     const Facts& body_facts() const;
+    // Of an operator: its meaning before a quantity, or null; whether it sums up. Of a preposition: whether it
+    // changes the answer where only one question has it.
+    const Symbol* magnitude() const;
+    bool is_summing() const;
+    bool is_telling() const;
     bool has(Flag flag) const { return facts().flags & flag; }
     bool body_has(Flag flag) const { return body_facts().flags & flag; }
 
-    const Symbol* magnitude = nullptr;  // of an operator: its meaning before a quantity
     bool loose = false;                 // of an operator: it belongs to the whole question
-    bool summing = false;               // of an operator: it sums up
-    bool telling = false;               // of a preposition: alone in one question, it changes the answer
 
     mutable uint32_t uses = 0;          // questions and evidence that hold it
     mutable bool marked = false;
@@ -107,17 +111,23 @@ class Symbol {
     friend class Symbols;
     std::string text_;
     Symbols& owner_;
-    mutable std::unique_ptr<Facts> facts_;
+    mutable std::vector<std::unique_ptr<Facts>> facts_;  // by language
     mutable const Symbol* body_ = nullptr;
     mutable std::unique_ptr<std::string> letters_;
 };
 
-// Asks the lexicon: fills the facts, or leaves a Python error.
-using Asker = void (*)(void* lexicon, Symbols& symbols, const Symbol& word, Facts& facts);
+// What there is to know of single keys in one language.
+struct Language {
+    std::unordered_map<const Symbol*, const Symbol*> magnitudes;
+    std::vector<const Symbol*> summing, telling;
+};
+
+// Asks the lexicon of a language: fills the facts, or leaves a Python error.
+using Asker = void (*)(void* lexicons, int language, Symbols& symbols, const Symbol& word, Facts& facts);
 enum Relation { SYNONYMS, ANTONYMS, RELATED, RELATIONS };
 
 // Whether the words of two keys stand in a relation; may leave a Python error.
-using Relater = int (*)(void* lexicon, const Symbol& a, const Symbol& b, int relation);
+using Relater = int (*)(void* lexicons, int language, const Symbol& a, const Symbol& b, int relation);
 
 // A Python error is set; the glue lets it through.
 struct PythonError : std::exception {
@@ -142,6 +152,8 @@ class Symbols {
         a_much = pin("a:much");
         w_name = pin("w:name");
         open_number = pin("v:#");
+        n_one = pin("n:1");
+        o_each = pin("o:each");
         for (int i = 0; i < SLOTS; ++i) {
             slot_texts[i] = pin("?" + std::to_string(i));
             slot_keys[i] = pin("v:?" + std::to_string(i));
@@ -203,12 +215,14 @@ class Symbols {
 
     static constexpr int SLOTS = 6;
     const Symbol *p_between, *p_from, *p_to, *p_by, *o_not, *o_every;
-    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number;
+    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number, *n_one, *o_each;
     const Symbol *slot_texts[SLOTS], *slot_keys[SLOTS];
     const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *the, *and_, *or_, *of, *empty;
     // Operators that mean the same, and prepositions that may stand for each other.
     std::vector<std::pair<const Symbol*, const Symbol*>> near_operators, one_part;
     int busy = 0;
+    int language = 0;  // whose lexicon is asked
+    std::vector<Language> languages;
 
     static bool holds(const std::vector<std::pair<const Symbol*, const Symbol*>>& pairs, const Symbol* a,
                       const Symbol* b) {
@@ -232,11 +246,16 @@ class Symbols {
     using Relations = std::unordered_map<std::pair<const Symbol*, const Symbol*>, bool, PairHash>;
 
     const Facts& ask(const Symbol& word) {
+        // The lexicon is Python code: other threads may call in meanwhile, for another language.
+        const int asked = language;
         auto facts = std::make_unique<Facts>();
-        ask_(lexicon_, *this, word, *facts);
+        ask_(lexicon_, asked, *this, word, *facts);
+        language = asked;
         check_python();
-        word.facts_ = std::move(facts);
-        return *word.facts_;
+        if (word.facts_.size() <= static_cast<size_t>(asked)) word.facts_.resize(asked + 1);
+        // Another thread may have been faster; what it was given may be in use.
+        if (!word.facts_[asked]) word.facts_[asked] = std::move(facts);
+        return *word.facts_[asked];
     }
     static void mark(const Symbol* symbol, std::vector<const Symbol*>& pending) {
         if (symbol && !symbol->marked) {
@@ -245,11 +264,23 @@ class Symbols {
         }
     }
 
+    static void mark_facts(const Facts& facts, std::vector<const Symbol*>& pending) {
+        for (const Symbol* key :
+             {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.around, facts.compared,
+              facts.compared_way, facts.stem, facts.lemma_stem, facts.number})
+            mark(key, pending);
+        for (const Symbol* part : facts.parts) mark(part, pending);
+        for (const Phrase& phrase : facts.phrases) {
+            mark(phrase.key, pending);
+            for (const Symbol* word : phrase.words) mark(word, pending);
+        }
+    }
+
     void* lexicon_;
     Asker ask_;
     Relater relate_;
     std::unordered_map<std::string_view, std::unique_ptr<Symbol>> table_;
-    Relations relations_[RELATIONS];
+    std::vector<Relations> relations_;  // by language and relation
     std::string scratch_;
     size_t bytes_ = 0, limit_ = KEPT_BYTES;
 };
@@ -283,7 +314,26 @@ inline const std::string& Symbol::letters() const {
     return *letters_;
 }
 
-inline const Facts& Symbol::facts() const { return facts_ ? *facts_ : owner_.ask(*this); }
+inline const Facts& Symbol::facts() const {
+    const size_t language = static_cast<size_t>(owner_.language);
+    return language < facts_.size() && facts_[language] ? *facts_[language] : owner_.ask(*this);
+}
+
+inline const Symbol* Symbol::magnitude() const {
+    const auto& magnitudes = owner_.languages[owner_.language].magnitudes;
+    const auto found = magnitudes.find(this);
+    return found == magnitudes.end() ? nullptr : found->second;
+}
+
+inline bool Symbol::is_summing() const {
+    const auto& keys = owner_.languages[owner_.language].summing;
+    return std::find(keys.begin(), keys.end(), this) != keys.end();
+}
+
+inline bool Symbol::is_telling() const {
+    const auto& keys = owner_.languages[owner_.language].telling;
+    return std::find(keys.begin(), keys.end(), this) != keys.end();
+}
 
 inline const Facts& Symbol::body_facts() const {
     if (!body_) body_ = owner_.intern(std::string(body()));
@@ -291,12 +341,16 @@ inline const Facts& Symbol::body_facts() const {
 }
 
 inline bool Symbols::related(const Symbol* a, const Symbol* b, Relation relation) {
-    Relations& known = relations_[relation];
+    const int asked = language;
+    const size_t place = static_cast<size_t>(asked) * RELATIONS + relation;
+    if (relations_.size() <= place) relations_.resize(place + 1);
     const auto pair = std::make_pair(a, b);
-    const auto found = known.find(pair);
-    if (found != known.end()) return found->second;
-    const bool answer = relate_(lexicon_, *a, *b, relation) != 0;
+    const auto found = relations_[place].find(pair);
+    if (found != relations_[place].end()) return found->second;
+    const bool answer = relate_(lexicon_, asked, *a, *b, relation) != 0;
+    language = asked;
     check_python();
+    Relations& known = relations_[place];
     if (known.size() >= KEPT) known.clear();
     return known[pair] = answer;
 }
@@ -309,18 +363,8 @@ inline void Symbols::sweep() {
         const Symbol* symbol = pending.back();
         pending.pop_back();
         mark(symbol->body_, pending);
-        mark(symbol->magnitude, pending);
-        if (!symbol->facts_) continue;
-        const Facts& facts = *symbol->facts_;
-        for (const Symbol* key :
-             {facts.key, facts.ordinal, facts.superlative, facts.comparative, facts.around, facts.compared,
-              facts.compared_way, facts.stem, facts.lemma_stem, facts.number})
-            mark(key, pending);
-        for (const Symbol* part : facts.parts) mark(part, pending);
-        for (const Phrase& phrase : facts.phrases) {
-            mark(phrase.key, pending);
-            for (const Symbol* word : phrase.words) mark(word, pending);
-        }
+        for (const auto& facts : symbol->facts_)
+            if (facts) mark_facts(*facts, pending);
     }
     for (Relations& known : relations_) known.clear();
     for (auto entry = table_.begin(); entry != table_.end();) {

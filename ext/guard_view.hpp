@@ -30,10 +30,11 @@ inline void ranges(const Symbols& symbols, Keys& keys) {
 inline void magnitudes(Keys& keys) {
     constexpr size_t ROW = 4;  // words behind a superlative among which its noun is looked for
     for (size_t i = 0; i + 1 < keys.size(); ++i) {
-        if (!keys[i]->magnitude) continue;
+        const Symbol* magnitude = keys[i]->kind() == 'o' ? keys[i]->magnitude() : nullptr;
+        if (!magnitude) continue;
         for (size_t j = i + 1; j < std::min(keys.size(), i + 1 + ROW) && keys[j]->kind() == 'w'; ++j) {
             if (!keys[j]->body_has(QUANTITY)) continue;
-            keys[i] = keys[i]->magnitude;
+            keys[i] = magnitude;
             break;
         }
     }

@@ -93,8 +93,9 @@ class Tokenizer {
     }
 
     size_t address(size_t i) const {
-        const size_t at = run_of(i, [](char c) { return is_word(c) || is_one_of(c, ".+-"); });
-        if (at > i && is_at(at, '@')) {
+        size_t at = i;
+        while (at < n_ && at <= i + 64 && (is_word(s_[at]) || is_one_of(s_[at], ".+-"))) ++at;
+        if (at > i && at <= i + 64 && is_at(at, '@')) {
             const size_t host = run_of(at + 1, [](char c) { return is_word(c) || c == '-'; });
             if (host > at + 1 && is_at(host, '.')) {
                 const size_t end = run_of(host + 1, [](char c) { return is_word(c) || c == '.' || c == '-'; });
@@ -168,7 +169,8 @@ class Tokenizer {
     }
     // Letters, digits and marks in one, with a digit in it.
     size_t mixed_name(size_t i) const {
-        const size_t whole = run_of(i, [](char c) { return is_word(c) || is_one_of(c, "./:#-"); });
+        size_t whole = i;
+        while (whole < n_ && whole < i + 128 && (is_word(s_[whole]) || is_one_of(s_[whole], "./:#-"))) ++whole;
         const std::string_view run = s_.substr(i, whole - i);
         if (std::none_of(run.begin(), run.end(), is_digit)) return 0;
         size_t end = i + 1;

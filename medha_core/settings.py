@@ -44,6 +44,8 @@ class _Search(BaseSettings):
     query_language: Literal["sql", "cypher", "graphql", "generic"] = "generic"
     score_threshold_exact: float = Field(0.99, ge=0.90, le=1.0)
     score_threshold_semantic: float = Field(0.85, ge=0.0, le=1.0)
+    score_threshold_guarded: float = Field(0.70, ge=0.0, le=1.0)
+    """Cosine from which the semantic tier gives what the guard accepts; see `semantic_threshold`."""
     score_threshold_template: float = Field(0.70, ge=0.0, le=1.0)
     score_threshold_fuzzy: float = Field(85.0, ge=0.0, le=100.0)
     """On the scale of `rapidfuzz.fuzz.ratio`, 0..100."""
@@ -79,6 +81,17 @@ class _Search(BaseSettings):
     """Hits kept ready in memory; 0 turns the first tier off."""
     embedding_timeout: float | None = Field(None, gt=0)
     """Seconds an embedding may take."""
+
+    @property
+    def semantic_threshold(self) -> float:
+        """Cosine from which the semantic tier answers.
+
+        `score_threshold_semantic` where it was set or the guard is off; else the guard, which tells near
+        misses apart at any score, reaches down to `score_threshold_guarded`.
+        """
+        if self.guard == "off" or "score_threshold_semantic" in self.model_fields_set:
+            return self.score_threshold_semantic
+        return min(self.score_threshold_guarded, self.score_threshold_semantic)
 
     @model_validator(mode="after")
     def _semantic_below_exact(self) -> Self:

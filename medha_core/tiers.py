@@ -9,6 +9,7 @@ from medha_core.normalise import normalize_question
 from medha_core.settings import Settings
 from medha_core.types import SearchStrategy
 
+_NONE = (SearchStrategy.NO_MATCH, 0.0)
 _ORDER = {SearchStrategy.EXACT_MATCH: 0, SearchStrategy.SEMANTIC_MATCH: 1, SearchStrategy.FUZZY_MATCH: 2}
 
 
@@ -39,13 +40,18 @@ class Tiers:
         if score >= settings.score_threshold_exact:
             return SearchStrategy.EXACT_MATCH, score
         semantic = self.boosted(candidate, score)
-        if semantic >= settings.score_threshold_semantic:
+        if semantic >= settings.semantic_threshold:
             return SearchStrategy.SEMANTIC_MATCH, semantic * 0.9
-        if score >= settings.score_threshold_fuzzy_prefilter:
-            ratio = self.boosted(candidate, fuzz.ratio(self._text, candidate.normalized_question) / 100.0)
-            if ratio >= settings.score_threshold_fuzzy / 100.0:
-                return SearchStrategy.FUZZY_MATCH, ratio
-        return SearchStrategy.NO_MATCH, 0.0
+        return self.by_letters(candidate) if score >= settings.score_threshold_fuzzy_prefilter else _NONE
+
+    def by_letters(self, candidate: Candidate) -> tuple[SearchStrategy, float]:
+        """The fuzzy tier, whatever the cosine, and the confidence; or no tier."""
+        ratio = self.boosted(candidate, fuzz.ratio(self._text, candidate.normalized_question) / 100.0)
+        return (
+            (SearchStrategy.FUZZY_MATCH, ratio)
+            if ratio >= self._settings.score_threshold_fuzzy / 100.0
+            else _NONE
+        )
 
     def reaches(self, candidate: Candidate) -> bool:
         """Whether a candidate reaches any tier."""

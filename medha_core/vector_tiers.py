@@ -58,7 +58,8 @@ class VectorTiers:
         with request.trace.step("guard") as step:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
-            return await self._guarded(request, found + await self._alike(request, found), tiers, step)
+            alike = self._readable(request, await self._alike(request, found), step)
+            return await self._guarded(request, found + alike, tiers, step)
 
     async def _unguarded(
         self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
@@ -93,6 +94,8 @@ class VectorTiers:
             strategy, confidence = SearchStrategy.PARAMETRIC_MATCH, decided.confidence
         else:
             strategy, confidence = tiers.of(candidate)
+            if strategy is SearchStrategy.NO_MATCH and not candidate.score:
+                strategy, confidence = tiers.by_letters(candidate)  # a slip changed the vector, not the words
         if strategy is SearchStrategy.NO_MATCH:
             return None
         step.outcome = strategy.value
@@ -144,7 +147,7 @@ class VectorTiers:
             settings.fuzzy_prefilter_top_k if self._knowledge.is_off else _JUDGED,
             min(
                 settings.score_threshold_fuzzy_prefilter,
-                settings.score_threshold_semantic / (1 + settings.feedback_boost_factor),
+                settings.semantic_threshold / (1 + settings.feedback_boost_factor),
             ),
             None if soft else scope.filters,
             include_scoped=soft or scope.include_scoped,

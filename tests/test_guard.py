@@ -226,3 +226,20 @@ def test_numbers_and_negations_of_an_accepted_pair_are_equal(asked, stored):
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=80))
 def test_any_text_gets_a_verdict(asked, stored, query):
     assert isinstance(judged(asked, stored, query), Verdict)
+
+
+def test_a_slip_is_told_as_what_it_is():
+    assert judged("waht is the longest river", "what is the longest river").evidence == "waht read as what"
+    assert "another order" in judged("the rivers of Ohio that are long", "the long rivers of Ohio").evidence
+
+
+@pytest.mark.parametrize("asked", ["sales in 'us'", 'sales in "Us"'])
+def test_the_letters_of_a_quoted_text_count(asked):
+    verdict = judged(asked, "sales in 'US'", "SELECT sum(x) FROM sales WHERE c = 'US'", score=0.99)
+    assert verdict.reason is Reason.QUOTED
+
+
+@pytest.mark.parametrize("text", ["." * 8190, "a-" * 4095, "1," * 4095, "ab " * 2730, '"' * 8189, "<" * 8190])
+def test_a_hostile_question_answers_itself_and_nothing_else(text):
+    assert judged(text, text).accepted
+    assert not judged(f"{text} and one more", f"{text} and no more", score=0.99).accepted

@@ -18,7 +18,8 @@ from medha_core.reading.lexicon import english
 if not extension_loaded:
     pytest.skip("there is no compiled guard to compare", allow_module_level=True)
 
-from medha_core.guard.compiled import CompiledGuard, reader_of
+from medha_core.guard.compiled import CompiledGuard
+from medha_core.guard.compiled_reader import shared_reader
 
 PLAIN, COMPILED = Guard(), CompiledGuard()
 QUESTIONS = (Path(__file__).parent / "data" / "questions.txt").read_text("utf-8").splitlines()
@@ -226,7 +227,7 @@ def test_questions_of_another_reader_are_refused():
 
 
 def test_texts_that_nobody_holds_are_dropped():
-    reader = reader_of(english())
+    reader = shared_reader().core
     evidence = COMPILED.evidence()
     held = COMPILED.features("frobnicators in Zzyzx", "SELECT * FROM f WHERE f.town = 'Zzyzx'")
     evidence.observe(1, held)
@@ -270,7 +271,7 @@ def test_many_threads_may_ask_at_once():
             if COMPILED.judge(asked, stored[0], 0.9, learned=evidence) != expected[place]:
                 wrong.append(QUESTIONS[place])
             if rng.random() < 0.05:
-                reader_of(english()).sweep()
+                shared_reader().core.sweep()
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
     for thread in threads:

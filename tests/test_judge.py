@@ -13,7 +13,7 @@ from medha_core.rulings import Rulings
 STORED = "How many customers do we have?"
 LIKE_IT = "What is the number of customers we have?"
 UNSURE = "How many customers do we serve?"
-FAR = "How many clients do we have?"
+FAR = "How many of our clients ever come back?"
 OTHER = "How many customers do we not have?"
 QUERY = "SELECT count(*) FROM customers"
 

@@ -11,8 +11,12 @@ __all__ = ["Difference", "Learned", "difference"]
 
 MAX_WORDS = 4
 """A difference of more words than this teaches nothing."""
+MAX_KEPT = 100_000
+"""Differences, words and query shapes of which evidence is kept; the oldest go first."""
 KEPT_FORMS = 8
 """Wordings kept per query shape to compare new ones with."""
+MAX_FORM = 400
+"""Items; a longer question teaches its values only."""
 DATA = "vnqid"
 
 Difference = tuple[tuple[str, ...], tuple[str, ...]]
@@ -56,6 +60,8 @@ class Learned:
     def observe(self, entry: object, stored: Features, neighbours: Iterable[Features] = ()) -> None:
         """Learn from an entry just stored and, where a search found them, from the entries next to it."""
         self._count(entry, stored, 1)
+        if len(stored.opened) > MAX_FORM:
+            return
         self.entries[form(stored.opened)][entry] = stored.shape
         known = self._wordings[stored.shape]
         for wording in known:
@@ -98,6 +104,9 @@ class Learned:
             self._other[_unordered(pair)] += 1
         else:
             self._same[_unordered(pair)][shape] += 1
+        for counter in (self._other, self._same, self._word_same, self._word_other, self._wordings):
+            if len(counter) > MAX_KEPT:
+                del counter[next(iter(counter))]  # the oldest: dictionaries keep their order
         record = self._word_other if shape is None else self._word_same
         for key in words:
             record[key] += 1 / len(words)

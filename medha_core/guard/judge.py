@@ -14,13 +14,17 @@ from medha_core.guard.verifier import Verifier, shipped
 from medha_core.guard.vetoes import veto
 from medha_core.guard.view import View, mentioned_in, view
 from medha_core.reading.features import Features, extract, read_words
-from medha_core.reading.lexicon import Lexicon, english
+from medha_core.reading.lexicon import Lexicon, of_language
 from medha_core.reading.mentions import Mention
 
 __all__ = ["FAR", "Guard", "Reading"]
 
 FAR = 0.3
 """Margin where no candidate with another query is near."""
+
+
+LONGEST = 400
+"""Words; a longer question is answered only word for word: comparing takes the square of the length."""
 
 
 class Level(NamedTuple):
@@ -74,10 +78,9 @@ class Guard:
     def __repr__(self) -> str:
         return f"Guard({self.level!r})"
 
-    @property
-    def _lexicon(self) -> Lexicon:
+    def _lexicon(self, features: Features) -> Lexicon:
         # Read when first needed, not when a cache is made: it takes some fifty milliseconds.
-        return self._given_lexicon or english()
+        return self._given_lexicon or of_language(features.language)
 
     def evidence(self) -> Learned:
         """Evidence without anything in it."""
@@ -85,14 +88,14 @@ class Guard:
 
     def features(self, question: str, query: str = "") -> Features:
         """Read a question; with `query`, as the stored question of an entry."""
-        features = extract(question, query, self._lexicon)
+        features = extract(question, query, self._given_lexicon)
         if not query:
             return features
-        return replace(features, opened=view(features, features.mentions, self._lexicon).opened)
+        return replace(features, opened=view(features, features.mentions, self._lexicon(features)).opened)
 
     def alike(self, asked: Features, learned: Learned) -> list[object]:
         """Entries that say the asked question's words with other values, whatever their vectors."""
-        return alike(asked, learned, self._lexicon)
+        return alike(asked, learned, self._lexicon(asked)) if len(asked.words) <= LONGEST else []
 
     def judge(
         self,
@@ -112,18 +115,21 @@ class Guard:
         if self.limits is None:
             return accept(Reason.OFF, "the guard is off")
         learned = learned or Learned()
+        if max(len(asked.words), len(stored.words)) > LONGEST:
+            return _unread(asked, stored)
         if reading is None:
             mentions = mentioned_in(asked, stored.mentions)
             if mentions is None:
                 return reject(Reason.VALUE, "the stored query has a value that is not asked for")
             reading = Reading(mentions, stored.mentions, 0)
-        a, b = view(asked, reading.asked, self._lexicon), view(stored, reading.stored, self._lexicon)
+        lexicon = self._lexicon(asked)
+        a, b = view(asked, reading.asked, lexicon), view(stored, reading.stored, self._lexicon(stored))
         verdict = _early(asked, stored, a, b, learned)
         if verdict:
             return verdict
-        a, b = self._corrected(asked, stored, a, b, reading)
-        pairing = pair_up(a, b, stored, score, self._lexicon, learned)
-        objection = veto(a, b, pairing, stored, self._lexicon, learned)
+        a, b, slips = self._corrected(asked, stored, a, b, reading)
+        pairing = pair_up(a, b, stored, score, lexicon, learned)
+        objection = veto(a, b, pairing, stored, lexicon, learned)
         if objection:
             return objection
         signals = measure(
@@ -131,25 +137,26 @@ class Guard:
             b,
             pairing,
             stored,
-            self._lexicon,
+            lexicon,
             learned,
             score=score,
             margin=margin,
             exchanged=reading.exchanged,
         )
-        return self._weigh(pairing, signals, learned)
+        return self._weigh(pairing, signals, learned, _in_words(a, b, pairing, slips))
 
     def _corrected(
         self, asked: Features, stored: Features, a: View, b: View, reading: Reading
-    ) -> tuple[View, View]:
-        """Slips of the one put right by the words of the other."""
-        fixed = corrections(a, b, self._lexicon)
+    ) -> tuple[View, View, dict[str, str]]:
+        """Slips of the one put right by the words of the other, and what they were."""
+        fixed = corrections(a, b, self._lexicon(asked))
         if fixed:
             a = self._rewritten(asked, reading.asked, fixed)
-        fixed = corrections(b, a, self._lexicon)
+        slips = fixed
+        fixed = corrections(b, a, self._lexicon(asked))
         if fixed:
             b = self._rewritten(stored, reading.stored, fixed)
-        return a, b
+        return a, b, slips | fixed
 
     def _rewritten(self, features: Features, mentions: Sequence[Mention], fixed: dict[str, str]) -> View:
         inside = {i for m in mentions for i in range(m.first, m.last)}
@@ -157,12 +164,12 @@ class Guard:
             w if i in inside else w._replace(text=fixed.get(w.text, w.text))
             for i, w in enumerate(features.words)
         ]
-        return view(read_words(words, self._lexicon), mentions, self._lexicon)
+        lexicon = self._lexicon(features)
+        return view(read_words(words, lexicon), mentions, lexicon)
 
-    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned) -> Verdict:
+    def _weigh(self, pairing: Pairing, signals: Signals, learned: Learned, said: str) -> Verdict:
         """The verifier's estimate against the limits of the level."""
         confidence = (self._verifier or shipped())(signals)
-        said = _in_words(pairing)
         limit = self.limits.floor
         learnt = any(pairing.before) and learned.keeps(pairing.before)
         if signals.asked_alien and signals.stored_alien and not learnt:
@@ -176,6 +183,12 @@ class Guard:
         return reject(_why(signals, pairing), said, confidence)
 
 
+def _unread(asked: Features, stored: Features) -> Verdict:
+    if [word[:2] for word in asked.words] == [word[:2] for word in stored.words]:
+        return accept(Reason.SAME, "the same words")
+    return reject(Reason.UNSURE, f"more than {LONGEST} words")
+
+
 def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned) -> Verdict | None:
     """Verdicts that need no comparison of meaning."""
     extra = _known_values(learned, a) - _known_values(learned, b)
@@ -183,12 +196,14 @@ def _early(asked: Features, stored: Features, a: View, b: View, learned: Learned
         return reject(Reason.VALUE, f"{', '.join(sorted(extra))}: a value the stored question does not name")
     if asked.relative and stored.fixed_dates:
         return reject(Reason.STALE, "the stored query holds a date that depends on the day it was asked")
+    if quoted := _quoted_otherwise(asked, stored):
+        return reject(Reason.QUOTED, f"{quoted}: in other letters")
     if a.keys == b.keys and a.open_words == b.open_words:
         return accept(Reason.SAME, "the same words")
-    if not (asked.is_english and stored.is_english):
+    if not (asked.is_english and stored.is_english and asked.language == stored.language):
         if a.open_words == b.open_words:
             return accept(Reason.SAME, "the same words")
-        return reject(Reason.LANGUAGE, "other words, in a language without lexicon")
+        return reject(Reason.LANGUAGE, "other words, in a language without lexicon or in another language")
     return None
 
 
@@ -196,13 +211,23 @@ def _known_values(learned: Learned, view: View) -> set[str]:
     return {spotted.text for spotted in learned.values.spot(view.open_words)}
 
 
-def _in_words(pairing: Pairing) -> str:
+def _quoted_otherwise(asked: Features, stored: Features) -> str:
+    """A quoted text that both questions have, but in upper case here and lower case there, or ""."""
+    written = {word.text: word.quoted for word in stored.words if word.quoted}
+    if not written:
+        return ""
+    return next((w.quoted for w in asked.words if w.quoted and written.get(w.text, w.quoted) != w.quoted), "")
+
+
+def _in_words(a: View, b: View, pairing: Pairing, slips: dict[str, str]) -> str:
+    """What was found, for people."""
+    found = [f"{wrong} read as {right}" for wrong, right in slips.items()]
     sides = [" ".join(key[2:] for key in side) for side in pairing.before]
-    return (
-        f"asked: {sides[0] or '-'}; stored: {sides[1] or '-'}"
-        if any(sides)
-        else "the same words in another order"
-    )
+    if any(sides):
+        found.append(f"asked: {sides[0] or '-'}; stored: {sides[1] or '-'}")
+    elif sorted(a.keys) == sorted(b.keys) and a.keys != b.keys:
+        found.append("the same words in another order")
+    return "; ".join(found) or "the same but for words without weight"
 
 
 def _why(signals: Signals, pairing: Pairing) -> Reason:

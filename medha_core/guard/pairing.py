@@ -53,9 +53,9 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
 def _idle(a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: Lexicon) -> frozenset[str]:
     """Words that say nothing in these two questions although they may in others.
 
-    `every` where nothing is summed up; `how much` where the quantity is named; the `name` of what is
-    asked for, where the stored query selects names; a class beside its value (`the state Texas`); `who` where the person is named by what they do
-    (`who wrote`, `the author of`).
+    `every` where nothing is summed up; `how much` where the quantity is named; a class beside its value
+    (`the state Texas`); the `name` of what is asked for, where the stored query selects names; `who` where
+    the person is named by what they do (`who wrote`, `the author of`).
     """
     keys = {*a.keys, *b.keys}
     found = {*a.classes, *b.classes}
@@ -74,7 +74,7 @@ def corrections(a: View, b: View, lexicon: Lexicon) -> dict[str, str]:
     """Words of `a` that are slips for words only `b` says."""
     only_a, only_b = difference(a.open_words, b.open_words)
     found = {}
-    for word in set(only_a):
+    for word in dict.fromkeys(only_a):
         near = {other for other in only_b if is_slip(word, other, lexicon)}
         if len(near) == 1:
             found[word] = near.pop()
@@ -109,7 +109,7 @@ def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon
 
 
 def _derived(x: str, y: str, lexicon: Lexicon) -> bool:
-    """Whether two related words are of one root (`weigh`, `weight`), or one is a person who does the other."""
+    """Whether two related words are of one root (`weigh`, `weight`), or one is who does the other."""
     if not lexicon.are_related(x, y):
         return False
     return x[:SHORTEST_STEM] == y[:SHORTEST_STEM] or _does(x, y, lexicon) or _does(y, x, lexicon)

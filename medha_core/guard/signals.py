@@ -146,7 +146,7 @@ def _asks_otherwise(a: View, b: View, pairing: Pairing) -> bool:
 
 
 def _alien(keys: Sequence[str], apart: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> int:
-    """Words no leftover word of the other question is related to. A verb of little weight counts beside a verb."""
+    """Words related to no leftover word of the other question; a light verb counts beside a verb."""
     words, found = [key[2:] for key in keys if key[0] == "w"], [key[2:] for key in others if key[0] == "w"]
     if not words and any(lexicon.is_verb(other) for other in found):
         words = [key[2:] for key in apart if key[0] == "w" and key[2:] in lexicon.light_verbs]

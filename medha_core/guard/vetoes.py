@@ -71,7 +71,8 @@ def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexi
     if asks := [key[2:] for key in both if key[0] == "a" and key != "a:where"]:
         yield reject(Reason.INTERROGATIVE, f"{', '.join(asks)}: in one question only")
     of_the_data = [key[2:] for key in (both if stored.unnamed else left) if key[0] == "w"]
-    if names := [word for word in of_the_data if lexicon.is_name(word)]:
+    foreign = [word for word in words if not lexicon.knows(word)]
+    if names := foreign or [word for word in of_the_data if lexicon.is_name(word)]:
         yield reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
     if operators := [key[2:] for key in both if key[0] == "o"]:
         yield reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")

@@ -86,8 +86,8 @@ def _is_beside(item: Item, mention: Mention, features: Features, lexicon: Lexico
     """`the state Texas`, `the state of Texas` or `Texas state`; but no `states that border Texas`."""
     if item.first == mention.last:
         return "v" not in lexicon.words.get(item.key[2:], "")
-    between = [word.text for word in features.words[item.last : mention.first]]
-    if item.last > mention.first or between not in ([], ["of"]) or not item.first:
+    gap = mention.first - item.last
+    if gap not in (0, 1) or not item.first or (gap and features.words[item.last].text != "of"):
         return False
     return features.words[item.first - 1].text in lexicon.before_classes
 
@@ -108,7 +108,7 @@ def _with_values(
 def _sort_coordinated(
     words: Sequence[Word], mentions: Sequence[Mention], keys: list[str], opened: list[str]
 ) -> None:
-    """`rock and jazz` is `jazz and rock`: values joined by `and` or `or` are put in the order of the alphabet.
+    """`rock and jazz` is `jazz and rock`: values joined by `and` or `or` are put in alphabetical order.
 
     Values that are to be exchanged stay where they are: their order says which is which.
     """

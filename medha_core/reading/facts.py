@@ -78,6 +78,8 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         lexicon.is_person(text),
         text in lexicon.before_classes,
         text in lexicon.light_verbs,
+        text == lexicon.unity and text not in lexicon.ask,
+        text in lexicon.before_unity,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

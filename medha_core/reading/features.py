@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any, NamedTuple
 
 from medha_core.errors import ArgumentValueError
-from medha_core.reading.lexicon import Lexicon, english
+from medha_core.reading.lexicon import ENGLISH, Lexicon, english, of_language, others
 from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention, find_mentions
 from medha_core.reading.query import ReadQuery, read_query
@@ -15,7 +15,7 @@ from medha_core.reading.words import IDENTIFIER, NUMBER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
-FORMAT = 1
+FORMAT = 2
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
@@ -40,7 +40,7 @@ class Features:
     words: tuple[Word, ...]
     items: tuple[Item, ...]
     is_english: bool
-    """Whether the lexicon may be trusted for this question."""
+    """Whether the lexicon of its language may be trusted for this question."""
     relative: bool
     """Whether it names a time that moves with the day (`yesterday`, `last week`)."""
     asks: str = ""
@@ -57,6 +57,8 @@ class Features:
     """Whether the query holds a value, of whatever spelling, that the question does not name as it stands."""
     opened: tuple[str, ...] = ()
     """The compared items with the column in place of each value."""
+    language: str = ENGLISH
+    """Whose lexicon it was read with."""
 
     @property
     def selects_name(self) -> bool:
@@ -85,6 +87,7 @@ class Features:
                 fixed,
                 unnamed,
                 opened,
+                language,
             ) = json.loads(data)
             if version != FORMAT:
                 raise ValueError(f"format {version}")
@@ -100,6 +103,7 @@ class Features:
                 fixed,
                 unnamed,
                 tuple(opened),
+                language,
             )
         except (ValueError, TypeError) as error:
             raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
@@ -117,8 +121,8 @@ def _mention(text: str, first: int, last: int, which: list, column: str, spellin
 
 def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> Features:
     """Read a question, and where it is to be stored the query with it. Any text is accepted."""
-    lexicon = lexicon or english()
-    features = read_words(words(question, lexicon), lexicon)
+    features = _read(question, lexicon)
+    lexicon = lexicon or of_language(features.language)
     if not query:
         return features
     read = read_query(query)
@@ -138,6 +142,19 @@ def query_facts(query: str, read: ReadQuery, mentions: Sequence[Mention], lexico
     }
 
 
+def _read(question: str, lexicon: Lexicon | None) -> Features:
+    """The words by a given lexicon, or that of their language; English where none knows better."""
+    if lexicon is not None:
+        return read_words(words(question, lexicon), lexicon)
+    features = read_words(words(question, english()), english())
+    texts = [word.text for word in features.words if word.kind == WORD]
+    if features.is_english and all(map(english().knows, texts)):
+        return features
+    told = english().tells(texts) if features.is_english else 0
+    own = next((one for one in others() if one.recognises(texts) and one.tells(texts) > told), None)
+    return features if own is None else read_words(words(question, own), own)
+
+
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
     items = tuple(_items(found, lexicon))
@@ -148,6 +165,7 @@ def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
         _is_english(found, lexicon),
         _is_relative(found, lexicon),
         asks,
+        language=lexicon.language,
     )
 
 
@@ -218,7 +236,12 @@ def _is_noun(text: str, lexicon: Lexicon) -> bool:
 
 
 def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
-    """At least half of the words are English, and a closed-class word or three quarters of them say so."""
+    """At least half of the words are English, and a closed-class word or three quarters of them say so.
+
+    Of a language without word list its closed classes decide.
+    """
+    if not lexicon.words:
+        return lexicon.recognises([w.text for w in found if w.kind == WORD])
     plain = [w.text for w in found if w.kind == WORD]
     foreign = sum(w.kind == IDENTIFIER and not w.text.isascii() for w in found)
     if not plain:
@@ -287,8 +310,11 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return f"o:{lexicon.around_numbers[text]}"
     if text == "than" and i and (compared := _compared(found[i - 1].text, lexicon)):
         return f"o:{compared[1]}"
+    if text == lexicon.unity and i and found[i - 1].text in lexicon.before_unity:
+        return "n:1"
     if text in lexicon.operators:
-        return f"o:{lexicon.operators[text]}"
+        operator = lexicon.operators[text]
+        return "o:each" if operator == "every" and _is_object(found, i, lexicon) else f"o:{operator}"
     if text in lexicon.prepositions:
         return f"p:{lexicon.prepositions[text]}"
     if text in lexicon.stop:
@@ -303,6 +329,12 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         if adjective := lexicon.comparative(text):
             return f"o:more {adjective}"
     return f"w:{lexicon.lemma(text)}"
+
+
+def _is_object(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether a content word stands before: `sold every book` means all, `name of every book` any."""
+    before = found[i - 1].text if i else ""
+    return bool(before) and not (before in lexicon.closed or before in lexicon.request)
 
 
 def _compared(text: str, lexicon: Lexicon) -> tuple[str, str] | None:

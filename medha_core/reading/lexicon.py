@@ -2,14 +2,13 @@
 
 import gzip
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 
-__all__ = ["Lexicon", "english"]
+__all__ = ["ENGLISH", "Lexicon", "english", "of_language", "others"]
 
-NEGATING = ("un", "in", "non", "dis", "im", "ir", "il", "de")
-"""Prefixes that turn an English word into its opposite."""
+ENGLISH = "en"
 
 
 class Lexicon:
@@ -35,6 +34,8 @@ class Lexicon:
             for way, adjectives in ways.items()
             for adjective in adjectives.split()
         }
+        self.unity: str = table["unity"]
+        self.before_unity = frozenset(table["before_unity"].split())
         self.plurals = frozenset(table["plurals"].split())
         self.units = frozenset(table["units"].split())
         self.before_classes = self.determiners | frozenset(table["openers"].split()) | {"of"}
@@ -56,11 +57,25 @@ class Lexicon:
         self.relative_words = frozenset(relative["words"].split())
         self.relative_heads = frozenset(relative["heads"].split())
         self.relative_units = frozenset(relative["units"].split())
+        inflected = dict(table.get("inflected", {}))
+        endings = inflected.pop("endings", "").split()
+        self.operators |= {
+            stem + ending: op
+            for op, stems in inflected.items()
+            for stem in stems.split()
+            for ending in endings
+        }
+        self._endings: list[str] = table.get("endings", "").split()
+        self._shortest_stem: int = table.get("shortest_stem", 1)
+        self._negating = tuple(table["negating"].split())
+        self.language = language
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
         self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
-        self.related = frozenset(_pairs(f"{language}_related.txt.gz"))
-        self.distinct = frozenset(tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", "))
+        self._related = frozenset(_lines(f"{language}_related.txt.gz"))
+        self.distinct = frozenset(
+            tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", ") if pair
+        )
         self.calendar = frozenset(table["calendar"]["words"].split()) | self.months.keys()
         opposite = table["opposite"]["pairs"].split(",")
         self.antonyms = frozenset(_pairs(f"{language}_antonyms.txt.gz")) | {
@@ -73,7 +88,8 @@ class Lexicon:
             | self.ask.keys()
             | self.numbers.keys()
         )
-        self.lemma = lru_cache(maxsize=20_000)(self._lemma)
+        self.lemma = lru_cache(maxsize=20_000)(self._cut if self._endings else self._lemma)
+        self.antonyms |= {tuple(sorted(map(self.lemma, pair.split()))) for pair in opposite}
         self.light = frozenset(self.lemma(word) for word in (table["light"] + table["light_verbs"]).split())
         self.light_verbs = frozenset(word for word in table["light_verbs"].split())
         self.stem = lru_cache(maxsize=20_000)(_stem)
@@ -115,6 +131,10 @@ class Lexicon:
         base = self.irregular.get(word, "")
         return "v+" in self.words.get(base, "") and word not in self.plurals
 
+    def _is_verb_form(self, word: str) -> bool:
+        """Whether the word is a form of a common verb (`made`), though it has become an adjective too."""
+        return self.is_past(word) and "n+" not in self.words.get(word, "")
+
     def is_verb(self, word: str) -> bool:
         return "v" in self.words.get(word, "")
 
@@ -127,14 +147,14 @@ class Lexicon:
         return pair in self.synonyms and pair not in self.distinct
 
     def are_related(self, a: str, b: str) -> bool:
-        """Whether the dictionary puts the meanings of two words near each other, which is less than synonyms."""
-        pair = (a, b) if a < b else (b, a)
-        return pair in self.related or pair in self.synonyms
+        """Whether the dictionary puts two meanings near each other, which is less than synonyms."""
+        a, b = (a, b) if a < b else (b, a)
+        return f"{a} {b}" in self._related or (a, b) in self.synonyms
 
     def are_antonyms(self, a: str, b: str) -> bool:
         """Whether one is the opposite of the other, by the dictionary or by a prefix (`paid`, `unpaid`)."""
         short, long = sorted((a, b), key=len)
-        for prefix in NEGATING:
+        for prefix in self._negating:
             if long.startswith(prefix) and short in (long[len(prefix) :], self.lemma(long[len(prefix) :])):
                 return True
         return ((a, b) if a < b else (b, a)) in self.antonyms
@@ -148,7 +168,7 @@ class Lexicon:
             return word[:-1]
         if (
             word in self.irregular
-            and "+" not in self.words.get(word, "")
+            and ("+" not in self.words.get(word, "") or self._is_verb_form(word))
             and self.irregular[word] in self.words
         ):
             return self.irregular[word]
@@ -159,20 +179,58 @@ class Lexicon:
             return word[:-1]
         return word
 
+    def _cut(self, word: str) -> str:
+        """A word of a language without word list, less an ending that makes no other word of it."""
+        if word in self.calendar or word in self.closed:
+            return word
+        for ending in self._endings:
+            if word.endswith(ending) and len(word) - len(ending) >= self._shortest_stem:
+                return word.removesuffix(ending)
+        return word
+
+    def recognises(self, words: Sequence[str]) -> bool:
+        """Whether words are of this language: its closed classes know two, and a third of all."""
+        return self.tells(words) > 1 and 3 * self.tells(words) >= len(words)
+
+    def tells(self, words: Sequence[str]) -> int:
+        """How many different words its closed classes know."""
+        return sum(word in self.closed or word in self.phrases for word in set(words))
+
 
 @cache
 def english() -> Lexicon:
     """The English lexicon, read on first use."""
-    return Lexicon("en")
+    return Lexicon(ENGLISH)
+
+
+@cache
+def others() -> tuple[Lexicon, ...]:
+    """The lexicons of all other languages there is a file of, read when a question is not English."""
+    names = sorted(entry.name for entry in (files(__package__) / "lexicons").iterdir())
+    found = (name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return tuple(Lexicon(language) for language in found if language != ENGLISH)
+
+
+def of_language(language: str) -> Lexicon:
+    """The lexicon of a language that has one; English for any other."""
+    if language == ENGLISH:
+        return english()
+    return next((one for one in others() if one.language == language), english())
 
 
 def _file(name: str):
     return files(__package__) / "lexicons" / name
 
 
+def _lines(name: str) -> list[str]:
+    """The lines of a word list; none for a language without that list."""
+    if not _file(name).is_file():
+        return []
+    return gzip.decompress(_file(name).read_bytes()).decode().splitlines()
+
+
 def _pairs(name: str) -> Iterator[tuple[str, str]]:
-    text = gzip.decompress(_file(name).read_bytes()).decode()
-    for line in text.splitlines():
+    for line in _lines(name):
         first, _, second = line.partition(" ")
         yield first, second
 

@@ -14,13 +14,15 @@ __all__ = ["Word", "spoken_numbers", "word_parts", "words"]
 
 WORD, NUMBER, QUOTED, IDENTIFIER, DATE, SIGN = "wnqids"
 
+# The looks ahead are bounded, so that no text is read more than a constant number of times.
 _TOKEN = re.compile(
     r"""
     (?P<q>"[^"]*"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|(?<![^\s(,=])'[^']*[^'\s][^']*'(?![^\s.,;:?!)]))
   | (?P<d>\d{4}-\d{1,2}-\d{1,2}(?:[T\s]\d{1,2}:\d{2}(?::\d{2})?)?(?![\w-]))
-  | (?P<i>(?:[\w.+-]+@[\w-]+\.[\w.-]+)|(?:https?://\S+))
+  | (?P<i>(?:[\w.+-]{1,64}@[\w-]+\.[\w.-]+)|(?:https?://\S+))
   | (?P<n>[$€£¥]?\s?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\s?(?:%|(?:k|bn|[ap]\.?m)\b\.?)?(?![\w]|[-/:.]\w))
-  | (?P<j>(?=[\w./:\#-]*\d)(?=[\w./:\#-]*[^\W_])\w(?:[\w/:\#-]|\.(?=\w))*\w|\d[\d/:.-]*\d|\w*_\w+)
+  | (?P<j>(?=\w)(?=[\w./:\#-]{0,127}\d)(?=[\w./:\#-]{0,127}[^\W_])
+      \w(?:[\w/:\#-]|\.(?=\w))*\w|\d[\d/:.-]*\d|\w*_\w+)
   | (?P<w>[^\W\d_](?:[^\W\d_]|[\u0300-\u036f]|['’](?=[^\W\d_]))*(?:\+\+|\#)?)
   | (?P<s><=|>=|<>|!=|[<>=%])
     """,
@@ -157,7 +159,9 @@ def _number_at(found: list[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
             group += lexicon.numbers[text]
         elif text in lexicon.multipliers and len(text) > 2 and j > i:
             group, total = (
-                (group * 100, total) if text == "hundred" else (0, total + group * lexicon.multipliers[text])
+                (group * 100, total)
+                if lexicon.multipliers[text] == 100
+                else (0, total + group * lexicon.multipliers[text])
             )
         else:
             break
