@@ -32,7 +32,7 @@ async def ask():
     opened = time.perf_counter()
     if len(sys.argv) > 3:
         return
-    found = [candidate.label.label - 1 for candidate in await store.candidates("c", query, 1, 0.5)]
+    found = [candidate.label.label - 1 for candidate in await store.candidates("c", query, 1, 0.65)]
 started = time.perf_counter()
 found = [-1]
 asyncio.run(ask())

@@ -141,6 +141,12 @@ class Pairer {
         const auto is_person = [](const Symbol* key) { return key->body_has(PERSON); };
         pairing.idle = a.classes;
         pairing.idle.insert(pairing.idle.end(), b.classes.begin(), b.classes.end());
+        for (const Symbol* key : b.keys) {
+            // A proper noun that the stored query does without: `cities in the USA`.
+            if (stored.unnamed || key->kind() != 'w' || contains(a.keys, key) || !key->body_has(PROPER)) continue;
+            if (!std::binary_search(stored.names.begin(), stored.names.end(), key->body_facts().stem))
+                pairing.idle.push_back(key);
+        }
         if (said(symbols_.o_every) && !any([](const Symbol* key) { return key->kind() == 'o' && key->is_summing(); }))
             pairing.idle.push_back(symbols_.o_every);
         if (said(symbols_.a_much) && any([](const Symbol* key) { return key->kind() == 'w' && key->body_has(QUANTITY); }))

@@ -52,6 +52,7 @@ enum Flag : uint64_t {
     LIGHT_VERB = 1 << 30,
     UNITY = uint64_t{1} << 31,
     BEFORE_UNITY = uint64_t{1} << 32,
+    PROPER = uint64_t{1} << 33,
 };
 
 class Symbol;

@@ -23,7 +23,10 @@ class Tokenizer {
             else if ((end = address(i)))
                 add('i', folded(i, end), i, end);
             else if ((end = number(i))) {
+                const size_t before = words_.size();
                 if (!add_number(i, end)) return false;
+                if (has_sign(i) && words_[before].kind == 'n')
+                    words_[before].text = symbols_.intern("-", words_[before].text->text());
             } else if ((end = identifier(i)))
                 add('i', folded(i, end), i, end);
             else if ((end = word(i)))
@@ -56,6 +59,11 @@ class Tokenizer {
     size_t run_of(size_t i, Test test) const {
         while (i < n_ && test(s_[i])) ++i;
         return i;
+    }
+
+    // Whether a minus stands before a number, and nothing that makes it a hyphen or a range.
+    bool has_sign(size_t start) const {
+        return start && s_[start - 1] == '-' && (start == 1 || is_one_of(s_[start - 2], " \t\n(=<>:,"));
     }
 
     // Each returns where its token ends, 0 where none begins.

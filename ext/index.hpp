@@ -1,7 +1,10 @@
 // The vector index: slots in two tiers behind one lock.
 //
 //   slots [0, joined)      in the graph; a removed one is a tombstone until compact()
-//   slots [joined, count)  found by scan; a removed one is filled by the last
+//   slots [joined, count)  not yet in it; a removed one is filled by the last
+//
+// A scan can look at all slots. Each search decides for the first range: a scan finds everything and costs little
+// where few vectors are near; a walk through the graph costs the same wherever it goes.
 //
 // What is shared and who may touch it: rows_, slots_, graph_ and count_ are read under the shared lock and
 // changed under the exclusive one. Who wants the exclusive one takes the mutex changing_ first, and save() takes
@@ -132,8 +135,9 @@ class Index {
         if (permitted <= few()) {
             score_each(query, allowed, best);
         } else {
-            search_graph(query, k, ef, allowed, permitted, space, best);
-            scan(query, graph_.size(), count_, allowed, space, best);
+            const bool walk = prefers_graph(query, std::max(ef, k), min_score, space);
+            if (walk) search_graph(query, k, ef, allowed, permitted, space, best);
+            scan(query, walk ? graph_.size() : 0, count_, allowed, space, best);
         }
         best.finish();
         return true;
@@ -209,7 +213,7 @@ class Index {
     // Moves up to `limit` slots into the graph and returns how many it moved.
     size_t join(size_t limit, size_t threads) {
         std::lock_guard<std::mutex> one_at_a_time(joining_);
-        if (!worth_joining()) return 0;
+        if (!worth_joining(size())) return 0;
         std::vector<Graph::Place> places(threads > 1 ? kJoinedPerThread * threads : 1);
         size_t joined = 0;
         while (joined < limit) {
@@ -218,6 +222,12 @@ class Index {
             joined += n;
         }
         return joined;
+    }
+
+    // Slots that join() would move now.
+    size_t waiting() const {
+        std::shared_lock<FairLock> reading(lock_);
+        return worth_joining(slots_.size()) ? count_ - graph_.size() : 0;
     }
 
     // Drops the tombstones and builds the graph anew without them; searches go on by scan meanwhile.
@@ -233,6 +243,26 @@ class Index {
         join(to_join, 1);
     }
 
+    // For the moment of a fork: nobody is inside, and nobody comes in.
+    void hold() {
+        joining_.lock();
+        changing_.lock();
+        lock_.lock();
+    }
+
+    // In a forked child those who waited are gone: the locks there are new ones.
+    void let_go(bool in_child) {
+        if (in_child) {
+            new (&lock_) FairLock;
+            new (&changing_) std::mutex;
+            new (&joining_) std::mutex;
+            return;
+        }
+        lock_.unlock();
+        changing_.unlock();
+        joining_.unlock();
+    }
+
     IndexInfo info() const {
         std::shared_lock<FairLock> reading(lock_);
         const size_t graph = graph_.size() - graph_.tombstones();
@@ -246,6 +276,7 @@ class Index {
 
   private:
     static constexpr size_t kJoinedPerThread = 16;
+    static constexpr double kStepCost = 700;  // nanoseconds that a walk takes for each unit of ef
 
     Rows rows_;
     std::unique_ptr<Space> space_;
@@ -331,6 +362,12 @@ class Index {
             scan.run(first, last, [&](uint32_t slot) { return graph_.alive(slot) && allowed(rows_.label(slot)); }, best);
     }
 
+    // Whether walking the graph costs less than scanning the slots in it.
+    bool prefers_graph(const Encoded& query, size_t ef, float bar, ScanSpace& space) const {
+        if (graph_.size() == 0 || tier_ == Tier::kGraph) return true;
+        return !Scan(rows_, query, space).costs_less(kStepCost * static_cast<double>(ef), 0, graph_.size(), bar);
+    }
+
     void search_graph(const Encoded& query, size_t k, size_t ef, const Allowed& allowed, size_t permitted,
                       ScanSpace& space, Best& best) const {
         const size_t live = graph_.size() - graph_.tombstones();
@@ -354,9 +391,9 @@ class Index {
         return rows_.kernels.dot(query.vector.data(), rows_.vector(slot), rows_.width());
     }
 
-    bool worth_joining() const {
+    bool worth_joining(size_t entries) const {
         if (tier_ == Tier::kScan) return false;
-        return tier_ == Tier::kGraph || size() >= graph_from_;
+        return tier_ == Tier::kGraph || entries >= graph_from_;
     }
 
     // Joins one slot for each place at most, and returns how many.

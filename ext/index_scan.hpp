@@ -31,7 +31,33 @@ class Scan {
         rescore(best);
     }
 
+    // Whether run() would cost less than `limit` nanoseconds, judged by blocks spread evenly over the range.
+    bool costs_less(double limit, size_t first, size_t last, float bar) {
+        const size_t start = (first + kGroupSlots - 1) / kGroupSlots, groups = (last - first) / kGroupSlots;
+        const size_t blocks = std::min(kBlocks, groups / kBlockGroups);
+        if (blocks == 0) return true;
+        const uint32_t radius = all_bits_(bar), low_radius = RadiusTable::of(128)(bar);
+        const double slots = static_cast<double>(last - first);
+        // What the blocks may cost, if the rest costs as much.
+        double left = (limit - kPrefixCost * slots) * static_cast<double>(blocks * kBlockGroups * kGroupSlots) / slots;
+        space_.near.resize((kGroupsPerStep + 1) * kGroupSlots);
+        for (size_t b = 0; b < blocks && left > 0; b++) {
+            const size_t g = start + b * (groups - kBlockGroups) / blocks;
+            const size_t n = rows_.kernels.near_prefixes(rows_.low_prefixes(), nullptr, g, g + kBlockGroups, query_.bits,
+                                                         low_radius, space_.near.data());
+            for (size_t i = 0; i < n; i++) {
+                const uint64_t* bits = rows_.bits(space_.near[i]);
+                const bool survives = rows_.kernels.hamming(bits, query_.bits, rows_.hash.words()) <= radius;
+                left -= kBitsCost + survives * kScoreCost;
+            }
+        }
+        return left > 0;
+    }
+
   private:
+    static constexpr size_t kBlocks = 16, kBlockGroups = 32;
+    // Nanoseconds for a slot's prefix, for all its bits, for its score: measured, and no more than a rule of choice.
+    static constexpr double kPrefixCost = 0.15, kBitsCost = 2, kScoreCost = 25;
     static constexpr size_t kGroupsPerStep = 512;
     static constexpr size_t kAhead = 16;  // rows fetched before they are looked at
     static constexpr size_t kCrowd = 32;  // one slot in this many passing the short prefix is a crowd

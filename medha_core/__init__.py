@@ -1,106 +1,56 @@
 """An in-process semantic cache: a question in, the query already written for it out."""
 
-from medha_core.backends import InMemoryBackend, NativeBackend
-from medha_core.embedding import CachedEmbedder
-from medha_core.embedding_cache import EmbeddingCache, embed
-from medha_core.embeddings import (
-    CallableEmbedder,
-    FallbackEmbedder,
-    HashingEmbedder,
-    OnnxEmbedder,
-    RemoteEmbedder,
-)
-from medha_core.errors import (
-    ArgumentTypeError,
-    ArgumentValueError,
-    ConfigurationError,
-    ConflictError,
-    DimensionMismatchError,
-    DirectoryLockedError,
-    EmbeddingError,
-    MedhaError,
-    ParameterExtractionError,
-    ProvidersFailedError,
-    SnapshotError,
-    StorageError,
-    StorageInitializationError,
-    TemplateError,
-)
-from medha_core.interfaces import BaseEmbedder, Candidate, L1CacheBackend, VectorStorageBackend
-from medha_core.l1_cache import InMemoryL1Cache
-from medha_core.medha import Medha
-from medha_core.normalise import keyword_overlap_score, normalize_question, query_hash, question_hash
-from medha_core.parameters import ParameterExtractor
-from medha_core.settings import Settings
-from medha_core.types import (
-    Bound,
-    CacheEntry,
-    CacheHit,
-    CacheResult,
-    CacheStats,
-    GuardStats,
-    PersistedStats,
-    QueryTemplate,
-    SearchStrategy,
-    StrategyStats,
-    VectorRole,
-)
+import importlib
+import typing
 
 __version__ = "0.1.0"
 
-__all__ = [
-    # the cache
-    "Medha",
-    "Settings",
-    # its values
-    "Bound",
-    "CacheEntry",
-    "CacheHit",
-    "CacheResult",
-    "CacheStats",
-    "GuardStats",
-    "PersistedStats",
-    "QueryTemplate",
-    "SearchStrategy",
-    "StrategyStats",
-    "VectorRole",
-    # contracts
-    "BaseEmbedder",
-    "Candidate",
-    "L1CacheBackend",
-    "VectorStorageBackend",
-    # embedding without a cache of queries
-    "EmbeddingCache",
-    "embed",
-    # implementations
-    "CachedEmbedder",
-    "CallableEmbedder",
-    "FallbackEmbedder",
-    "HashingEmbedder",
-    "InMemoryBackend",
-    "InMemoryL1Cache",
-    "NativeBackend",
-    "OnnxEmbedder",
-    "RemoteEmbedder",
-    # helpers
-    "ParameterExtractor",
-    "keyword_overlap_score",
-    "normalize_question",
-    "query_hash",
-    "question_hash",
-    # errors
-    "ArgumentTypeError",
-    "ArgumentValueError",
-    "ConfigurationError",
-    "ConflictError",
-    "DimensionMismatchError",
-    "DirectoryLockedError",
-    "EmbeddingError",
-    "MedhaError",
-    "ParameterExtractionError",
-    "ProvidersFailedError",
-    "SnapshotError",
-    "StorageError",
-    "StorageInitializationError",
-    "TemplateError",
-]
+# The public names by the module they live in, which only the first look at one of them imports: a program
+# waits for what it uses. Type checkers read __init__.pyi.
+_HOMES = {
+    "medha_core.medha": "Medha",
+    "medha_core.settings": "Settings",
+    "medha_core.types": (
+        "Bound CacheEntry CacheHit CacheResult CacheStats GuardStats PersistedStats QueryTemplate "
+        "SearchStrategy StrategyStats VectorRole"
+    ),
+    "medha_core.interfaces": "BaseEmbedder Candidate L1CacheBackend VectorStorageBackend",
+    "medha_core.backends": "InMemoryBackend NativeBackend",
+    "medha_core.l1_cache": "InMemoryL1Cache",
+    "medha_core.embeddings": (
+        "CallableEmbedder FallbackEmbedder HashingEmbedder OnnxEmbedder RemoteEmbedder"
+    ),
+    "medha_core.embedding": "CachedEmbedder",
+    "medha_core.embedding_cache": "EmbeddingCache embed",
+    "medha_core.service": (
+        "BatchEmbeddingResult EmbedderService EmbeddingResult ServiceCache close_embedder_service "
+        "get_embedder_service"
+    ),
+    "medha_core.stores": (
+        "Chunk Document EmbeddedChunk InMemoryVectorStore NativeVectorStore PgVectorStore RetrievalResult "
+        "VectorStore VectorStoreError"
+    ),
+    "medha_core.parameters": "ParameterExtractor",
+    "medha_core.normalise": "keyword_overlap_score normalize_question query_hash question_hash",
+    "medha_core.logging_setup": "setup_logging",
+    "medha_core.errors": (
+        "ArgumentTypeError ArgumentValueError ConfigurationError ConflictError DimensionMismatchError "
+        "DirectoryLockedError EmbeddingError MedhaError MigrationError ParameterExtractionError "
+        "ProvidersFailedError SnapshotError StorageError StorageInitializationError TemplateError"
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [*_HOME_OF]
+
+
+def __getattr__(name: str) -> typing.Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(home), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

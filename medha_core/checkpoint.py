@@ -55,7 +55,7 @@ class Checkpoints:
 
         The caller holds the store's lock for writing, and the collection is where the rows are.
         """
-        if len(collection) < WORTH_A_FILE or not collection.changes:
+        if len(collection) < WORTH_A_FILE or not (collection.changes or collection.grown):
             return
         try:
             if collection.unverified:
@@ -67,7 +67,7 @@ class Checkpoints:
         except (StorageError, OSError) as error:
             logger.warning("collection %r: its index was not saved: %s", collection.row.name, error)
             return
-        collection.changes = 0
+        collection.changes, collection.grown = 0, False
 
     def write(self, collection: NativeCollection, rows: Rows, last_removal: int) -> list[Path]:
         """Write the files of a collection that nobody changes meanwhile; where they are."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -23,7 +24,14 @@ from medha_core.errors import (
 )
 from medha_core.forking import watch
 from medha_core.inflight import InFlight, UnfinishedError, done, outcome
-from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts, known_dimension, unit_rows
+from medha_core.interfaces.embedder import (
+    ArrayEmbedder,
+    BaseEmbedder,
+    as_array,
+    check_texts,
+    known_dimension,
+    unit_rows,
+)
 from medha_core.vector_cache import VectorCache, vector_keys
 from medha_core.vector_file import VectorFile
 
@@ -34,7 +42,16 @@ _READ_INLINE = 32
 """Vectors that are read from the file without leaving the event loop: below a millisecond."""
 
 
-class CachedEmbedder(BaseEmbedder):
+@dataclass
+class _Work:
+    """What one call needs that nobody remembers, and what of it the call has computed itself."""
+
+    texts: dict[bytes, str]
+    is_document: bool
+    computed: dict[bytes, np.ndarray] = field(default_factory=dict)
+
+
+class CachedEmbedder(ArrayEmbedder):
     """Unit vectors of `inner`, each computed once as long as it is remembered.
 
     What is asked for is looked up in memory, then in the file, then among what is
@@ -76,16 +93,11 @@ class CachedEmbedder(BaseEmbedder):
         """
         if not isinstance(inner, BaseEmbedder):
             raise ArgumentTypeError("inner", "a BaseEmbedder", inner)
-        _check_positive("timeout", timeout, "seconds")
-        _check_positive("ttl", ttl, "seconds")
-        _check_count("max_entries", max_entries, optional=True)
-        _check_count("max_bytes", max_bytes, optional=True)
-        _check_count("memory_entries", memory_entries)
+        if timeout is not None and not timeout > 0:
+            raise ArgumentValueError("timeout", "more than 0 seconds, or None", timeout)
         self._embedder, self._timeout = inner, timeout
         self._dimension: int | None = None
         self._takes_role = _accepts(inner.aembed_array) and _accepts(inner.aembed_batch)
-        # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
-        self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
         self._cache = VectorCache(
             path,
             max_entries=max_entries,
@@ -94,6 +106,8 @@ class CachedEmbedder(BaseEmbedder):
             memory_entries=memory_entries,
             clock=clock,
         )
+        # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
+        self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
         self._begin()
 
     def _begin(self) -> None:
@@ -182,18 +196,6 @@ class CachedEmbedder(BaseEmbedder):
 
     # embedding
 
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts, **kwargs).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts, **kwargs)).tolist()
-
     async def aembed_array(
         self, texts: Sequence[str], *, is_document: bool = False, **kwargs: Any
     ) -> np.ndarray:
@@ -237,9 +239,15 @@ class CachedEmbedder(BaseEmbedder):
         """The vectors of all texts, those included that nobody remembers yet."""
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         self._count(hits=len(texts) - len(missing), misses=len(missing))
-        if missing:
-            async with _limit(self._timeout):
-                found |= await self._missing(missing, is_document, shared)
+        work = _Work(missing, is_document)
+        try:
+            if missing:
+                async with _limit(self._timeout):
+                    found |= await self._missing(work, shared)
+        finally:
+            # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
+            if work.computed and self._cache.file is not None:
+                await asyncio.to_thread(self._write, work.computed, is_document)
         return self._rows(keys, found)
 
     def _rows(self, keys: Sequence[bytes], found: dict[bytes, np.ndarray]) -> np.ndarray:
@@ -265,46 +273,43 @@ class CachedEmbedder(BaseEmbedder):
 
     # computing
 
-    async def _missing(
-        self, texts: dict[bytes, str], is_document: bool, shared: bool
-    ) -> dict[bytes, np.ndarray]:
+    async def _missing(self, work: _Work, shared: bool) -> dict[bytes, np.ndarray]:
         # for each text: nobody computes it -> we do; somebody does -> wait;
         # and if that one's call ends without a result -> start again
         if not shared:
-            return await self._new(texts, is_document)
+            return await self._new(list(work.texts), work)
         found: dict[bytes, np.ndarray] = {}
-        while waiting := [key for key in texts if key not in found]:
+        while waiting := [key for key in work.texts if key not in found]:
             futures, mine = self._inflight.claim(waiting)
             if mine:
-                await self._compute(mine, texts, is_document)
+                await self._compute(mine, work)
             for key, future in futures.items():
                 await done(future)
-                vector = outcome(future, texts.keys())
+                vector = outcome(future, work.texts.keys())
                 if vector is not None:
                     found[key] = vector
         return found
 
-    async def _compute(self, mine: dict[bytes, Future], texts: dict[bytes, str], is_document: bool) -> None:
+    async def _compute(self, mine: dict[bytes, Future], work: _Work) -> None:
         try:
             # Somebody may have finished between our look at the cache and our claim.
             found = self._cache.remembered(mine)
-            new = {key: texts[key] for key in mine if key not in found}
+            new = [key for key in mine if key not in found]
             if new:
-                found |= await self._new(new, is_document)
+                found |= await self._new(new, work)
             for key in mine:
                 self._inflight.settle(key, found[key])
         except BaseException as error:
             self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
             raise
 
-    async def _new(self, texts: dict[bytes, str], is_document: bool) -> dict[bytes, np.ndarray]:
-        rows = await self._embedded(list(texts.values()), is_document)
-        self._count(computed=len(texts))
+    async def _new(self, keys: Sequence[bytes], work: _Work) -> dict[bytes, np.ndarray]:
+        rows = await self._embedded([work.texts[key] for key in keys], work.is_document)
+        self._count(computed=len(keys))
         # Copies: a row of a batch would keep the whole batch in memory.
-        vectors = {key: row.copy() for key, row in zip(texts, rows, strict=True)}
+        vectors = {key: row.copy() for key, row in zip(keys, rows, strict=True)}
         self._cache.keep(vectors)
-        if self._cache.file is not None:
-            await asyncio.to_thread(self._write, vectors, is_document)
+        work.computed |= vectors
         return vectors
 
     def _write(self, vectors: dict[bytes, np.ndarray], is_document: bool) -> None:
@@ -387,20 +392,6 @@ def _in_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _check_positive(argument: str, value: float | None, unit: str) -> None:
-    if value is not None and not value > 0:
-        raise ArgumentValueError(argument, f"more than 0 {unit}, or None", value)
-
-
-def _check_count(argument: str, value: int | None, *, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ArgumentTypeError(argument, "int or None" if optional else "int", value)
-    if value < optional:
-        raise ArgumentValueError(argument, "at least 1, or None" if optional else "at least 0", value)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ __all__ = [
     "EmbeddingError",
     "LabelNotFoundError",
     "MedhaError",
+    "MigrationError",
     "ParameterExtractionError",
     "ProvidersFailedError",
     "SnapshotError",
@@ -87,6 +88,10 @@ class StorageError(MedhaError):
 
 class StorageInitializationError(StorageError):
     """A store or a collection could not be opened or created."""
+
+
+class MigrationError(StorageInitializationError):
+    """The tables of a store could not be made or brought up to date."""
 
 
 class DirectoryLockedError(StorageInitializationError):

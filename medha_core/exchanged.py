@@ -1,6 +1,6 @@
 """L1 records of queries with exchanged values: what made them possible may be forgotten before they are."""
 
-import threading
+from medha_core import forking
 
 _KEPT = 10_000
 
@@ -12,7 +12,7 @@ class Exchanged:
         self._limit = limit
         self._keys: set[str] = set()
         self._lost = False
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while the set is changed or taken."""
 
     def __len__(self) -> int:

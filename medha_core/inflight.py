@@ -1,11 +1,11 @@
 """Work that is under way, by key, so that equal work asked for twice is done once."""
 
 import asyncio
-import threading
 from collections.abc import Iterable, Set
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+from medha_core import forking
 from medha_core.errors import MedhaError
 
 K = TypeVar("K")
@@ -29,8 +29,13 @@ class InFlight(Generic[K, V]):
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
+        forking.watch(self)
         self._futures: dict[K, Future[V]] = {}  # changed under the lock only
+
+    def abandon(self) -> None:
+        """In a forked child: those who had claimed the keys are not here to end them."""
+        self._futures = {}
 
     def __len__(self) -> int:
         return len(self._futures)

@@ -1,15 +1,20 @@
 """One thread beside a store, for work that nobody waits for."""
 
 import logging
+import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable
 
 from medha_core.errors import MedhaError
+from medha_core.forking import rlock
 
 __all__ = ["Keeper", "Stopped"]
 
 logger = logging.getLogger("medha_core")
+
+_NICENESS = 10
 
 
 class Stopped(Exception):  # noqa: N818 - a signal from the keeper to its own work, never an error
@@ -25,7 +30,8 @@ class Keeper:
     def __init__(self) -> None:
         self._tasks: deque[tuple[Hashable, Callable[[], None]]] = deque()
         self._thread: threading.Thread | None = None
-        self._changed = threading.Condition()
+        self._busy = False
+        self._changed = threading.Condition(rlock())
         self._closing = False
 
     def do(self, name: Hashable, task: Callable[[], None]) -> None:
@@ -34,7 +40,8 @@ class Keeper:
             if self._closing or any(name == waiting for waiting, _ in self._tasks):
                 return
             self._tasks.append((name, task))
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # not alive: in a forked child
+                self._busy = False
                 self._thread = threading.Thread(target=self._run, name="medha-keeper", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -47,7 +54,7 @@ class Keeper:
     def wait(self) -> None:
         """Wait until all tasks are done."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._tasks or self._closing)
+            self._changed.wait_for(lambda: not (self._tasks or self._busy) or self._closing)
 
     def close(self) -> None:
         """Drop the tasks that wait, and wait for the end of the one that runs."""
@@ -58,12 +65,14 @@ class Keeper:
             self._thread.join()
 
     def _run(self) -> None:
+        _be_nice()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._tasks or self._closing)
                 if self._closing:
                     return
-                _, task = self._tasks[0]
+                _, task = self._tasks.popleft()
+                self._busy = True
             try:
                 task()
             except Stopped:
@@ -71,5 +80,14 @@ class Keeper:
             except (MedhaError, OSError, MemoryError) as error:
                 logger.warning("background work was given up: %s", error)
             with self._changed:
-                self._tasks.popleft()
+                self._busy = False
                 self._changed.notify_all()
+
+
+def _be_nice() -> None:
+    """Leave the processor to searches where threads have priorities of their own."""
+    if sys.platform == "linux":
+        try:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        except OSError as error:
+            logger.debug("background work runs at the usual priority: %s", error)

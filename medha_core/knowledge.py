@@ -4,12 +4,11 @@ Evidence is kept apart by scope (collection and metadata), so that no tenant's
 entries speak for another's.
 """
 
-import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from medha_core import decision
+from medha_core import decision, forking
 from medha_core.decision import Decision, decide
 from medha_core.guard import Reason, make_guard
 from medha_core.guard.verdict import reject
@@ -44,7 +43,7 @@ class Knowledge:
         """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
         self._learning: set[str] = set()
         """Collections whose stored entries are being read: until they are, only the same words answer."""
-        self._lock = threading.RLock()
+        self._lock = forking.rlock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
         self._asked = lru_cache(maxsize=_READ_QUESTIONS)(self.guard.features)
         self._stored = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)

@@ -68,6 +68,10 @@ class InMemoryL1Cache(L1CacheBackend):
         return self._lru.generation
 
     @property
+    def evictions(self) -> int:
+        return self._lru.evictions
+
+    @property
     def size(self) -> int:
         return len(self._lru)
 

@@ -12,17 +12,19 @@ from medha_core.acts.exporting import Exporting
 from medha_core.acts.forgetting import Forgetting
 from medha_core.acts.generating import Generating
 from medha_core.acts.keeping import Keeping
+from medha_core.acts.measuring import Measuring
 from medha_core.acts.parts import Parts
 from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
+from medha_core.engines import make_backend
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
 from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
 from medha_core.judge import JudgeFunction
 from medha_core.l1 import InMemoryL1Cache
-from medha_core.native_backend import InMemoryBackend, NativeBackend
+from medha_core.native_backend import NativeBackend
 from medha_core.opening import only_collection
 from medha_core.pairs import check_text
 from medha_core.rows.database import Mode
@@ -71,7 +73,7 @@ class Medha:
             raise ArgumentTypeError("embedder", "a BaseEmbedder", embedder)
         self._settings = settings or Settings()
         self._embedder = embedder
-        self._backend = backend or _backend_from(self._settings)
+        self._backend = backend or make_backend(self._settings)
         self._made_backend = backend is None
         self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
         self._parts = Parts(
@@ -84,6 +86,7 @@ class Medha:
         self._telling = Telling(self._parts)
         self._generating = Generating(self._parts, self._searching, self._storing)
         self._background = Background(self._parts)
+        self._measuring = Measuring(self._parts, self._generating)
         self._keeping = Keeping(self._parts, self._background)
         self._templating = Templating(self._parts, templates)
 
@@ -239,10 +242,13 @@ class Medha:
     # housekeeping
 
     snapshot = Act(Keeping.snapshot)
+    has_collection = Act(Keeping.has_collection)
     stats = Act(Keeping.stats)
     persisted_stats = Act(Keeping.persisted_stats)
     reset_stats = Act(Keeping.reset_stats)
     clear_caches = Act(Keeping.clear_caches)
+    metrics = Act(Measuring.metrics)
+    prometheus_text = Act(Measuring.prometheus_text)
 
     # the same for synchronous callers
 
@@ -271,17 +277,10 @@ class Medha:
     load_templates_from_file_sync = twin(Templating.load_templates_from_file)
     feedback_sync = twin(Telling.feedback)
     snapshot_sync = twin(Keeping.snapshot)
+    has_collection_sync = twin(Keeping.has_collection)
     stats_sync = twin(Keeping.stats)
     persisted_stats_sync = twin(Keeping.persisted_stats)
     reset_stats_sync = twin(Keeping.reset_stats)
     clear_caches_sync = twin(Keeping.clear_caches)
-
-
-def _backend_from(settings: Settings) -> VectorStorageBackend:
-    if settings.backend_type == "memory":
-        return InMemoryBackend(settings=settings)
-    if settings.backend_type == "native":
-        return NativeBackend(settings.path, settings=settings)
-    raise ConfigurationError(
-        f"backend_type {settings.backend_type!r} is not available in this version; use 'native' or 'memory'"
-    )
+    metrics_sync = twin(Measuring.metrics)
+    prometheus_text_sync = twin(Measuring.prometheus_text)

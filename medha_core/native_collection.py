@@ -8,6 +8,7 @@ from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.held_file import HeldFile
 from medha_core.native import VectorIndex
 from medha_core.rows import CollectionRow, Rows
+from medha_core.spelling import Spellings
 
 
 class NativeCollection:
@@ -28,8 +29,12 @@ class NativeCollection:
         self.version = 0
         """Changes with every write; what was derived from rows is valid for one version."""
         self.allowed: dict[str, tuple[int, np.ndarray]] = {}
+        self.spelled: tuple[int, list[int], Spellings] | None = None
+        """Version, labels and normalised questions, once somebody had no vector to search with."""
         self.changes = 0
         """Entries added and removed that the index files do not know of."""
+        self.grown = False
+        """Whether a graph has grown since the files were written."""
         self.removed = 0
         """Entries removed since somebody looked for tombstones."""
         self.replayed = 0
@@ -61,6 +66,10 @@ class NativeCollection:
         self.scoped = self.make_index(self.dimension)
         self.last_label, self.last_removal = 0, -1
         self.swept = self.next_expiry = float("-inf")
+
+    @property
+    def indexes(self) -> tuple[VectorIndex, VectorIndex]:
+        return self.unscoped, self.scoped
 
     def __len__(self) -> int:
         return len(self.unscoped) + len(self.scoped)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any, ClassVar, get_args
 from medha_core.checkpoint import Checkpoints
 from medha_core.directory import INDEX
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
-from medha_core.forking import unwatch, watch
+from medha_core.forking import rlock, still, unwatch, watch
 from medha_core.generation import Generation
 from medha_core.interfaces.storage import VectorStorageBackend
+from medha_core.joining import join_later
+from medha_core.keeper import Keeper
 from medha_core.native import VectorIndex
 from medha_core.native_collection import NativeCollection
 from medha_core.opening import Opened, open_store
@@ -65,7 +66,9 @@ class NativeKeeping(VectorStorageBackend):
         self._news = False
         """Whether something was followed that `refresh` has not told yet."""
         self._uses = PendingUses()
-        self._writing = threading.RLock()
+        self._keeper = Keeper()
+        self._stilled: list[VectorIndex] = []
+        self._writing = rlock()
         """Held by whoever changes rows and index together, so that both change in the same order."""
 
     def __repr__(self) -> str:
@@ -84,11 +87,14 @@ class NativeKeeping(VectorStorageBackend):
         """
         with self._writing:
             if self._opened is None:
+                self._keeper = Keeper()
                 self._opened = open_store(self.path, self.mode, self._settings.synchronous)
                 self._data_version = self.rows.data_version()
                 if self._settings.max_entries and not self.read_only:
                     self.rows.index_for_eviction(self._settings.eviction)
-                if self._opened.directory is not None:
+                if self._opened.directory is None:
+                    still(self)
+                else:
                     self._attend(self._opened.directory)
 
     def _attend(self, directory: Path) -> None:
@@ -97,15 +103,14 @@ class NativeKeeping(VectorStorageBackend):
         if self.mode == "r+":
             self._checkpoints.clean()
         limits = Limits(self._settings.checkpoint_changes, self._settings.compact_above)
-        self._upkeep = Upkeep(directory, self._checkpoints, self.rows, self._writing, limits)
+        self._upkeep = Upkeep(directory, self._checkpoints, self.rows, self._writing, limits, self._keeper)
         if self.mode != "c":
             self._generation = Generation(directory, write=not self.read_only)
         watch(self)
 
     async def close(self) -> None:
         self._flush_uses()
-        if self._upkeep is not None:
-            self._upkeep.close()
+        self._keeper.close()  # without the lock for writing, which its work may take
         with self._writing:
             if self._opened is not None and self._checkpoints is not None and self.mode == "r+":
                 for collection in self._collections.values():
@@ -124,7 +129,19 @@ class NativeKeeping(VectorStorageBackend):
         """In a forked child: whatever is asked from now on goes to the rows, which refuse it."""
         self._collections, self._recent, self._uses = {}, {}, PendingUses()
         self._generation = self._upkeep = None
-        self._writing = threading.RLock()
+        self._keeper = Keeper()
+
+    def hold(self) -> None:
+        """For the moment of a fork: nobody is inside an index."""
+        self._stilled = [index for one in self._collections.values() for index in (one.unscoped, one.scoped)]
+        for index in self._stilled:
+            index.hold()
+
+    def let_go(self, in_child: bool) -> None:
+        """The end of `hold`."""
+        for index in self._stilled:
+            index.let_go(in_child)
+        self._stilled = []
 
     @property
     def generation(self) -> int:
@@ -147,6 +164,10 @@ class NativeKeeping(VectorStorageBackend):
     async def collection_names(self) -> list[str]:
         """Names of all collections, in the order they were made."""
         return [row.name for row in self.rows.collections()]
+
+    def tombstones(self, collection_name: str) -> int:
+        """Entries of a collection that are gone and still take room in its index."""
+        return self._collection(collection_name).tombstones()
 
     async def has_collection(self, collection_name: str) -> bool:
         """Whether the collection exists."""
@@ -214,6 +235,7 @@ class NativeKeeping(VectorStorageBackend):
             logger.info("collection %r: index mapped, %d changes replayed from the rows", row.name, replayed)
             if self._upkeep is not None:
                 self._upkeep.opened(collection)
+        join_later(collection, self._keeper)
         return collection
 
     def _make_index(self, dimension: int) -> VectorIndex:

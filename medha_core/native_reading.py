@@ -8,14 +8,17 @@ import numpy as np
 from medha_core.errors import ArgumentValueError
 from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata, metadata_fingerprint, metadata_matches, validate_metadata
+from medha_core.native import question_key
 from medha_core.native_collection import NativeCollection
 from medha_core.native_keeping import NativeKeeping
 from medha_core.rows import Row
+from medha_core.spelling import Spellings
 from medha_core.types import CacheResult, MetadataValue
 
 __all__ = ["NativeReading"]
 
 _RECENT_ROWS = 65_536
+_ROWS_AT_ONCE = 64
 
 
 class NativeReading(NativeKeeping):
@@ -217,6 +220,49 @@ class NativeReading(NativeKeeping):
         rows = self.rows.by_normalized(collection, normalized_question, filters, include_scoped)
         return self._live(row for row in rows if metadata_matches(row.metadata, filters))
 
+    async def spelled_like(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        least: float,
+        limit: int,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = False,
+    ) -> list[Candidate]:
+        collection = self._collection(collection_name)
+        return await asyncio.to_thread(
+            self._spelled_like, collection, normalized_question, least, limit, filters, include_scoped
+        )
+
+    def _spelled_like(
+        self,
+        collection: NativeCollection,
+        text: str,
+        least: float,
+        limit: int,
+        filters: Mapping[str, MetadataValue] | None,
+        include_scoped: bool,
+    ) -> list[Candidate]:
+        version, held = collection.version, collection.spelled
+        if held is None or held[0] != version:
+            labels, texts = self.rows.texts(collection.id)
+            held = collection.spelled = (version, labels, Spellings(texts))
+        _, labels, spellings = held
+        near = spellings.near(text, least, len(spellings))
+        found: list[Candidate] = []
+        for start in range(0, len(near), _ROWS_AT_ONCE):
+            scores = {labels[place]: ratio for place, ratio in near[start : start + _ROWS_AT_ONCE]}
+            rows = self.rows.by_labels(list(scores))
+            seen = [rows[label] for label in scores if label in rows]
+            found += [
+                one._replace(score=scores[one.label.label])
+                for one in self._live(seen)
+                if metadata_matches(one.metadata, filters) and (filters or include_scoped or not one.metadata)
+            ]
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
     async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
         return self._live(self.rows.by_ids(self._collection(collection_name).id, ids))
 
@@ -231,9 +277,9 @@ def _candidate(row: Row, score: float) -> Candidate:
 
 def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Without those that stand behind a newer entry for the same question and metadata."""
-    newest: dict[tuple[str, str], Candidate] = {}
+    newest: dict[tuple[bytes, str], Candidate] = {}
     for one in candidates:
-        key = one.normalized_question, dumps_metadata(one.metadata)
+        key = question_key(b"", one.question), dumps_metadata(one.metadata)
         held = newest.get(key)
         if held is None or held.label.label < one.label.label:
             newest[key] = one

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from medha_core.joining import join_later
 from medha_core.metadata import validate_metadata
 from medha_core.native import as_unit_rows
 from medha_core.native_collection import NativeCollection
@@ -80,6 +81,7 @@ class NativeWriting(NativeKeeping):
             self._look_after(collection)
 
     def _look_after(self, collection: NativeCollection) -> None:
+        join_later(collection, self._keeper)
         if self._upkeep is not None and self.mode == "r+":
             self._upkeep.changed(collection)
 
@@ -106,10 +108,7 @@ class NativeWriting(NativeKeeping):
 
     def touch(self, collection_name: str, entry_id: str) -> None:
         if self._uses.add(collection_name, entry_id):
-            if self._upkeep is None:
-                self._flush_uses()
-            else:
-                self._upkeep.keeper.do("uses", self._flush_uses)
+            self._keeper.do("uses", self._flush_uses)
 
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)

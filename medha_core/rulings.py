@@ -1,9 +1,10 @@
 """What users and the judge have said about a question and an entry."""
 
 import hashlib
-import threading
 
 from cachetools import LRUCache
+
+from medha_core import forking
 
 __all__ = ["Rulings"]
 
@@ -18,7 +19,7 @@ class Rulings:
 
     def __init__(self, limit: int = _KEPT):
         self._known: LRUCache[bytes, bool] = LRUCache(limit)
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held for each look-up too: reading moves a ruling to the front."""
 
     def __len__(self) -> int:

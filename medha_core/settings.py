@@ -178,6 +178,8 @@ class _Embedders(BaseSettings):
 
 class _Qdrant(BaseSettings):
     qdrant_mode: Literal["memory", "docker", "cloud"] = "memory"
+    qdrant_path: str | None = None
+    """Directory of mode "memory"; None forgets on close."""
     qdrant_host: str = "localhost"
     qdrant_port: int = 6333
     qdrant_url: str | None = None

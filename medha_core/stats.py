@@ -1,11 +1,12 @@
 """Counts and latencies of one cache in this process."""
 
-import threading
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
+from medha_core import forking
+from medha_core.histogram import Meters
 from medha_core.types import (
     LATENCY_BUCKETS,
     CacheStats,
@@ -67,13 +68,15 @@ class StatsRecorder:
         self._save_every = save_every
         self._fold_at = min(save_every, _PENDING)
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while sums change; appending to `_pending` and popping from it need none."""
         self._pending: deque[tuple[SearchStrategy, float]] = deque()
         self._samples: deque[tuple[SearchStrategy, float]] = deque(maxlen=max_samples)
         self._guard_seconds: deque[float] = deque(maxlen=max_samples)
         self._near_scores: deque[float] = deque(maxlen=max_samples)
         self._unsaved: Counter[SearchStrategy] = Counter()
+        self._unsaved_feedback: Counter[bool] = Counter()
+        self.meters = Meters()
         self.reset()
 
     def record(self, strategy: SearchStrategy, seconds: float) -> None:
@@ -94,11 +97,23 @@ class StatsRecorder:
                 self._near_misses.update(near_misses)
                 if best_refused is not None:
                     self._near_scores.append(best_refused)
+                    self.meters.similarity["miss"].add(best_refused)
+
+    def record_similarity(self, cosine: float | None) -> None:
+        """The cosine of an answer that a vector gave."""
+        if self.enabled and cosine is not None:
+            self.meters.similarity["hit"].add(cosine)
+
+    def record_embedding(self, seconds: float) -> None:
+        """How long a search waited for its vectors."""
+        if self.enabled:
+            self.meters.embedding.add(seconds)
 
     def record_feedback(self, correct: bool) -> None:
         if self.enabled:
             with self._lock:
                 self._feedback[correct] += 1
+                self._unsaved_feedback[correct] += 1
 
     def _sum_up(self) -> None:
         with self._lock:
@@ -115,6 +130,7 @@ class StatsRecorder:
         with self._lock:
             for samples in (self._samples, self._guard_seconds, self._near_scores):
                 samples.clear()
+            self.meters.clear()
             self._near_misses: Counter[str] = Counter()
             self._feedback: Counter[bool] = Counter()
             self._sums: dict[SearchStrategy, _Sum] = {}
@@ -127,7 +143,8 @@ class StatsRecorder:
         self._sum_up()
         with self._lock:
             counts, self._unsaved = self._unsaved, Counter()
-        if not counts:
+            feedback, self._unsaved_feedback = self._unsaved_feedback, Counter()
+        if not counts and not feedback:
             return None
         hits = {
             strategy.value: count for strategy, count in counts.items() if strategy not in (_MISS, _ERROR)
@@ -137,6 +154,8 @@ class StatsRecorder:
             total_hits=sum(hits.values()),
             total_misses=counts[_MISS],
             total_errors=counts[_ERROR],
+            feedback_correct=feedback[True],
+            feedback_incorrect=feedback[False],
             hits_by_strategy=hits,
             updated_at=self._now(),
         )
@@ -145,6 +164,8 @@ class StatsRecorder:
         """Take again what could not be saved."""
         with self._lock:
             self._unsaved[_MISS] += unsaved.total_misses
+            self._unsaved_feedback[True] += unsaved.feedback_correct
+            self._unsaved_feedback[False] += unsaved.feedback_incorrect
             self._unsaved[_ERROR] += unsaved.total_errors
             for name, count in unsaved.hits_by_strategy.items():
                 self._unsaved[SearchStrategy(name)] += count

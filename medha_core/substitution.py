@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.features import Features
+from medha_core.reading.literal_rules import may_hold
 from medha_core.reading.literals import Literal, tokenize
 from medha_core.reading.mentions import Mention
 from medha_core.reading.query import differ_only_at, read_query
@@ -168,7 +169,7 @@ def substitute(
     if not differ_only_at(query, made, {found[which].start for which in new}):
         return None  # read again, the new query is not the old one with these values
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
-    values = tuple(_bound(found[which], new[which]) for which in sorted(new))
+    values = tuple(_bound(found[which], _patterned(found[which], new[which])) for which in sorted(new))
     return Substituted(made, _parameters(stored, proposal), marks, values)
 
 
@@ -181,22 +182,29 @@ def _is_sql(query: str) -> bool:
 
 def _written(query: str, literal: Literal, value: str, backslash_escapes: bool | None) -> str | None:
     """A literal's text for a new value, in the form of the old one."""
+    if not may_hold(query, literal, value):
+        return None
     if literal.is_number:
         return value if _is_number(value) else None
     if any(ord(c) < 32 or c == "\x7f" for c in value) or ("\\" in value and backslash_escapes is None):
         return None
     quote = query[literal.start]
     inner = value
-    old = literal.value
     if literal.is_pattern:
-        if any(c in inner for c in "%_"):
-            return None
-        inner = f"{'%' if old.startswith('%') else ''}{inner.strip('%')}{'%' if old.endswith('%') else ''}"
+        inner = _patterned(literal, inner)
     if backslash_escapes:
         inner = inner.replace("\\", "\\\\").replace(quote, f"\\{quote}")
     else:
         inner = inner.replace(quote, quote * 2)
     return f"{quote}{inner}{quote}"
+
+
+def _patterned(literal: Literal, value: str) -> str:
+    """A value with the wildcards at its ends that the old one has."""
+    if not literal.is_pattern:
+        return value
+    old = literal.value
+    return f"{'%' if old.startswith('%') else ''}{value.strip('%')}{'%' if old.endswith('%') else ''}"
 
 
 def _spliced(query: str, found: Sequence[Literal], texts: dict[int, str]) -> str:

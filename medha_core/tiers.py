@@ -47,11 +47,8 @@ class Tiers:
     def by_letters(self, candidate: Candidate) -> tuple[SearchStrategy, float]:
         """The fuzzy tier, whatever the cosine, and the confidence; or no tier."""
         ratio = self.boosted(candidate, fuzz.ratio(self._text, candidate.normalized_question) / 100.0)
-        return (
-            (SearchStrategy.FUZZY_MATCH, ratio)
-            if ratio >= self._settings.score_threshold_fuzzy / 100.0
-            else _NONE
-        )
+        reached = ratio >= self._settings.score_threshold_fuzzy / 100.0
+        return (SearchStrategy.FUZZY_MATCH, ratio) if reached else _NONE
 
     def reaches(self, candidate: Candidate) -> bool:
         """Whether a candidate reaches any tier."""

@@ -196,6 +196,15 @@ class _Rates(BaseModel):
     total_hits: int = 0
     total_misses: int = 0
     total_errors: int = 0
+    feedback_correct: int = 0
+    """Answers that `feedback` called right."""
+    feedback_incorrect: int = 0
+
+    @property
+    def error_rate_seen(self) -> float | None:
+        """Share of the answers judged by feedback that were wrong, 0..1; None without feedback."""
+        judged = self.feedback_correct + self.feedback_incorrect
+        return self.feedback_incorrect / judged if judged else None
 
     @property
     def hit_rate(self) -> float:
@@ -234,8 +243,6 @@ class CacheStats(_Rates):
     p95_latency_ms: float = 0.0
     p99_latency_ms: float = 0.0
     guard: GuardStats = Field(default_factory=GuardStats)
-    feedback_correct: int = 0
-    feedback_incorrect: int = 0
     error_rate_promised: float | None = None
     """`Settings.max_error_rate`."""
     backend_count: int = 0
@@ -250,12 +257,6 @@ class CacheStats(_Rates):
     def near_misses(self) -> dict[str, int]:
         """Refused candidates that had reached a tier's threshold, by reason."""
         return self.guard.near_misses
-
-    @property
-    def error_rate_seen(self) -> float | None:
-        """Share of the answers judged by feedback that were wrong, 0..1; None without feedback."""
-        judged = self.feedback_correct + self.feedback_incorrect
-        return self.feedback_incorrect / judged if judged else None
 
     def __str__(self) -> str:
         head = (

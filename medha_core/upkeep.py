@@ -39,15 +39,17 @@ class Upkeep:
     """Looks after the collections of one open store."""
 
     def __init__(
-        self, directory: Path, checkpoints: Checkpoints, rows: Rows, writing: threading.RLock, limits: Limits
+        self,
+        directory: Path,
+        checkpoints: Checkpoints,
+        rows: Rows,
+        writing: threading.RLock,
+        limits: Limits,
+        keeper: Keeper,
     ):
         self._directory, self._checkpoints, self._rows = directory, checkpoints, rows
         self._writing, self._limits = writing, limits
-        self.keeper = Keeper()
-
-    def close(self) -> None:
-        """Wait for the end of what runs. The caller does not hold the lock for writing."""
-        self.keeper.close()
+        self.keeper = keeper
 
     def opened(self, collection: NativeCollection) -> None:
         """Have the files verified that were too large to be verified when they were opened."""

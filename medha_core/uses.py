@@ -1,7 +1,8 @@
 """Uses of entries, gathered in memory and written in batches: a hit never waits for the disk."""
 
-import threading
 from collections import deque
+
+from medha_core import forking
 
 _FOLD_AT = 1024
 _ENOUGH = 10_000
@@ -17,7 +18,7 @@ class PendingUses:
     def __init__(self) -> None:
         self._recent: deque[tuple[str, str]] = deque()
         self._counts: dict[str, dict[str, int]] = {}
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
 
     def add(self, collection: str, entry_id: str) -> bool:
         """Count one use; whether it is time to write them."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.native import LRUCache
 from medha_core.vector_file import VectorFile
 
@@ -35,6 +36,11 @@ class VectorCache:
         memory_entries: int,
         clock: Callable[[], float],
     ):
+        if ttl is not None and not ttl > 0:
+            raise ArgumentValueError("ttl", "more than 0 seconds, or None", ttl)
+        _check_count("max_entries", max_entries, optional=True)
+        _check_count("max_bytes", max_bytes, optional=True)
+        _check_count("memory_entries", memory_entries)
         self._max_entries, self._max_bytes, self._memory_entries = max_entries, max_bytes, memory_entries
         self._ttl, self._clock = ttl, clock
         self._dimension: int | None = None
@@ -79,6 +85,8 @@ class VectorCache:
             vector = self._memory.get(key[:16])
             if vector is not None:
                 found[key] = vector
+        if found and self.file is not None:
+            self.file.touch([key.hex() for key in found])
         return found
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
@@ -160,3 +168,12 @@ def _framed(part: str) -> bytes:
     # Its length stands before each part, so that none runs into the next.
     encoded = part.encode()
     return len(encoded).to_bytes(8, "little") + encoded
+
+
+def _check_count(argument: str, value: int | None, *, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ArgumentTypeError(argument, "int or None" if optional else "int", value)
+    if value < optional:
+        raise ArgumentValueError(argument, "at least 1, or None" if optional else "at least 0", value)

@@ -27,8 +27,10 @@ __all__ = ["StoredVector", "VectorFile"]
 
 logger = logging.getLogger("medha_core")
 
-_FLUSH_EVERY = 2048
-"""Vectors read whose times are written together, in a thread of their own: no reader waits for that."""
+_FLUSH_EVERY = 10.0
+"""Seconds of uses that are written down together, in a thread of their own: no reader waits for that."""
+_MOST_TOUCHED = 50_000
+"""Vectors whose uses are written down at once, however little time has passed."""
 
 _READ = """
 SELECT dimension, dtype, embedding, checksum, expires_at FROM embeddings WHERE cache_key = ?
@@ -98,6 +100,7 @@ class VectorFile:
         self._reading = threading.Lock()  # guards the reader and what is to be written about reads
         self._touched: dict[str, tuple[int, float]] = {}
         self._flushing: threading.Thread | None = None
+        self._flush_at = self._clock() + _FLUSH_EVERY
         self._is_open = False
 
     # life
@@ -181,16 +184,24 @@ class VectorFile:
                 with self._reading:  # one at a time: a large batch makes no single text wait
                     row = self._reader.execute(_READ, (key,)).fetchone()
                     stored = None if row is None else self._checked(key, row, now)
-                    if stored is not None:
-                        found[key] = stored
-                        count, _ = self._touched.get(key, (0, 0.0))
-                        self._touched[key] = (count + 1, now)
-        if len(self._touched) >= _FLUSH_EVERY:
-            self._flush_soon()
+                if stored is not None:
+                    found[key] = stored
+        self.touch(found)
         return found
 
-    def _flush_soon(self) -> None:
+    def touch(self, keys: Iterable[str]) -> None:
+        """Count a use of the vectors of these keys, which keeps them from going first."""
+        now = self._clock()
         with self._reading:
+            for key in keys:
+                count, _ = self._touched.get(key, (0, 0.0))
+                self._touched[key] = (count + 1, now)
+        if self._touched and (now >= self._flush_at or len(self._touched) >= _MOST_TOUCHED):
+            self._flush_soon(now)
+
+    def _flush_soon(self, now: float) -> None:
+        with self._reading:
+            self._flush_at = now + _FLUSH_EVERY
             if self._flushing is None:
                 self._flushing = threading.Thread(target=self._flush_behind, name="medha-embed-flush")
                 self._flushing.start()

@@ -12,6 +12,7 @@ from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
+from medha_core.normalise import normalize_question
 from medha_core.request import Request, hit_from, is_visible
 from medha_core.scope import Scope
 from medha_core.settings import Settings
@@ -61,6 +62,30 @@ class VectorTiers:
             alike = self._readable(request, await self._alike(request, found), step)
             return await self._guarded(request, found + alike, tiers, step)
 
+    async def by_spelling(self, request: Request) -> CacheHit | None:
+        """The fuzzy tier for a question that has no vector: stored questions that are spelt like it.
+
+        To the guard, each is as far from the question as a candidate of this tier may be.
+        """
+        scope, settings = request.scope, self._settings
+        with request.trace.step("spelling") as step:
+            near = await self._store.spelled_like(
+                scope.collection,
+                normalize_question(request.question),
+                settings.score_threshold_fuzzy,
+                _JUDGED,
+                scope.filters,
+                scope.include_scoped,
+            )
+            far = min(settings.score_threshold_fuzzy_prefilter, settings.semantic_threshold - 1e-6)
+            found = self._readable(request, [one._replace(score=far) for one in near], step)
+            step.outcome = f"{len(found)} found"
+        tiers = Tiers(settings.model_copy(update={"score_threshold_fuzzy_prefilter": far}), request.question)
+        with request.trace.step("guard") as step:
+            choose = self._unguarded if self._knowledge.is_off else self._guarded
+            hit = await choose(request, found, tiers, step)
+        return hit and hit.model_copy(update={"similarity": None})
+
     async def _unguarded(
         self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
     ) -> CacheHit | None:
@@ -95,7 +120,8 @@ class VectorTiers:
         else:
             strategy, confidence = tiers.of(candidate)
             if strategy is SearchStrategy.NO_MATCH and not candidate.score:
-                strategy, confidence = tiers.by_letters(candidate)  # a slip changed the vector, not the words
+                # Found by its words: a slip took the vector away, not what is asked.
+                strategy, confidence = tiers.by_letters(candidate)
         if strategy is SearchStrategy.NO_MATCH:
             return None
         step.outcome = strategy.value

@@ -7,6 +7,7 @@ may answer, and the thresholds say which tier that is.
 """
 
 from collections.abc import Awaitable, Sequence
+from time import perf_counter
 
 import numpy as np
 
@@ -47,6 +48,7 @@ class Waterfall:
         self._l1 = l1
         self._store = store
         self._embedding = embedding
+        self._stats = stats
         self._knowledge = knowledge
         self._by_vector = VectorTiers(settings, store, embedding, knowledge, assurance, stats)
         self.templates: Templates | None = None
@@ -147,7 +149,8 @@ class Waterfall:
         try:
             vectors = await self._embed(requests)
         except MedhaError as error:
-            return [failure(error, self._settings)] * len(requests)
+            failed = failure(error, self._settings)
+            return [await self._caught(self._by_vector.by_spelling(one)) or failed for one in requests]
         return [
             await self._caught(self._by_vector.answer(request, vector))
             for request, vector in zip(requests, vectors, strict=True)
@@ -155,8 +158,10 @@ class Waterfall:
 
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
+        started = perf_counter()
         with steps[0], named():
             vectors = await self._embedding.aembed_array([request.question for request in requests])
+        self._stats.record_embedding(perf_counter() - started)
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds
         return vectors

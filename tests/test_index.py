@@ -229,9 +229,10 @@ def test_auto_joins_on_request_from_the_given_size_on(make):
     rows = vectors(100)
     index = make(DIMENSION, graph_from=98)
     index.add(np.arange(97), rows[:97])
-    assert index.join() == 0
+    assert (index.join(), index.waiting()) == (0, 0)
     index.add(np.arange(97, 100), rows[97:])
-    assert index.join(30) == 30
+    assert index.waiting() == 100
+    assert (index.join(30), index.waiting()) == (30, 70)
     assert (index.info()["graph"], index.info()["scan"]) == (30, 70)
     for label in (0, 29, 30, 99):
         assert labels_of(index.search(rows[label], 1, min_score=0.9)) == [label]

@@ -106,6 +106,21 @@ def test_the_graph_recalls_the_nearest(variant, quantization):
     assert np.mean(found == nearest) >= (0.9 if quantization == "binary" else 0.99)
 
 
+@pytest.mark.parametrize("data", ["clustered", "tight"])
+def test_a_joined_index_scans_where_little_is_near_and_walks_where_much_is(data, variant):
+    rows = DATA[data]()
+    index = _core.VectorIndex(rows.shape[1], graph_from=0)
+    index.add(np.arange(len(rows)), rows)
+    index.join(threads=2)
+    queries = units(rows[:200] + 0.2 * units(vectors(200, rows.shape[1])))
+    scores = queries @ rows.T
+    found = [index.search(query, 5, min_score=0.8) for query in queries]
+    for (labels, given), all_scores in zip(found, scores, strict=True):
+        np.testing.assert_allclose(given, all_scores[labels.astype(int)], atol=1e-6)
+    recalled = np.mean([labels_of(one)[0] for one in found] == scores.argmax(axis=1))
+    assert recalled == 1.0 if data == "clustered" else recalled >= 0.95
+
+
 def test_a_graph_after_updates_and_removals_still_recalls():
     rows = clustered(2000, 64, clusters=200, spread=0.6)
     index = _core.VectorIndex(64, tier="graph")

@@ -107,6 +107,32 @@ async def test_a_typo_is_found_by_the_fuzzy_tier():
     assert 0.85 <= hit.confidence <= 1.0
 
 
+@pytest.mark.parametrize("guard", ["balanced", "off"])
+async def test_while_the_embedder_fails_a_question_spelt_alike_still_answers(guard):
+    vectors = {"total users by month": [1.0, 0.0], "total users by year": [0.0, 1.0]}
+
+    def embed(text):
+        if text not in vectors:
+            raise ConnectionError("no model today")
+        return vectors[text]
+
+    async with make(embedder=CallableEmbedder(embed, 2, "failing"), guard=guard) as cache:
+        await cache.store("total users by month", COUNT)
+        await cache.store("total users by year", "SELECT 2", metadata={"tenant": "a"})
+        hit = await cache.search("total usrs by month", explain=True)
+        assert hit.strategy is SearchStrategy.FUZZY_MATCH
+        assert (hit.generated_query, hit.similarity) == (COUNT, None)
+        assert 0.85 <= hit.confidence <= 1.0
+        assert any(step.name == "spelling" and "1 found" in step.outcome for step in hit.explanation.steps)
+        scoped = await cache.search("total usrs by year", filters={"tenant": "a"})
+        assert scoped.generated_query == "SELECT 2"
+        assert (await cache.search("total usrs by year")).generated_query != "SELECT 2"
+        other = await cache.search("average revenue of each shop")
+        assert other.strategy is SearchStrategy.ERROR
+        await cache.invalidate("total users by month")
+        assert (await cache.search("totl users by month")).strategy is SearchStrategy.ERROR
+
+
 async def test_a_semantic_hit_is_ready_in_l1_the_next_time():
     meaning = Meaning(total_users=[1.0, 0.0, 0.0], count_of_people=[0.9, 0.43589, 0.0])
     async with make(embedder=meaning.embedder(), guard="off") as cache:

@@ -230,8 +230,7 @@ async def test_uses_are_written_before_there_are_too_many(tmp_path, monkeypatch)
             await store.upsert("c", [entry(n) for n in range(20)])
             for number in range(20):
                 store.touch("c", f"e{number}")
-            if store._upkeep:
-                store._upkeep.keeper.wait()
+            store._keeper.wait()
             assert sum(row.usage for row in store.rows.page(1, 0, 100)) == 20 + 20
 
 

@@ -104,6 +104,21 @@ async def test_they_are_saved_every_so_often_without_being_asked(tmp_path):
         assert (await cache.persisted_stats()).total_requests == 12
 
 
+async def test_the_error_rate_seen_survives_the_process(tmp_path):
+    question = "how many users are there"
+    async with make(NativeBackend(tmp_path), max_error_rate=0.1) as cache:
+        await cache.store(question, "SELECT 1")
+        for correct in (True, True, False):
+            assert await cache.feedback(question, correct)
+        assert (await cache.stats()).error_rate_seen == pytest.approx(1 / 3)
+    async with make(NativeBackend(tmp_path), max_error_rate=0.1) as cache:
+        kept = await cache.persisted_stats()
+        assert (kept.feedback_correct, kept.feedback_incorrect) == (2, 1)
+        assert kept.error_rate_seen == pytest.approx(1 / 3)
+        assert await cache.feedback(question, False)
+        assert (await cache.persisted_stats()).error_rate_seen == pytest.approx(1 / 2)
+
+
 async def test_caches_on_one_store_add_to_one_another(tmp_path):
     backend = NativeBackend(tmp_path)
     async with make(backend) as one, make(backend) as other:

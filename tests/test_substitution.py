@@ -241,3 +241,119 @@ def test_cypher_and_graphql_keep_their_tokens(value):
         if made:
             assert [t.kind for t in tokenize(made.query)] == [t.kind for t in tokenize(query)]
             assert value in [literal.value for literal in literals(made.query)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT $$it is 'Rome'$$ FROM shop WHERE shop.city = 'Rome'",
+        "SELECT $q$ 'Rome' $q$ FROM shop",
+        "SELECT * FROM shop WHERE shop.city = 'Rome' /* a /* b */ */",
+        "SELECT * FROM shop WHERE shop.city = x'Rome'",
+        "SELECT * FROM shop WHERE shop.city = N'Rome'",
+        "SELECT * FROM shop WHERE shop.city = E'Rome'",
+        "SELECT * FROM shop WHERE shop.city = U&'Rome'",
+        "SELECT * FROM shop WHERE shop.city = r'Rome'",
+        "SELECT * FROM shop WHERE shop.city = _latin1'Rome'",
+        "SELECT * FROM shop WHERE shop.city REGEXP 'Rome'",
+        "SELECT * FROM shop WHERE shop.city ~ 'Rome'",
+        "SELECT * FROM shop WHERE shop.city SIMILAR TO 'Rome'",
+        "SELECT * FROM shop WHERE shop.city LIKE concat('%', 'Rome', '%')",
+        "SELECT * FROM shop WHERE shop.city LIKE 'R%o_me'",
+        "SELECT * FROM shop WHERE shop.city = '[Rome]'",
+        "MATCH (s:shop) WHERE s.city =~ '.*Rome.*' RETURN s",
+        '{ shop(city: """Rome""") { name } }',
+        "SELECT * FROM shop WHERE shop.city = 'Rome",
+    ],
+)
+def test_a_literal_that_may_be_more_than_a_value_is_left_alone(query):
+    assert substituted("shops in New York", "shops in Rome", query, CITIES) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("SELECT * FROM shop WHERE shop.city LIKE '%Rome%'", "100%"),
+        ("SELECT * FROM shop WHERE shop.city LIKE '%Rome%'", "a_b"),
+        ("SELECT * FROM shop WHERE shop.city LIKE '%Rome%'", "a[b"),
+        ("SELECT * FROM shop WHERE shop.city LIKE '%Rome%' ESCAPE '!'", "Wow!"),
+    ],
+)
+def test_values_that_are_special_where_they_would_stand_are_refused(query, value):
+    assert with_value(query, value, backslash_escapes=False) is None
+    assert with_value(query, "Oslo", backslash_escapes=False) is not None
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT * FROM shop WHERE shop.city = 'Rome'", "SELECT * FROM shop WHERE shop.city = 'O''Brien'"),
+        (
+            "SELECT * FROM shop WHERE shop.city LIKE '%Rome%' ESCAPE '!'",
+            "SELECT * FROM shop WHERE shop.city LIKE '%O''Brien%' ESCAPE '!'",
+        ),
+    ],
+)
+def test_escapes_keep_their_form(query, expected):
+    made = with_value(query, "O'Brien")
+    assert made.query == expected
+    assert made.bind_values == (("%O'Brien%",) if "LIKE" in query else ("O'Brien",))
+
+
+def test_a_limit_takes_whole_numbers_and_a_date_slot_days_that_exist():
+    values = known(("o.day", "2023-05-01"))
+    limit = "SELECT * FROM o LIMIT 5"
+    assert substituted("top 7 orders", "top 5 orders", limit, values).query == "SELECT * FROM o LIMIT 7"
+    assert substituted("top 2.5 orders", "top 5 orders", limit, values) is None
+    day = "SELECT * FROM o WHERE o.day = '2023-05-01'"
+    assert substituted("orders of 2023-05-31", "orders of 2023-05-01", day, values) is not None
+    assert substituted("orders of 2023-02-31", "orders of 2023-05-01", day, values) is None
+
+
+def test_a_minus_belongs_to_its_number():
+    query = "SELECT * FROM r WHERE t < 5"
+    assert substituted("readings below -5", "readings below 5", query, known()) is None
+    stored = GUARD.features("readings below -5 degrees", "SELECT * FROM r WHERE t < -5")
+    assert not GUARD.judge(GUARD.features("readings below 5 degrees"), stored, 0.99).accepted
+    assert GUARD.judge(GUARD.features("show readings below -5 degrees"), stored, 0.99).accepted
+
+
+TEXTS = st.text("'\"\\-;/*%_`$ #\n(){}[]aé😀\u2019\uff07\u02bc", max_size=24)
+MANY = {
+    "SELECT a FROM shop WHERE shop.city = 'Rome'": (
+        "sqlite",
+        "postgres",
+        "duckdb",
+        "tsql",
+        "oracle",
+        "snowflake",
+    ),
+    "SELECT a FROM shop WHERE shop.city = N'Rome' AND b = 'x'": ("tsql",),
+    "SELECT a FROM shop WHERE shop.city LIKE '%Rome' OR shop.city NOT LIKE 'Rome%'": ("sqlite", "postgres"),
+    "SELECT a FROM shop WHERE shop.city IN ('Rome') -- 'note'": ("sqlite", "postgres", "duckdb"),
+    "SELECT a FROM shop WHERE shop.city = 'Rome' /* 'Rome' */ LIMIT 3": ("sqlite", "postgres"),
+    "WITH s AS (SELECT * FROM shop WHERE shop.city = 'Rome') SELECT 'it''s', a FROM s": (
+        "sqlite",
+        "postgres",
+    ),
+}
+
+
+@pytest.mark.parametrize("query", MANY)
+@given(value=TEXTS)
+def test_hostile_values_never_leave_their_literal(query, value):
+    made = with_value(query, value)
+    if made is None:
+        return
+    for dialect in MANY[query]:
+        assert tree(made.query, dialect) == tree(query, dialect)
+
+
+@given(value=TEXTS)
+def test_hostile_values_never_leave_double_quotes_of_mysql(value):
+    query = 'SELECT a FROM shop WHERE shop.city = "Rome" AND b = "it\\"s"'
+    made = with_value(query, value, backslash_escapes=True)
+    if made is not None:
+        assert tree(made.query, "mysql") == tree(query, "mysql")
+        said = [n.this for n in sqlglot.parse_one(made.query, read="mysql").find_all(sqlglot.exp.Literal)]
+        assert value in said

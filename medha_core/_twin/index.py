@@ -35,7 +35,7 @@ class VectorIndex:
         ef_construction: int = 100,
         quantization: str = "int8",
         tier: str = "auto",
-        graph_from: int = 100_000,
+        graph_from: int = 20_000,
     ):
         self.dimension = door.as_whole("dimension", dimension, 1, 65535)
         self._capacity = door.as_whole("capacity", capacity, 1)
@@ -192,22 +192,35 @@ class VectorIndex:
         self._capacity = max(self._capacity, door.as_whole("capacity", capacity, 1))
 
     def join(self, limit: int | None = None, *, threads: int = 1) -> int:
-        """Move up to `limit` vectors (all unless given) from the scan tier into the graph: how many."""
+        """Put up to `limit` vectors (all unless given) that the graph lacks into it: how many."""
         door.check_writable(self.read_only)
         most = None if limit is None else door.as_whole("limit", limit, 0)
         door.as_whole("threads", threads, 1, 1024)
         with self._lock:
-            if self.tier == "scan" or (self.tier == "auto" and len(self) < self._graph_from):
-                return 0
-            moving = list(self._scan)[:most]
+            moving = list(self._scan)[:most] if self.waiting() else []
             self._graph.update((key, self._scan.pop(key)) for key in moving)
             return len(moving)
+
+    def waiting(self) -> int:
+        """How many vectors `join()` would move now."""
+        with self._lock:
+            if self.tier == "scan" or (self.tier == "auto" and len(self) < self._graph_from):
+                return 0
+            return len(self._scan)
 
     def compact(self) -> None:
         """Drop the graph's tombstones."""
         door.check_writable(self.read_only)
         with self._lock:
             self._tombstones = 0
+
+    def hold(self) -> None:
+        """For the moment of a fork: wait until nobody is inside, and let nobody in until `let_go`."""
+        self._lock.acquire()
+
+    def let_go(self, in_child: bool) -> None:
+        """The end of `hold`."""
+        self._lock.release()
 
     def memory_usage(self) -> dict[str, int]:
         """Bytes by part: "rows", "graph", "labels", "total"."""

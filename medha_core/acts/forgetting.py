@@ -78,7 +78,7 @@ class Forgetting:
         it, `ConfigurationError` is raised where an entry has not been read, and
         nothing is forgotten.
         """
-        keys = keys_of(name)
+        keys = keys_of(check_text(name, "name"))
         collection = await self._open(collection_name)
         backend = self._parts.backend
         found = await backend.find_by_tables(collection, keys)

@@ -32,6 +32,8 @@ class Generating:
         self._searching = searching
         self._storing = storing
         self._inflight: InFlight[str, CacheHit] = InFlight()
+        self.waiting = 0
+        """Callers that wait for another one's query now."""
 
     async def get_or_generate(
         self,
@@ -84,7 +86,11 @@ class Generating:
             futures, mine = self._inflight.claim([key])
             if mine:
                 break
-            await done(futures[key])
+            self.waiting += 1
+            try:
+                await done(futures[key])
+            finally:
+                self.waiting -= 1
             error = futures[key].exception()
             if error is None:
                 return futures[key].result()

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 
 from medha_core.acts.background import Background
 from medha_core.acts.parts import Parts
@@ -29,7 +30,16 @@ class Keeping:
         self._parts.check_started()
         if not isinstance(self._parts.backend, NativeBackend):
             raise ConfigurationError("only the embedded store writes snapshots")
-        return await self._parts.backend.snapshot(Path(directory), on_progress)
+        started = perf_counter()
+        written = await self._parts.backend.snapshot(Path(directory), on_progress)
+        size = sum(file.stat().st_size for file in written.rglob("*") if file.is_file())
+        self._parts.stats.meters.record_snapshot(perf_counter() - started, size)
+        return written
+
+    async def has_collection(self, collection_name: str) -> bool:
+        """Whether a collection was ever stored into; asking does not make it."""
+        self._parts.check_started()
+        return await self._parts.backend.has_collection(self._parts.collection(collection_name))
 
     async def stats(self, collection_name: str | None = None) -> CacheStats:
         """Counts and latencies of this object since it was made, cleared or reset.

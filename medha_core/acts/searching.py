@@ -11,7 +11,7 @@ from medha_core.pairs import check_question
 from medha_core.request import Request, failure, named
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
-from medha_core.types import CacheHit
+from medha_core.types import CacheHit, SearchStrategy
 
 logger = logging.getLogger("medha_core")
 
@@ -38,7 +38,7 @@ class Searching:
     def _is_behind(self) -> bool:
         return monotonic() >= self._look_at or self._parts.backend.generation != self._seen
 
-    def peek(self, question: str) -> CacheHit | None:
+    def peek(self, question: str, *, collection_name: str | None = None) -> CacheHit | None:
         """The hit that the first-level cache holds ready for a question, or None.
 
         Synchronous, about a microsecond, and blind to everything behind the first
@@ -48,11 +48,12 @@ class Searching:
         if self.lookup is None or self._parts.state != "started" or (self._follows and self._is_behind()):
             return None
         started = perf_counter()
-        hit = self.lookup(self._parts.scope.key, question)
+        scope = self._parts.scope_of(collection_name, None, False)
+        hit = self.lookup(scope.key, question)
         if hit is not None:
             self._parts.stats.record(hit.strategy, perf_counter() - started)
             if hit.entry_id is not None:
-                self._parts.backend.touch(self._parts.scope.collection, hit.entry_id)
+                self._parts.backend.touch(scope.collection, hit.entry_id)
         return hit
 
     def ready(self, question: object) -> CacheHit | None:
@@ -137,6 +138,8 @@ class Searching:
         answered = [hit for hit in hits if hit is not None]
         for question, hit in zip(questions, answered, strict=True):
             self._parts.stats.record(hit.strategy, seconds)
+            if hit.strategy is not SearchStrategy.L1_CACHE:
+                self._parts.stats.record_similarity(hit.similarity)
             if self._logs:
                 logger.debug("%r: %s %r", question, hit.strategy.value, hit.generated_query)
         return answered

@@ -18,10 +18,13 @@ from medha_core.cli import (
     explain,
     forgetting,
     keeping,
+    keys,
     logo,
+    migrate,
     models,
     reembed,
     search,
+    serve,
     snapshot,
     tune,
     warm,
@@ -37,10 +40,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-for more in (keeping, forgetting, logo):
+for more in (serve, keeping, forgetting, logo):
     app.add_typer(more.app)
 
 
@@ -195,6 +199,21 @@ def reembed_command(
 ) -> None:
     """Make the vectors of a cache anew with another model; run again, it goes on where it was interrupted."""
     raise typer.Exit(reembed.command(directory, model, collection, batch_size=batch_size, as_json=json))
+
+
+@app.command("migrate")
+def migrate_command(
+    source: Annotated[str, typer.Option("--from", help="Address of the store to read.")],
+    target: Annotated[str, typer.Option("--to", help="Address of the store to write.")],
+    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Move collections between any two stores, verified; run it again after an interruption to go on.
+
+    Addresses are a directory, or URLs such as postgresql://, qdrant://, chroma://,
+    lancedb://, redis://; keys and prefixes come from MEDHA_ settings. The source is only read.
+    """
+    raise typer.Exit(migrate.command(source, target, collection, as_json=json))
 
 
 @app.command("doctor")

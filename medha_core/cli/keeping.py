@@ -60,6 +60,7 @@ async def _stats(cache: Medha, settings: Settings) -> dict[str, Any]:
         "entries": entries,
         "templates": _templates(settings),
         **_counted(kept),
+        **_errors(kept, settings),
     }
 
 
@@ -70,6 +71,18 @@ def _counted(kept: PersistedStats) -> dict[str, Any]:
         "total_requests": kept.total_requests,
         "hit_rate": round(kept.hit_rate, 4),
         "hits_by_strategy": kept.hits_by_strategy,
+    }
+
+
+def _errors(kept: PersistedStats, settings: Settings) -> dict[str, Any]:
+    """The error rate that feedback has shown, beside the one promised; nothing without either."""
+    seen, promised = kept.error_rate_seen, settings.max_error_rate
+    if seen is None and promised is None:
+        return {}
+    return {
+        "judged_answers": kept.feedback_correct + kept.feedback_incorrect,
+        "error_rate_seen": None if seen is None else round(seen, 4),
+        "error_rate_promised": promised,
     }
 
 

@@ -17,14 +17,14 @@ from medha_core.errors import (
     ProvidersFailedError,
     shown,
 )
-from medha_core.interfaces.embedder import BaseEmbedder, check_texts, known_dimension
+from medha_core.interfaces.embedder import ArrayEmbedder, BaseEmbedder, check_texts, known_dimension
 
 logger = logging.getLogger("medha_core")
 
 _NO_MEMORY = ("out of memory", "bad_alloc", "failed to allocate", "cannot allocate memory")
 
 
-class FallbackEmbedder(BaseEmbedder):
+class FallbackEmbedder(ArrayEmbedder):
     """Asks the first member, and where that fails the next.
 
     All members must be of one model and dimension, by their names: vectors of two
@@ -85,18 +85,6 @@ class FallbackEmbedder(BaseEmbedder):
 
     def __repr__(self) -> str:
         return f"<FallbackEmbedder of {list(self._members)}>"
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts, **kwargs)).tolist()
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts, **kwargs).tolist()
 
     def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """`aembed_array` for synchronous callers."""

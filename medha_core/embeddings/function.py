@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError, shown
-from medha_core.interfaces.embedder import BaseEmbedder, check_texts
+from medha_core.interfaces.embedder import ArrayEmbedder, check_texts
 
 
-class CallableEmbedder(BaseEmbedder):
+class CallableEmbedder(ArrayEmbedder):
     """Embeds with `function`, which takes one text and gives a vector, or with
     `batch=True` takes a list of texts and gives a list of vectors.
 
@@ -56,18 +56,6 @@ class CallableEmbedder(BaseEmbedder):
 
     def __repr__(self) -> str:
         return f"<CallableEmbedder {self._model_name!r}, {self._dimension} dimensions>"
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts)).tolist()
 
     async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """Unit vectors, float32 (len(texts), dimension)."""

@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
-from medha_core.interfaces.embedder import BaseEmbedder, check_texts
+from medha_core.interfaces.embedder import ArrayEmbedder, check_texts
 
 _WORD = re.compile(r"\w+")
 _SIGN = re.compile(r"[^\w\s.,;:!?'\"()-]")
@@ -19,7 +19,7 @@ _WORD_WEIGHT = 2.0  # a shared word says more than a shared run of letters
 _RECIPE = 1  # part of the fingerprint: raise it when vectors change
 
 
-class HashingEmbedder(BaseEmbedder):
+class HashingEmbedder(ArrayEmbedder):
     """Sees letters, not meaning: for tests, and for living without a model.
 
     Two texts are near each other when they share runs of 3 to 5 letters, words
@@ -55,18 +55,6 @@ class HashingEmbedder(BaseEmbedder):
 
     def __repr__(self) -> str:
         return f"<HashingEmbedder, {self._dimension} dimensions>"
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return self.embed(text)
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_batch(texts)
 
     async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         return self.embed_array(texts)

@@ -18,7 +18,7 @@ import numpy as np
 from medha_core.embeddings.retrying import RetryableError, retried
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, EmbeddingError, shown
 from medha_core.forking import leave_open, watch
-from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts, unit_rows
+from medha_core.interfaces.embedder import ArrayEmbedder, as_array, check_texts, unit_rows
 
 if TYPE_CHECKING:
     import httpx
@@ -28,7 +28,7 @@ _CONCURRENT = 8
 """Requests of one embedder that are under way at a time."""
 
 
-class HttpEmbedder(BaseEmbedder):
+class HttpEmbedder(ArrayEmbedder):
     """Embeds by asking a service; a subclass says what is sent and where the vectors are in the answer.
 
     Texts go in batches of at most `max_batch` texts and `max_characters`
@@ -131,18 +131,6 @@ class HttpEmbedder(BaseEmbedder):
         """The vectors in the body of an answer; `LookupError` or `TypeError` if there are none."""
 
     # embedding
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts, **kwargs).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts, **kwargs)).tolist()
 
     def embed_array(self, texts: Sequence[str], *, is_document: bool = False, **kwargs: Any) -> np.ndarray:
         """Unit vectors, float32 (len(texts), dimension)."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from medha_core.errors import EmbeddingError, MedhaError
-from medha_core.interfaces.embedder import BaseEmbedder
+from medha_core.interfaces.embedder import ArrayEmbedder, BaseEmbedder
 
 
-class LazyEmbedder(BaseEmbedder):
+class LazyEmbedder(ArrayEmbedder):
     """An embedder that is made when it is first used, so that one that cannot be made fails like a call.
 
     `model_name` and `dimension` are known before; the fingerprint is not, and makes it.
@@ -61,12 +61,6 @@ class LazyEmbedder(BaseEmbedder):
     def _refuse_again(self) -> None:
         if self._failure is not None and monotonic() < self._failure[0] + self._retry_after:
             raise EmbeddingError(str(self._failure[1])) from self._failure[1]
-
-    async def aembed(self, text: str) -> list[float]:
-        return await (await asyncio.to_thread(self.made)).aembed(text)
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return await (await asyncio.to_thread(self.made)).aembed_batch(texts, **kwargs)
 
     async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         return await (await asyncio.to_thread(self.made)).aembed_array(texts, **kwargs)

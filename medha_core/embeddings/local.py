@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from medha_core.errors import EmbeddingError, MedhaError, shown
-from medha_core.interfaces.embedder import BaseEmbedder, as_array, check_texts, unit_rows
+from medha_core.interfaces.embedder import ArrayEmbedder, as_array, check_texts, unit_rows
 
 
-class LocalEmbedder(BaseEmbedder):
+class LocalEmbedder(ArrayEmbedder):
     """One computation at a time, in the calling thread or, when awaited, in another.
 
     Whatever the package raises becomes `EmbeddingError`. Vectors have length 1.
@@ -24,18 +24,6 @@ class LocalEmbedder(BaseEmbedder):
     @abstractmethod
     def _compute(self, texts: list[str], is_document: bool) -> Any:
         """Vectors of at least one text."""
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts, **kwargs).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts, **kwargs)).tolist()
 
     async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """`embed_array` in another thread."""

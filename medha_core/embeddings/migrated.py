@@ -13,7 +13,7 @@ import numpy as np
 
 from medha_core.embeddings.registry import model_config
 from medha_core.errors import ConfigurationError, EmbeddingError, StorageError
-from medha_core.interfaces.embedder import BaseEmbedder, as_array, unit_rows
+from medha_core.interfaces.embedder import ArrayEmbedder, BaseEmbedder, as_array, unit_rows
 from medha_core.vector_file import VectorFile
 
 logger = logging.getLogger("medha_core")
@@ -24,7 +24,7 @@ _SAME = 0.99
 _CHUNK = 500
 
 
-class MigratedEmbedder(BaseEmbedder):
+class MigratedEmbedder(ArrayEmbedder):
     """Answers for a text with the vector that was taken over, and for others asks `inner`.
 
     The first such text is computed too: where the two vectors differ, the old ones
@@ -47,12 +47,6 @@ class MigratedEmbedder(BaseEmbedder):
     @property
     def fingerprint(self) -> str:
         return self._inner.fingerprint
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts, **kwargs)).tolist()
 
     async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """Vectors in the order of `texts`."""

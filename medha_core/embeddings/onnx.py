@@ -15,13 +15,13 @@ from medha_core.embeddings.opening import open_model
 from medha_core.embeddings.sources import OnProgress
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
 from medha_core.inflight import InFlight, done
-from medha_core.interfaces.embedder import BaseEmbedder, check_texts
+from medha_core.interfaces.embedder import ArrayEmbedder, check_texts
 
 _MAX_DEFAULT_THREADS = 4
 _UNKNOWN = frozenset(["[UNK]", "<unk>"])
 
 
-class OnnxEmbedder(BaseEmbedder):
+class OnnxEmbedder(ArrayEmbedder):
     """Embeds with all-MiniLM-L6-v2, or another BERT sentence encoder, on the CPU.
 
     A text's vector is the same bits alone or in any batch, in any order, in any
@@ -114,18 +114,6 @@ class OnnxEmbedder(BaseEmbedder):
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
         return f"<OnnxEmbedder {self.model_name!r}, {self.variant}, {self.dimension} dimensions{state}>"
-
-    def embed(self, text: str) -> list[float]:
-        return self.embed_array([text])[0].tolist()
-
-    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return self.embed_array(texts).tolist()
-
-    async def aembed(self, text: str) -> list[float]:
-        return (await self.aembed_array([text]))[0].tolist()
-
-    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
-        return (await self.aembed_array(texts)).tolist()
 
     def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """Unit vectors, float32 (len(texts), dimension); computes in the calling thread if it can."""

@@ -55,10 +55,14 @@ def _idle(a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: L
 
     `every` where nothing is summed up; `how much` where the quantity is named; a class beside its value
     (`the state Texas`); the `name` of what is asked for, where the stored query selects names; `who` where
-    the person is named by what they do (`who wrote`, `the author of`).
+    the person is named by what they do (`who wrote`, `the author of`); a proper noun of the stored question
+    that its query does without.
     """
     keys = {*a.keys, *b.keys}
     found = {*a.classes, *b.classes}
+    if not stored.unnamed:
+        only_stored = (key for key in b.keys if key[0] == "w" and key not in a.keys)
+        found.update(key for key in only_stored if _is_elsewhere(key, stored, lexicon))
     if "o:every" in keys and lexicon.summing.isdisjoint(keys):
         found.add("o:every")
     if "a:much" in keys and any(key[0] == "w" and key[2:] in lexicon.quantities for key in keys):
@@ -88,6 +92,11 @@ def opposites(left: Difference, lexicon: Lexicon) -> str:
             if x[0] == y[0] == "w" and lexicon.are_antonyms(x[2:], y[2:]):
                 return f"{x[2:]} / {y[2:]}"
     return ""
+
+
+def _is_elsewhere(key: str, stored: Features, lexicon: Lexicon) -> bool:
+    """Whether a proper noun of the stored question has no part in its query: `cities in the USA`."""
+    return "p" in lexicon.words.get(key[2:], "") and lexicon.stem(key[2:]) not in stored.names
 
 
 def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned) -> bool:

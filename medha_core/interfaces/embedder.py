@@ -89,6 +89,33 @@ class BaseEmbedder(ABC):
             return pool.submit(asyncio.run, coroutine).result()
 
 
+class ArrayEmbedder(BaseEmbedder):
+    """An embedder that works on many texts at once: implement the properties and `aembed_array`.
+
+    `embed_array` too where synchronous callers need no event loop. The rest is made of the two.
+    """
+
+    @abstractmethod
+    async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        """Unit vectors, float32 (len(texts), dimension). Raises `EmbeddingError`."""
+
+    def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        """`aembed_array` for synchronous callers."""
+        return self._run_sync(self.aembed_array(texts, **kwargs))
+
+    def embed(self, text: str) -> list[float]:
+        return self.embed_array([text])[0].tolist()
+
+    def embed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        return self.embed_array(texts, **kwargs).tolist()
+
+    async def aembed(self, text: str) -> list[float]:
+        return (await self.aembed_array([text]))[0].tolist()
+
+    async def aembed_batch(self, texts: list[str], **kwargs: Any) -> list[list[float]]:
+        return (await self.aembed_array(texts, **kwargs)).tolist()
+
+
 def as_array(vectors: object) -> np.ndarray:
     """Vectors of one length as float32 (rows, dimension). Raises `EmbeddingError`."""
     try:

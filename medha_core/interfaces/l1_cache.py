@@ -42,6 +42,11 @@ class L1CacheBackend(ABC):
         """Number of hits held; may be approximate."""
 
     @property
+    def evictions(self) -> int | None:
+        """Hits that made room for others so far; None where nobody counts."""
+        return None
+
+    @property
     def generation(self) -> int:
         return self._generation
 

@@ -281,6 +281,23 @@ class VectorStorageBackend(ABC):
         """
         return []
 
+    async def spelled_like(
+        self,
+        collection_name: str,
+        normalized_question: str,
+        least: float,
+        limit: int,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = False,
+    ) -> list[Candidate]:
+        """Up to `limit` live entries whose normalised questions are spelt like this one, best first.
+
+        The `score` of such a candidate is `rapidfuzz.fuzz.ratio`, 0..100, and at least `least`;
+        `filters` and `include_scoped` as for `candidates`. Asked when there is no vector to
+        search with. Like `with_text`, only local stores answer.
+        """
+        return []
+
     async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
         """The live entries among `ids`. Like `with_text`, only local stores answer."""
         return []

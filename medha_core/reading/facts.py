@@ -80,6 +80,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.light_verbs,
         text == lexicon.unity and text not in lexicon.ask,
         text in lexicon.before_unity,
+        "p" in lexicon.words.get(text, ""),
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

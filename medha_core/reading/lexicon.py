@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import combinations
 
 __all__ = ["ENGLISH", "Lexicon", "english", "of_language", "others"]
 
@@ -71,7 +72,9 @@ class Lexicon:
         self.language = language
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
-        self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz"))
+        groups = [sorted(group.split()) for group in table["alike"]["groups"].split(",")]
+        alike = {pair for group in groups for pair in combinations(group, 2)}
+        self.synonyms = frozenset(_pairs(f"{language}_synonyms.txt.gz")) | alike
         self._related = frozenset(_lines(f"{language}_related.txt.gz"))
         self.distinct = frozenset(
             tuple(pair.split()) for pair in table["distinct"]["pairs"].split(", ") if pair

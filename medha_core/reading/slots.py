@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from medha_core.reading.literal_rules import may_rewrite
 from medha_core.reading.mentions import Mention
 from medha_core.reading.query import read_query
 
@@ -25,6 +26,8 @@ class Slot(NamedTuple):
 def slots(mentions: Sequence[Mention], query: str) -> tuple[Slot, ...] | None:
     """The slots of an entry with these mentions; None where a value is said twice, or means two things."""
     found = read_query(query).literals
+    if not may_rewrite(query, found):
+        return None
     made: list[Slot] = []
     for mention in mentions:
         values = [found[i] for i in mention.literals]

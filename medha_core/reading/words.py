@@ -65,7 +65,8 @@ def words(question: str, lexicon: Lexicon) -> list[Word]:
                 continue
             found.extend(_word(text, place, lexicon))
         elif kind == "n":
-            found.extend(_number(text, place))
+            number = _number(text, place)
+            found.extend(_negative(number) if _has_sign(question, place[0]) else number)
         elif kind == "q":
             found.append(Word(QUOTED, _folded(text[1:-1]), *place, text[1:-1].strip()))
         elif kind == "d":
@@ -93,6 +94,18 @@ def word_parts(folded: str, lexicon: Lexicon) -> list[str]:
     if whole is None and folded.endswith("'s"):
         whole = folded[:-2]
     return whole.split() if whole else [folded.replace("'", "")]
+
+
+def _has_sign(question: str, start: int) -> bool:
+    """Whether a minus stands before a number, and nothing that makes it a hyphen or a range."""
+    return question[start - 1 : start] in ("-", "\N{MINUS SIGN}") and (
+        start == 1 or question[start - 2] in " \t\n(=<>:,"
+    )
+
+
+def _negative(number: list[Word]) -> list[Word]:
+    first, *unit = number
+    return [first._replace(text=f"-{first.text}") if first.kind == NUMBER else first, *unit]
 
 
 def _number(text: str, place: tuple[int, int]) -> list[Word]:

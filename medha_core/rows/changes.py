@@ -8,6 +8,7 @@ import numpy as np
 
 from medha_core.errors import ConflictError, StorageError
 from medha_core.metadata import filter_value
+from medha_core.native import question_key
 from medha_core.rows.row import Gone, dumps_tables, loads_tables, seal_row, seal_vector, sealed_fields
 from medha_core.types import CacheEntry
 
@@ -119,23 +120,26 @@ def resolve(
     db: Connection, collection: int, entry: CacheEntry, metadata: str, on_conflict: OnConflict, now: float
 ) -> tuple[list[Gone], list[str]]:
     """Deal with rows that have the question of a new entry: those deleted, and ids of those outdated."""
-    same = (entry.normalized_question, metadata)
+    # One normalised text may be that of several questions: it does not keep the case of a quoted literal.
+    key = question_key(b"", entry.original_question)
     same_question = _SAME_SCOPED if metadata else _SAME_PLAIN
-    if on_conflict == "keep_both":
-        found = db.execute(
-            f"SELECT id FROM entries WHERE collection = ? AND {same_question} AND id != ?",  # noqa: S608
-            (collection, *same, entry.id),
+    found = [
+        record
+        for record in db.execute(
+            "SELECT label, id, question, query, query_hash, expires FROM entries "  # noqa: S608
+            f"WHERE collection = ? AND {same_question}",
+            (collection, entry.normalized_question, metadata),
         ).fetchall()
-        return [], [entry_id for (entry_id,) in found]
+        if question_key(b"", record[2]) == key
+    ]
+    if on_conflict == "keep_both":
+        return [], [entry_id for _, entry_id, *_ in found if entry_id != entry.id]
     if on_conflict == "error":
-        other = db.execute(
-            f"SELECT query FROM entries WHERE collection = ? AND {same_question} "  # noqa: S608
-            "AND query_hash != ? AND (expires IS NULL OR expires > ?)",
-            (collection, *same, entry.query_hash, now),
-        ).fetchone()
-        if other is not None:
-            raise ConflictError(entry.original_question, other[0], entry.generated_query)
-    return delete(db, collection, same_question, same), []
+        for _, _, _, query, query_hash, expires in found:
+            if query_hash != entry.query_hash and (expires is None or expires > now):
+                raise ConflictError(entry.original_question, query, entry.generated_query)
+    gone = [one for label, *_ in found for one in delete(db, collection, "label = ?", (label,))]
+    return gone, []
 
 
 def evict(

@@ -3,14 +3,13 @@
 import ctypes
 import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from medha_core.errors import ConfigurationError, StorageError, StorageInitializationError
-from medha_core.forking import unwatch, watch
+from medha_core.forking import rlock, unwatch, watch
 from medha_core.rows.schema import FORMAT, check_format, create, migrate
 
 Mode = Literal["r", "r+", "c"]
@@ -56,7 +55,7 @@ class Database:
 
     def __init__(self, path: Path | None, mode: Mode = "r+", *, synchronous: str = "NORMAL"):
         self.path, self.mode = path, mode
-        self._lock = threading.RLock()
+        self._lock = rlock()
         self._abandoned = False
         try:
             self._db = _open(path, mode, synchronous)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medha_core.errors import StorageError
+from medha_core.errors import StorageError, shown
 from medha_core.metadata import filter_value
 from medha_core.rows import changes
 from medha_core.rows.database import Database
@@ -17,6 +17,8 @@ from medha_core.types import MetadataValue
 _MAX_VARIABLES = 500
 _FEW = 64
 """Rows of one text that are read without looking for a shorter way to those wanted."""
+_TEXTS_AT_ONCE = 10_000
+_TEXTS = "SELECT label, normalized FROM entries WHERE collection = ? AND label > ? ORDER BY label LIMIT ?"
 _PLAIN = "SELECT label FROM entries WHERE collection = ? AND normalized = ? AND metadata = ''"
 _SCOPED = "SELECT label FROM entries WHERE collection = ? AND normalized = ? AND metadata != ''"
 _WITH_VALUE = "SELECT 1 FROM entry_metadata WHERE collection = ? AND key = ? AND value = ? LIMIT 10000"
@@ -59,7 +61,7 @@ class Lookups:
             found = db.execute(
                 f"SELECT {COLLECTION_COLUMNS} FROM collections ORDER BY id"  # noqa: S608
             ).fetchall()
-        rows = [CollectionRow(*record) for record in found]
+        rows = [self._sound_collection(record) for record in found]
         return [row for row in rows if hidden or not row.name.startswith(HIDDEN)]
 
     def collection(self, name: str) -> CollectionRow | None:
@@ -68,7 +70,16 @@ class Lookups:
                 f"SELECT {COLLECTION_COLUMNS} FROM collections WHERE name = ?",  # noqa: S608
                 (name,),
             ).fetchone()
-        return CollectionRow(*found) if found else None
+        return self._sound_collection(found) if found else None
+
+    def _sound_collection(self, record: Sequence[Any]) -> CollectionRow:
+        row = CollectionRow(*record)
+        texts, numbers = (row.name, row.model, row.metric, row.normalisation), (row.id, row.dimension)
+        if not all(isinstance(text, str) for text in texts) or not all(
+            isinstance(number, int) for number in (*numbers, row.entries)
+        ):
+            raise StorageError(f"{self.database.name} is damaged: a collection reads {shown(record)}")
+        return row
 
     # entries
 
@@ -124,6 +135,20 @@ class Lookups:
             pairs = [(collection, key, filter_value(value)) for key, value in filters.items()]
             rarest = min(pairs, key=lambda pair: len(db.execute(_WITH_VALUE, pair).fetchall()))
             return whole(db.execute(_WITH_VALUE_AND_TEXT, (*rarest, normalized)).fetchall())
+
+    def texts(self, collection: int) -> tuple[list[int], list[str]]:
+        """Every label of a collection, rising, and its normalised question."""
+        labels: list[int] = []
+        texts: list[str] = []
+        last = -1
+        while True:
+            with self._statements() as db:
+                page = db.execute(_TEXTS, (collection, last, _TEXTS_AT_ONCE)).fetchall()
+            if not page:
+                return labels, texts
+            labels += [label for label, text in page if isinstance(text, str)]
+            texts += [text for _, text in page if isinstance(text, str)]
+            last = page[-1][0]
 
     def labels(self, collection: int, ids: Iterable[str]) -> list[int]:
         """Labels of the entries with these ids that are there."""

@@ -1,0 +1,26 @@
+"""`medha migrate`: collections from one store to another."""
+
+import asyncio
+
+from medha_core.cli.output import OK, emit, emit_json, progress
+from medha_core.migration import Moved, migrate
+from medha_core.settings import Settings
+from medha_core.urls import backend_at
+
+
+def command(source: str, target: str, collection: str | None, *, as_json: bool) -> int:
+    moved = asyncio.run(_migrate(source, target, collection))
+    if as_json:
+        emit_json({"collections": [one._asdict() for one in moved]})
+        return OK
+    for one in moved:
+        emit(f"{one.collection!r}: {one.entries} entries, {one.written} written now, checksum {one.checksum}")
+    emit(f"{len(moved)} collections are the same on both sides; nothing was deleted at the source")
+    return OK
+
+
+async def _migrate(source: str, target: str, collection: str | None) -> list[Moved]:
+    settings = Settings()
+    async with backend_at(source, settings, mode="r") as old, backend_at(target, settings) as new:
+        with progress("moving") as on_progress:
+            return await migrate(old, new, collection, on_progress)
