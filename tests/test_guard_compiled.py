@@ -153,6 +153,43 @@ def test_rows_of_telling_words_are_read_alike(words, query):
     same_reading(" ".join(words), query.format(words[-1] if words else "x", 5))
 
 
+MARKS = st.text(st.sampled_from(" '\"0123459.,:;/-%$kbnapm.T@_#+<>=!?()\tzAsSoO\n\x1c"), max_size=24)
+
+
+@settings(max_examples=600)
+@given(MARKS)
+def test_words_and_marks_in_any_order_are_read_alike(text):
+    same_reading(text)
+
+
+GERMAN = [
+    "wie viele Kunden haben wir in Berlin",
+    "zeige alle Bestellungen ohne Rechnung",
+    "welche Stadt hat die meisten Kunden",
+    "welche Stadt hat die wenigsten Kunden",
+    "die teuersten Produkte in Hamburg",
+    "wie viele Kunden gibt es in Köln",
+    "Kunden, die nicht bestellt haben",
+    "the customers in Berlin",
+]
+
+
+@pytest.mark.parametrize("question", GERMAN)
+def test_another_language_is_read_by_its_own_lexicon(question):
+    same_reading(question)
+    same_reading(question, "SELECT * FROM k WHERE k.stadt = 'Berlin'")
+    number = COMPILED.features(question).language
+    assert (number == 0) == (PLAIN.features(question).language == "en")
+
+
+def test_languages_beside_each_other_are_judged_alike():
+    pair = Pair()
+    for place, question in enumerate([*GERMAN, *QUESTIONS[:20]]):
+        pair.store(place, question, QUERIES[place % 5].format(question.split()[-1], 5))
+        for asked in (*GERMAN, "how many customers do we have in Berlin"):
+            pair.ask(asked, [0.9, 0.88, 0.95, 0.8, 0.99, 0.7, 0.86, 0.91])
+
+
 @settings(max_examples=200)
 @given(
     st.lists(st.lists(st.sampled_from([*WORDS, *PLACES]), min_size=1, max_size=8), min_size=2, max_size=5),

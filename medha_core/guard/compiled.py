@@ -101,7 +101,13 @@ class CompiledGuard:
         """The verdict on one candidate, as `Guard.judge` gives it."""
         if self.limits is None:
             return accept(Reason.OFF, "the guard is off")
-        return _verdict(self._judge.judge(learned or self.evidence(), asked, stored, score, margin, reading))
+        if stored.stored is None:  # a question without a query
+            stored = self._reader.with_query(stored, "")
+        return _verdict(
+            self._judge.judge(
+                self.evidence() if learned is None else learned, asked, stored, score, margin, reading
+            )
+        )
 
     def judge_all(
         self,

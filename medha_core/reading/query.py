@@ -34,9 +34,12 @@ def read_query(query: str) -> ReadQuery:
     found = _READER.read(query) if extension_loaded else None
     if found is not None:
         return ReadQuery(tuple(Literal(*literal) for literal in found[0]), frozenset(found[1]))
-    parts = (
-        p.casefold() for t in plain.tokenize(query) if t.kind == "name" for p in _NAME_PART.findall(t.text)
-    )
+    return _plain_query(query)
+
+
+def _plain_query(query: str) -> ReadQuery:
+    names = (token.text for token in plain.tokenize(query) if token.kind == "name")
+    parts = (part.casefold() for name in names for part in _NAME_PART.findall(name))
     return ReadQuery(plain.literals(query), frozenset(part for part in parts if len(part) >= _SHORTEST_PART))
 
 
