@@ -153,7 +153,7 @@ class Searching:
         backend = NativeBackend(settings=settings)
         self.cache = Medha("c", Given(), backend, settings)
         asyncio.run(self._fill(backend, stored))
-        self.cache._embedding.vectors = self._given
+        self.cache._parts.embedding.vectors = self._given
 
     async def _given(self, questions: list[str], **_: Any) -> np.ndarray:
         return np.stack([self.vectors[question] for question in questions])
