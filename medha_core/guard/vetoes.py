@@ -13,6 +13,10 @@ from medha_core.reading.lexicon import Lexicon
 
 __all__ = ["veto"]
 
+GRAVE = frozenset(["o:not", "o:or", "o:only"])
+"""Operators that no stored pair excuses."""
+SUPPORT = 2
+"""Queries that must have stayed the same for other operators."""
 _HARD_REASONS = {
     "v": Reason.VALUE,
     "n": Reason.NUMBER,
@@ -33,7 +37,7 @@ def veto(
     for key in (*left, *right):
         if key[0] in HARD:
             return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
-    found = _structure(a, b, pairing, lexicon)
+    found = _structure(a, b, pairing, lexicon) or _operators(pairing, learned)
     if found or (learned.keeps(pairing.before) and (all(pairing.before) or not any(pairing.left))):
         return found
     kept = learned.keeps(pairing.before)
@@ -55,6 +59,17 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
     return None
 
 
+def _operators(pairing: Pairing, learned: Learned) -> Verdict | None:
+    """Operators in one question only, which a single query that shrugged at them does not excuse."""
+    found = [key for side in pairing.left for key in side if key[0] == "o"]
+    if not found:
+        return None
+    _, changed, shapes = learned.counts(pairing.before)
+    if not changed and shapes >= SUPPORT and GRAVE.isdisjoint(found):
+        return None
+    return reject(Reason.OPERATOR, f"{', '.join(key[2:] for key in found)}: in one question only")
+
+
 def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon) -> Iterator[Verdict]:
     """Words that are in one question only, the gravest first."""
     left, right = pairing.left
@@ -68,14 +83,12 @@ def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexi
         yield reject(Reason.BINDING, "by: in one question only")
     if telling := [key[2:] for key in both if key in lexicon.telling]:
         yield reject(Reason.BINDING, f"{', '.join(telling)}: in one question only")
-    if asks := [key[2:] for key in both if key[0] == "a" and key != "a:where"]:
+    if asks := [key[2:] for key in both if key[0] == "a"]:
         yield reject(Reason.INTERROGATIVE, f"{', '.join(asks)}: in one question only")
     of_the_data = [key[2:] for key in (both if stored.unnamed else left) if key[0] == "w"]
     foreign = [word for word in words if not lexicon.knows(word)]
     if names := foreign or [word for word in of_the_data if lexicon.is_name(word)]:
         yield reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
-    if operators := [key[2:] for key in both if key[0] == "o"]:
-        yield reject(Reason.OPERATOR, f"{', '.join(operators)}: in one question only")
 
 
 def _counted_otherwise(a: Sequence[str], b: Sequence[str], pairing: Pairing, lexicon: Lexicon) -> str:

@@ -303,7 +303,8 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
     if _is_polite(found, i, lexicon, asking):
         return ""
     if text in lexicon.ask:
-        return f"a:{lexicon.ask[text]}"
+        wants_one = lexicon.ask[text] == "where" and asking and _wants_one(found, i, lexicon)
+        return "" if wants_one else f"a:{lexicon.ask[text]}"
     if text in lexicon.persons_asked:
         return "a:who" if asking and not _is_named_next(found, i, lexicon) else ""
     if text in lexicon.around_numbers and i + 1 < len(found) and found[i + 1].kind == NUMBER:
@@ -348,6 +349,16 @@ def _has_unit(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
     return (
         i + 1 < len(found) and found[i].kind == NUMBER and lexicon.lemma(found[i + 1].text) in lexicon.units
     )
+
+
+def _wants_one(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether `where is a ...` or `where can I find ...` asks for some, and not for a place."""
+    texts = [word.text for word in found[i + 1 : i + 4]]
+    if len(texts) < 2:
+        return False
+    if texts[0] in lexicon.copulas:
+        return texts[1] in lexicon.indefinites
+    return texts[0] in lexicon.auxiliaries and texts[-1] in lexicon.request
 
 
 def _is_named_next(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:

@@ -23,6 +23,7 @@ class Lexicon:
         self.ask = {word: kind for kind, words in table["ask"].items() for word in words.split()}
         self.persons_asked = frozenset(table["persons_asked"].split())
         self.copulas = frozenset(table["copulas"].split())
+        self.indefinites = frozenset(table["indefinites"].split())
         self.determiners = frozenset(table["determiners"].split())
         self.auxiliaries = frozenset(table["auxiliaries"].split())
         self.interrogatives = frozenset(table["interrogatives"].split())
