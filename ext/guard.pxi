@@ -26,6 +26,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         const string& text()
         string_view body()
         cpp_bool loose
+        cpp_bool grave
 
     ctypedef vector[const Symbol*] Keys
     ctypedef const Symbol* const_Symbol "const medha::guard::Symbol*"
@@ -302,6 +303,8 @@ cdef class QuestionReader:
         self.add(lexicon)
         for key in keys.loose:
             self._pinned(key).loose = True
+        for key in keys.grave:
+            self._pinned(key).grave = True
         for one, other in keys.near_operators:
             self._symbols.near_operators.push_back(
                 pair[const_Symbol, const_Symbol](self._pinned(one), self._pinned(other)))

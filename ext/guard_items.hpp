@@ -122,6 +122,13 @@ class ItemReader {
         return row.size();
     }
 
+    // Whether `where is a ...` or `where can I find ...` asks for some, and not for a place.
+    bool wants_one(size_t i) const {
+        if (i + 2 >= words_.size()) return false;
+        if (words_[i + 1].text->has(COPULA)) return words_[i + 2].text->has(INDEFINITE);
+        return words_[i + 1].text->has(AUXILIARY) && words_[std::min(i + 3, words_.size() - 1)].text->has(REQUEST);
+    }
+
     // Whether a content word stands before: `sold every book` means all, `name of every book` any.
     bool is_object(size_t i) const {
         const Symbol* before = i ? words_[i - 1].text : symbols_.empty;
@@ -166,6 +173,7 @@ class ItemReader {
         if (word.text == symbols_.than && i)
             if (const Symbol* way = words_[i - 1].text->facts().compared_way) return way;
         if ((facts.flags & UNITY) && i && words_[i - 1].text->has(BEFORE_UNITY)) return symbols_.n_one;
+        if (facts.key == symbols_.a_where && asking && wants_one(i)) return nullptr;
         if (facts.settled) return facts.key == symbols_.o_every && is_object(i) ? symbols_.o_each : facts.key;
         if (facts.ordinal && followed) return facts.ordinal;
         if (facts.superlative) return facts.superlative;

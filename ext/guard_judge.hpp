@@ -215,7 +215,7 @@ class Judge {
             verdict = refuse(reason_of(hard[0]->kind()), std::string(hard[0]->body()) + " is in one question only");
             return true;
         }
-        if (is_built_otherwise(a, b, verdict)) return true;
+        if (is_built_otherwise(a, b, verdict) || has_operators(verdict)) return true;
         return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, unnamed, verdict);
     }
 
@@ -254,6 +254,18 @@ class Judge {
         return true;
     }
 
+    // Operators in one question only, which a single query that shrugged at them does not excuse.
+    bool has_operators(Verdict& verdict) const {
+        constexpr int64_t SUPPORT = 2;  // queries that must have stayed the same
+        const Keys found = leftover([](const Symbol* key) { return key->kind() == 'o'; });
+        if (found.empty()) return false;
+        const Counts counts = evidence_.counts(pairing_.before);
+        const bool grave = std::any_of(found.begin(), found.end(), [](const Symbol* key) { return key->grave; });
+        if (!counts.other && counts.shapes >= SUPPORT && !grave) return false;
+        verdict = refuse(R_OPERATOR, found, ": in one question only");
+        return true;
+    }
+
     // Words that are in one question only, the gravest first.
     bool is_worded_otherwise(const View& a, const View& b, bool unnamed, Verdict& verdict) {
         const Difference& left = pairing_.left;
@@ -273,7 +285,7 @@ class Judge {
         if (said_by_one(R_BINDING, leftover([](const Symbol* key) { return key->kind() == 'p' && key->is_telling(); }), ONE))
             return true;
         if (said_by_one(R_INTERROGATIVE,
-                        leftover([&](const Symbol* key) { return key->kind() == 'a' && key != symbols_.a_where; }), ONE))
+                        leftover([](const Symbol* key) { return key->kind() == 'a'; }), ONE))
             return true;
         Keys names = leftover([](const Symbol* key) { return key->kind() == 'w' && !key->body_has(KNOWN); });
         const bool foreign = !names.empty();
@@ -282,8 +294,7 @@ class Judge {
             for (const Symbol* key : *side)
                 if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
         }
-        if (said_by_one(R_STRANGER, names, ": a name, or no word of the language")) return true;
-        return said_by_one(R_OPERATOR, leftover([](const Symbol* key) { return key->kind() == 'o'; }), ONE);
+        return said_by_one(R_STRANGER, names, ": a name, or no word of the language");
     }
 
     // Two units, or two words behind the same number, that are not the same: `10 euro / 10 dollar`.

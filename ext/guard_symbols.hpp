@@ -53,6 +53,7 @@ enum Flag : uint64_t {
     UNITY = uint64_t{1} << 31,
     BEFORE_UNITY = uint64_t{1} << 32,
     PROPER = uint64_t{1} << 33,
+    INDEFINITE = uint64_t{1} << 34,
 };
 
 class Symbol;
@@ -104,6 +105,7 @@ class Symbol {
     bool body_has(Flag flag) const { return body_facts().flags & flag; }
 
     bool loose = false;                 // of an operator: it belongs to the whole question
+    bool grave = false;                 // of an operator: no stored pair excuses it
 
     mutable uint32_t uses = 0;          // questions and evidence that hold it
     mutable bool marked = false;

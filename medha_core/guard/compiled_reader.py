@@ -12,6 +12,7 @@ from typing import NamedTuple
 from medha_core._core import QuestionReader, ReadQuestion
 from medha_core.guard.pairing import NEAR_OPERATORS
 from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART
+from medha_core.guard.vetoes import GRAVE
 from medha_core.reading.facts import Facts, word_facts
 from medha_core.reading.features import query_facts, selects_name
 from medha_core.reading.lexicon import Lexicon, english, others
@@ -42,13 +43,15 @@ class Keys(NamedTuple):
 
     loose: Collection[str]
     """Operators that belong to the whole question."""
+    grave: Collection[str]
+    """Operators that no stored pair excuses."""
     near_operators: Collection[tuple[str, str]]
     """Operators that mean the same."""
     one_part: Collection[tuple[str, str]]
     """Prepositions that may stand for each other."""
 
 
-_KEYS = Keys(LOOSE_OPERATORS, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
+_KEYS = Keys(LOOSE_OPERATORS, GRAVE, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
 
 
 class Stored(NamedTuple):

@@ -81,6 +81,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text == lexicon.unity and text not in lexicon.ask,
         text in lexicon.before_unity,
         "p" in lexicon.words.get(text, ""),
+        text in lexicon.indefinites,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),
