@@ -67,8 +67,13 @@ def decide(
     verdicts: list[Verdict] = []
     answers: list[_Answer] = []
     weigh = _weighed if isinstance(guard, Guard) else _weighed_at_once
-    for place, weighed in enumerate(weigh(guard, learned, asked, candidates, substitution)):
+    found = list(weigh(guard, learned, asked, candidates, substitution))
+    is_same = any(one.verdict.accepted and one.verdict.reason is Reason.SAME for one in found)
+    for place, weighed in enumerate(found):
         candidate, verdict, made = candidates[place], weighed.verdict, None
+        if weighed.exchanged is not None and is_same:
+            verdicts.append(weighed.exchanged)  # the same words answer: no query need be written
+            continue
         if weighed.exchanged is not None and weighed.fitted is not None:
             made = substitute(
                 candidate.query, candidate.features, weighed.fitted, backslash_escapes=backslash_escapes
