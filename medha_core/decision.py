@@ -1,11 +1,14 @@
 """From the candidates of one search to one answer: as it is stored, or with its values exchanged."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from medha_core.guard import FAR, Guard, Learned, Reading, Reason, Verdict
+from medha_core.guard import FAR, Guard, Learned, Reading, Reason, Verdict, Weighed
 from medha_core.reading.features import Features
-from medha_core.substitution import Substituted, proposals, substitute
+from medha_core.substitution import Proposal, Substituted, proposals, substitute
+
+if TYPE_CHECKING:
+    from medha_core.guard.compiled import CompiledGuard
 
 __all__ = ["Candidate", "Decision", "decide"]
 
@@ -19,7 +22,8 @@ EXCHANGEABLE = frozenset(
 class Candidate(NamedTuple):
     """A stored entry that a search proposes."""
 
-    features: Features
+    features: Any
+    """What the guard's `features` gave for its question and query."""
     query: str
     score: float
     """Cosine similarity of the two questions."""
@@ -48,24 +52,33 @@ class _Answer(NamedTuple):
 
 
 def decide(
-    guard: Guard,
-    learned: Learned,
-    asked: Features,
+    guard: "Guard | CompiledGuard",
+    learned: Any,
+    asked: Any,
     candidates: Sequence[Candidate],
     *,
     substitution: str = "seen",
     backslash_escapes: bool | None = None,
 ) -> Decision:
-    """Judge every candidate; the best accepted one answers, unless accepted ones disagree."""
+    """Judge every candidate; the best accepted one answers, unless accepted ones disagree.
+
+    `learned` and all features are the guard's own: its `evidence()`, what its `features` gave.
+    """
     verdicts: list[Verdict] = []
     answers: list[_Answer] = []
-    for place, candidate in enumerate(candidates):
-        margin = _margin(candidate, candidates)
-        verdict = guard.judge(asked, candidate.features, candidate.score, learned=learned, margin=margin)
-        made = None
-        if verdict.reason in EXCHANGEABLE and substitution != "off":
-            found = _exchange(guard, learned, asked, candidate, margin, substitution, backslash_escapes)
-            verdict, made = found or (verdict, None)
+    weigh = _weighed if isinstance(guard, Guard) else _weighed_at_once
+    found = list(weigh(guard, learned, asked, candidates, substitution))
+    is_same = any(one.verdict.accepted and one.verdict.reason is Reason.SAME for one in found)
+    for place, weighed in enumerate(found):
+        candidate, verdict, made = candidates[place], weighed.verdict, None
+        if weighed.exchanged is not None and is_same:
+            verdicts.append(weighed.exchanged)  # the same words answer: no query need be written
+            continue
+        if weighed.exchanged is not None and weighed.fitted is not None:
+            made = substitute(
+                candidate.query, candidate.features, weighed.fitted, backslash_escapes=backslash_escapes
+            )
+            verdict = weighed.exchanged if made else verdict
         verdicts.append(verdict)
         if verdict.accepted:
             answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
@@ -73,6 +86,30 @@ def decide(
     if winner is None:
         return Decision(None, None, tuple(_ambiguous(verdict) for verdict in verdicts))
     return Decision(winner.place, winner.substituted, tuple(verdicts))
+
+
+def _weighed_at_once(
+    guard: "CompiledGuard",
+    learned: Any,
+    asked: Any,
+    candidates: Sequence[Candidate],
+    substitution: str,
+) -> list[Weighed]:
+    return guard.judge_all(
+        asked, [c.features for c in candidates], [c.score for c in candidates], learned, substitution
+    )
+
+
+def _weighed(
+    guard: Guard, learned: Learned, asked: Features, candidates: Sequence[Candidate], substitution: str
+) -> Iterator[Weighed]:
+    for candidate in candidates:
+        margin = _margin(candidate, candidates)
+        verdict = guard.judge(asked, candidate.features, candidate.score, learned=learned, margin=margin)
+        found = None
+        if verdict.reason in EXCHANGEABLE and substitution != "off":
+            found = _exchange(guard, learned, asked, candidate, margin, substitution)
+        yield Weighed(verdict, *(found or ()))
 
 
 def _ambiguous(verdict: Verdict) -> Verdict:
@@ -86,14 +123,8 @@ def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:
 
 
 def _exchange(
-    guard: Guard,
-    learned: Learned,
-    asked: Features,
-    candidate: Candidate,
-    margin: float,
-    mode: str,
-    backslash_escapes: bool | None,
-) -> tuple[Verdict, Substituted] | None:
+    guard: Guard, learned: Learned, asked: Features, candidate: Candidate, margin: float, mode: str
+) -> tuple[Verdict, Proposal] | None:
     """The one accepted way to put the asked values into the candidate's query."""
     accepted = []
     for proposal in proposals(asked, candidate.features, candidate.query, learned.values, mode):
@@ -103,15 +134,14 @@ def _exchange(
         )
         if verdict.accepted:
             accepted.append((verdict, proposal))
-    if len(accepted) != 1:
-        return None
-    verdict, proposal = accepted[0]
-    made = substitute(candidate.query, candidate.features, proposal, backslash_escapes=backslash_escapes)
-    return (verdict, made) if made else None
+    return accepted[0] if len(accepted) == 1 else None
 
 
 def _winner(
-    guard: Guard, answers: Sequence[_Answer], candidates: Sequence[Candidate], verdicts: Sequence[Verdict]
+    guard: "Guard | CompiledGuard",
+    answers: Sequence[_Answer],
+    candidates: Sequence[Candidate],
+    verdicts: Sequence[Verdict],
 ) -> _Answer | None:
     """The answer to give. Cases: the same words; none; answers that disagree; one answer, and its support."""
     same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.substituted), None)
@@ -130,7 +160,7 @@ def _winner(
     return best if len(answers) > 1 or _stands_alone(guard, best, unrivalled=not rest) else None
 
 
-def _stands_alone(guard: Guard, answer: _Answer, *, unrivalled: bool) -> bool:
+def _stands_alone(guard: "Guard | CompiledGuard", answer: _Answer, *, unrivalled: bool) -> bool:
     """Whether one candidate's word is enough."""
     if answer.substituted:
         return answer.verdict.confidence >= guard.limits.alone_exchanged

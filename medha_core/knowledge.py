@@ -6,19 +6,22 @@ entries speak for another's.
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from medha_core import decision, forking
 from medha_core.decision import Decision, decide
-from medha_core.guard import Guard, Learned
+from medha_core.guard import Reason, make_guard
+from medha_core.guard.verdict import reject
 from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata
-from medha_core.reading.features import Features
 
 _READ_ENTRIES = 65_536
 _TAUGHT = 1_000_000
 """Entries of all scopes together that evidence is kept of; those after them teach nothing."""
 _SCOPES = 100_000
 """Scopes that evidence is kept of; the one that was met first goes first."""
+_READ_QUESTIONS = 1_024
+"""Asked ones: each is read once for all that one search wants of it."""
 _BACKSLASH_ESCAPES = {"cypher": True, "graphql": True}
 
 
@@ -35,20 +38,31 @@ class Knowledge:
     def __init__(
         self, level: str, substitution: str = "seen", language: str = "generic", *, limit: int = 20_000
     ):
-        self.guard = Guard(level)
+        self.guard = make_guard(level)
         self.substitution = substitution
         self._limit = limit
         self._backslash = _BACKSLASH_ESCAPES.get(language)
-        self._scopes: dict[tuple[str, str], Learned] = {}
+        self._scopes: dict[tuple[str, str], Any] = {}
         self._taught: dict[tuple[str, str], Candidate] = {}
         """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
+        self._learning: set[str] = set()
+        """Collections whose stored entries are being read: until they are, only the same words answer."""
         self._lock = forking.rlock()
         """Held while evidence is read or changed: both take microseconds to milliseconds."""
-        self._read = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)
+        self._asked = lru_cache(maxsize=_READ_QUESTIONS)(self.guard.features)
+        self._stored = lru_cache(maxsize=_READ_ENTRIES)(self.guard.features)
 
     @property
     def is_off(self) -> bool:
         return self.guard.level == "off"
+
+    def begin(self, collection: str) -> None:
+        """The entries a collection holds are about to be learnt."""
+        self._learning.add(collection)
+
+    def end(self, collection: str) -> None:
+        """They have been."""
+        self._learning.discard(collection)
 
     def learn(self, collection: str, entry: Candidate, neighbours: Iterable[Candidate] = ()) -> None:
         """Count an entry just stored; `neighbours` are the entries a search finds next to it."""
@@ -86,38 +100,56 @@ class Knowledge:
         """Ids of entries that say the question's words with other values, whatever their vectors."""
         with self._lock:
             learned = self._scopes.get((collection, metadata))
-            return [] if learned is None else list(self.guard.alike(self._read(question), learned))  # type: ignore[arg-type]
+            return [] if learned is None else list(self.guard.alike(self._asked(question), learned))  # type: ignore[arg-type]
 
     def decide(self, collection: str, question: str, candidates: Sequence[Candidate]) -> Decision:
-        """Which candidate answers, as it is or with its values exchanged, and a verdict on each."""
+        """Which candidate answers, as it is or with its values exchanged, and a verdict on each.
+
+        While the stored entries are being read, evidence against a candidate may be missing. What needs
+        none is answered: the same words, whose verdict no evidence changes.
+        """
         proposed = [decision.Candidate(self._features(c), c.query, c.score) for c in candidates]
         with self._lock:
-            learned = self._learned(collection, candidates[0]) if candidates else Learned()
-            return decide(
+            learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
+            learning = collection in self._learning
+            decided = decide(
                 self.guard,
                 learned,
-                self._read(question),
+                self._asked(question),
                 proposed,
-                substitution=self.substitution,
+                substitution="off" if learning else self.substitution,
                 backslash_escapes=self._backslash,
             )
+            return _same_words_only(decided) if learning else decided
 
     def agrees(self, question: str, text: str, query: str) -> bool:
         """Whether a question asks for what another text does; for a text that is no stored question.
 
         There is no cosine to weigh: the texts already share most of their words.
         """
-        verdict = self.guard.judge(self._read(question), self.guard.features(text, query), 1.0)
+        verdict = self.guard.judge(self._asked(question), self.guard.features(text, query), 1.0)
         return verdict.accepted
 
-    def _features(self, entry: Candidate) -> Features:
-        return self._read(entry.question, entry.query)
+    def _features(self, entry: Candidate) -> Any:
+        return self._stored(entry.question, entry.query)
 
-    def _learned(self, collection: str, entry: Candidate) -> Learned:
+    def _learned(self, collection: str, entry: Candidate) -> Any:
         scope = collection, dumps_metadata(entry.metadata)
         learned = self._scopes.get(scope)
         if learned is None:
             if len(self._scopes) >= _SCOPES:
                 del self._scopes[next(iter(self._scopes))]
-            learned = self._scopes[scope] = Learned()
+            learned = self._scopes[scope] = self.guard.evidence()
         return learned
+
+
+def _same_words_only(decided: Decision) -> Decision:
+    """A decision that stands whatever else the entries teach."""
+    verdicts = tuple(
+        reject(Reason.UNSURE, "the stored entries are still being read")
+        if verdict.accepted and verdict.reason is not Reason.SAME
+        else verdict
+        for verdict in decided.verdicts
+    )
+    stands = decided.winner is not None and verdicts[decided.winner].accepted
+    return Decision(decided.winner if stands else None, None, verdicts)

@@ -173,6 +173,7 @@ class Medha:
             was_started, self._parts.state = self._parts.state == "started", "closed"
             unwatch(self)
             self._parts.forgetter.leave()
+            await self._parts.teacher.end()
             try:
                 if was_started:
                     await self._background.end()

@@ -4,39 +4,30 @@ Only whole literals are exchanged. The new query is read again, and where anythi
 differs, it is refused: no value can end a literal, add a clause or change a type.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice, permutations
 from typing import NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.features import Features
-from medha_core.reading.literal_rules import may_hold, may_rewrite
-from medha_core.reading.literals import Literal, literals, tokenize
+from medha_core.reading.literal_rules import may_hold
+from medha_core.reading.literals import Literal, tokenize
 from medha_core.reading.mentions import Mention
+from medha_core.reading.query import differ_only_at, read_query
+from medha_core.reading.slots import Slot, is_iso_date, slots
 from medha_core.reading.values import KnownValues
 from medha_core.reading.words import Word
 
 __all__ = ["MODES", "Proposal", "Slot", "Substituted", "proposals", "slots", "substitute"]
 
 MODES = ("seen", "any", "off")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[\d:]+)?")
 _SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
-MAX_SLOTS = 6
 MAX_ORDERS = 24
 """Assignments of values to slots that are tried for one entry."""
 MAX_LENGTH = 512
 """Characters of a value; a longer one is refused."""
-
-
-class Slot(NamedTuple):
-    """A value of the stored question that a like one may take the place of."""
-
-    mention: Mention
-    columns: frozenset[str]
-    is_number: bool
-    spelling: str
 
 
 class Proposal(NamedTuple):
@@ -69,22 +60,6 @@ class _Words(NamedTuple):
     stored: Sequence[Word]
 
 
-def slots(stored: Features, query: str) -> tuple[Slot, ...] | None:
-    """The slots of an entry; None where a value is said twice, or means two things."""
-    found = literals(query)
-    if not may_rewrite(query, found):
-        return None
-    made: list[Slot] = []
-    for mention in stored.mentions:
-        values = [found[i] for i in mention.literals]
-        names = {value.column.rpartition(".")[2] for value in values}
-        numbers = {value.is_number for value in values}
-        if len(names) > 1 or len(numbers) > 1 or any(s.mention.literals == mention.literals for s in made):
-            return None
-        made.append(Slot(mention, frozenset(v.column for v in values), values[0].is_number, values[0].value))
-    return tuple(made) if len(made) <= MAX_SLOTS else None
-
-
 def proposals(
     asked: Features, stored: Features, query: str, known: KnownValues, mode: str = "seen"
 ) -> Iterator[Proposal]:
@@ -95,7 +70,7 @@ def proposals(
     """
     if mode not in MODES:
         raise ArgumentValueError("mode", " or ".join(map(repr, MODES)), mode)
-    available = slots(stored, query) if mode != "off" else None
+    available = slots(stored.mentions, query) if mode != "off" else None
     if not available:
         return
     spans = _spans(asked, stored, available, known)
@@ -153,8 +128,8 @@ def _spelling(slot: Slot, span: Mention, words: _Words, known: KnownValues, mode
         return slot.spelling
     if slot.is_number:
         return span.text if _is_number(span.text) else None
-    if _ISO_DATE.fullmatch(slot.spelling):
-        return span.text if word.kind == "d" and _ISO_DATE.fullmatch(span.text) else None
+    if is_iso_date(slot.spelling):
+        return span.text if word.kind == "d" and is_iso_date(span.text) else None
     seen = {known.fitting(column, span.text) for column in slot.columns}
     if len(seen) == 1 and None not in seen:
         return seen.pop()
@@ -180,7 +155,7 @@ def substitute(
     """
     if backslash_escapes is None and not _is_sql(query):
         backslash_escapes = True
-    found = literals(query)
+    found = read_query(query).literals
     new = {
         which: spelling
         for mention, spelling in zip(stored.mentions, proposal.spellings, strict=True)
@@ -191,13 +166,14 @@ def substitute(
     if any(text is None for text in texts.values()):
         return None
     made = _spliced(query, found, {which: text or "" for which, text in texts.items()})
-    if not _only_literals_differ(query, made, found, new):
-        return None
+    if not differ_only_at(query, made, {found[which].start for which in new}):
+        return None  # read again, the new query is not the old one with these values
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
     values = tuple(_bound(found[which], _patterned(found[which], new[which])) for which in sorted(new))
     return Substituted(made, _parameters(stored, proposal), marks, values)
 
 
+@lru_cache(maxsize=1024)
 def _is_sql(query: str) -> bool:
     tokens = {token.text.lower() for token in tokenize(query)}
     first = next(iter(tokenize(query))).text.lower()
@@ -237,15 +213,6 @@ def _spliced(query: str, found: Sequence[Literal], texts: dict[int, str]) -> str
         parts += [query[end : found[which].start], texts[which]]
         end = found[which].end
     return "".join([*parts, query[end:]])
-
-
-def _only_literals_differ(query: str, made: str, found: Sequence[Literal], new: dict[int, str]) -> bool:
-    """Read the new query: the same tokens, but for the exchanged literals, which say the new values."""
-    before, after = tokenize(query), tokenize(made)
-    if [t.kind for t in before] != [t.kind for t in after]:
-        return False
-    starts = {found[which].start for which in new}
-    return all(a.start in starts or a.text == b.text for a, b in zip(before, after, strict=True))
 
 
 def _parameters(stored: Features, proposal: Proposal) -> dict[str, str]:

@@ -1,14 +1,23 @@
 """Teaching the guard what the stored entries show, and taking it back."""
 
 import asyncio
+import logging
+import os
 from collections.abc import Container, Iterable
+from concurrent.futures import Future
 
+from medha_core.bridge import bridge
+from medha_core.errors import MedhaError
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.settings import Settings
 from medha_core.types import CacheEntry, CacheResult
 
+logger = logging.getLogger("medha_core")
+
 _PAGE = 50
+_AT_ONCE = 500
+"""Entries that are learnt before a cache answers; more of them are learnt beside its searches."""
 _NEIGHBOURS = 8
 _NEIGHBOUR_SCORE = 0.70
 """Entries at least this near (cosine) show which differences of wording change the query."""
@@ -21,14 +30,50 @@ class Teacher:
         self._limit = settings.learned_entries
         self._store = store
         self._knowledge = knowledge
+        self._recalling: Future[None] | None = None
+        self._process = os.getpid()
+        self._stopping = False
 
     async def recall(self, collection: str) -> None:
-        """Teach the guard what a collection held before this object was made."""
+        """Teach the guard what a collection held before this object was made.
+
+        Many entries are learnt in the background, on the loop of the synchronous twins, which nobody
+        closes; until then the guard lets only the same words answer.
+        """
         if self._knowledge.is_off or not self._store.local:
             return
+        if await self._store.count(collection) <= _AT_ONCE:
+            await self._recall(collection)
+            return
+        self._knowledge.begin(collection)
+        self._recalling = bridge.submit(self._recall_beside(collection))
+
+    async def recalled(self) -> None:
+        """Wait until everything is learnt that `recall` began with."""
+        if self._recalling is not None:
+            await asyncio.wrap_future(self._recalling)
+
+    async def end(self) -> None:
+        """Stop learning, before the store is closed."""
+        self._stopping = True
+        if self._process == os.getpid():  # a forked child has not got the thread that learns
+            await self.recalled()
+
+    async def _recall_beside(self, collection: str) -> None:
+        try:
+            await self._recall(collection)
+        except MedhaError as error:
+            logger.warning("the stored entries were not learnt (%s): only the same words answer", error)
+        else:
+            if not self._stopping:
+                self._knowledge.end(collection)
+
+    async def _recall(self, collection: str) -> None:
         recalled: set[str] = set()
         async for page in self._store.pages(collection, with_vectors=True, size=_PAGE):
             for row in page:
+                if self._stopping:
+                    return
                 await self.teach(collection, row, recalled)
                 recalled.add(row.id)
             if len(recalled) >= self._limit:

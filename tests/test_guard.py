@@ -5,15 +5,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medha_core.errors import ArgumentValueError
-from medha_core.guard import Guard, Learned, Reason, Verdict
+from medha_core.guard import Guard, Reason, Verdict, make_guard
 
-GUARD = Guard()
+GUARDS = [Guard(), make_guard("balanced")]
+GUARD = GUARDS[0]
+
+
+@pytest.fixture(
+    autouse=True, scope="module", params=dict.fromkeys(map(type, GUARDS)), ids=lambda kind: kind.__name__
+)
+def each_guard(request):
+    """Every test runs on the readable guard and on the compiled one."""
+    globals()["GUARD"] = next(guard for guard in GUARDS if type(guard) is request.param)
+
+
 CLOSE = 0.95
 
 
 def judged(
-    asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard = GUARD, score: float = CLOSE
+    asked: str, stored: str, query: str = "SELECT 1", *, guard: Guard | None = None, score: float = CLOSE
 ) -> Verdict:
+    guard = guard or GUARD
     return guard.judge(guard.features(asked), guard.features(stored, query), score)
 
 
@@ -114,7 +126,7 @@ def test_a_slip_in_a_value_is_not_put_right():
 
 
 def test_a_value_the_cache_knows_is_never_extra():
-    learned = Learned()
+    learned = GUARD.evidence()
     entry = GUARD.features("orders from us", "SELECT * FROM o WHERE country = 'US'")
     learned.observe(1, entry)
     stored = GUARD.features("show me the orders", "SELECT * FROM o")
@@ -164,7 +176,7 @@ def test_strangers_are_refused_at_low_scores():
 
 
 def test_levels():
-    assert judged("top 10", "top 5", guard=Guard("off")).reason is Reason.OFF
+    assert judged("top 10", "top 5", guard=type(GUARD)("off")).reason is Reason.OFF
     with pytest.raises(ArgumentValueError, match="level"):
         Guard("lax")
 
@@ -176,11 +188,13 @@ def test_strict_never_accepts_what_balanced_refuses():
         ("sale items", "items on sale"),
     ]
     for asked, stored in pairs:
-        assert judged(asked, stored).accepted or not judged(asked, stored, guard=Guard("strict")).accepted
+        assert (
+            judged(asked, stored).accepted or not judged(asked, stored, guard=type(GUARD)("strict")).accepted
+        )
 
 
 def test_the_repr_shows_the_level():
-    assert repr(GUARD) == "Guard('balanced')"
+    assert repr(GUARD) == f"{type(GUARD).__name__}('balanced')"
 
 
 WORDS = st.sampled_from(

@@ -1,8 +1,25 @@
 """What the guard learns from the entries of a collection."""
 
-from medha_core.guard import Guard, Learned, Reason
+import asyncio
 
-GUARD = Guard()
+import numpy as np
+import pytest
+
+from medha_core import BaseEmbedder, Medha, NativeBackend, Settings, teaching
+from medha_core.guard import Guard, Learned, Reason, make_guard
+
+GUARDS = [Guard(), make_guard("balanced")]
+GUARD = GUARDS[0]
+
+
+@pytest.fixture(
+    autouse=True, scope="module", params=dict.fromkeys(map(type, GUARDS)), ids=lambda kind: kind.__name__
+)
+def each_guard(request):
+    """Every test runs on the readable guard and on the compiled one."""
+    globals()["GUARD"] = next(guard for guard in GUARDS if type(guard) is request.param)
+
+
 COUNT = "SELECT count(*) FROM cafe WHERE city = '{}'"
 LIST = "SELECT * FROM cafe WHERE city = '{}'"
 
@@ -14,7 +31,7 @@ def stored(learned: Learned, entry: int, question: str, query: str, neighbours=(
 
 
 def test_pairs_with_the_same_query_teach_equal_words():
-    learned = Learned()
+    learned = GUARD.evidence()
     stored(learned, 1, "where is a cafe in Rome", LIST.format("Rome"))
     stored(learned, 2, "where is a place in Oslo", LIST.format("Oslo"))
     other = GUARD.features("the best place in Lima", "SELECT * FROM cafe WHERE city = 'Lima' ORDER BY stars")
@@ -26,7 +43,7 @@ def test_pairs_with_the_same_query_teach_equal_words():
 
 
 def test_a_difference_that_changed_a_query_is_not_believed():
-    learned = Learned()
+    learned = GUARD.evidence()
     first = stored(learned, 1, "cafe in Rome", LIST.format("Rome"))
     stored(
         learned, 2, "cafe terrace in Rome", "SELECT * FROM cafe WHERE terrace = 1 AND city = 'Rome'", [first]
@@ -37,7 +54,7 @@ def test_a_difference_that_changed_a_query_is_not_believed():
 
 
 def test_the_form_of_a_question_finds_entries_with_other_values():
-    learned = Learned()
+    learned = GUARD.evidence()
     stored(learned, 1, "which cafes are in Rome", LIST.format("Rome"))
     stored(learned, 2, "how many cafes are in Oslo", COUNT.format("Oslo"))
     assert GUARD.alike(GUARD.features("which cafes are in Oslo"), learned) == [1]
@@ -46,10 +63,69 @@ def test_the_form_of_a_question_finds_entries_with_other_values():
 
 
 def test_a_forgotten_entry_is_not_found():
-    learned = Learned()
+    learned = GUARD.evidence()
     features = stored(learned, 1, "which cafes are in Rome", LIST.format("Rome"))
     learned.forget(1, features)
     learned.forget(1, features)
     assert GUARD.alike(GUARD.features("which cafes are in Rome"), learned) == []
-    assert not learned.values.columns("rome")
-    assert repr(learned) == "<Learned 0 questions, 0 harmless differences>"
+    assert len(learned) == 0
+    assert "0 questions, 0 harmless differences" in repr(learned)
+    if isinstance(learned, Learned):
+        assert not learned.values.columns("rome")
+
+
+class Looked(BaseEmbedder):
+    """Every question near every other, so that the guard alone decides."""
+
+    dimension = 8
+    model_name = "looked"
+
+    async def aembed(self, text: str) -> list[float]:
+        noise = np.random.default_rng(len(text)).standard_normal(8) * 0.05
+        return (np.eye(8)[0] + noise).tolist()
+
+    async def aembed_batch(self, texts: list[str], **_) -> list[list[float]]:
+        return [await self.aembed(text) for text in texts]
+
+
+async def test_many_entries_are_learnt_beside_the_searches(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "_AT_ONCE", 3)
+    settings = Settings(_env_file=None)
+    cities = ["Rome", "Oslo", "Lima", "Paris", "Cairo"]
+    async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+        for city in cities:
+            await cache.store(f"which cafes are in {city}", LIST.format(city))
+    held, begun = asyncio.Event(), teaching.Teacher._recall
+
+    async def held_up(self, collection):
+        while not held.is_set() and not self._stopping:
+            await asyncio.sleep(0.001)
+        await begun(self, collection)
+
+    monkeypatch.setattr(teaching.Teacher, "_recall", held_up)
+    async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+        teacher = cache._parts.teacher
+        same = await cache.search("Which cafes are in: Rome")
+        assert same.generated_query == LIST.format("Rome")
+        other = "which cafes of Oslo, please, are in Rome"
+        assert not await cache.search("cafes that are in Rome, which ones")
+        assert not await cache.search(other)
+        assert not await cache.search("which cafes are in Bergen")
+        held.set()
+        await teacher.recalled()
+        assert (await cache.search("cafes that are in Rome, which ones")).generated_query == LIST.format(
+            "Rome"
+        )
+        assert not await cache.search(other)
+
+
+async def test_a_cache_that_is_closed_stops_learning(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "_AT_ONCE", 3)
+    settings = Settings(_env_file=None)
+    async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+        await cache.store_many(
+            [{"question": f"cafe number {n}", "generated_query": f"SELECT {n}"} for n in range(200)]
+        )
+    for _ in range(3):
+        async with Medha("c", Looked(), NativeBackend(tmp_path, settings=settings), settings) as cache:
+            assert await cache.search("cafe number 7")

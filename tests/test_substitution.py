@@ -146,7 +146,7 @@ def test_columns_of_one_name_that_share_a_value_are_one():
 
 def test_slots_of_an_entry():
     query = "SELECT * FROM shop s WHERE s.city = 'Rome' AND s.open = 1 LIMIT 5"
-    found = slots(GUARD.features("top 5 shops in Rome", query), query)
+    found = slots(GUARD.features("top 5 shops in Rome", query).mentions, query)
     assert [(slot.mention.text, slot.is_number) for slot in found] == [("5", True), ("rome", False)]
 
 

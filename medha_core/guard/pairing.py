@@ -13,7 +13,7 @@ __all__ = ["Pairing", "corrections", "opposites", "pair_up"]
 SYNONYM_SCORE = 0.85
 """Cosine from which a dictionary synonym is believed."""
 SHORTEST_STEM = 4
-_NEAR_OPERATORS = frozenset(
+NEAR_OPERATORS = frozenset(
     [("o:first", "o:earliest"), ("o:last", "o:latest"), ("o:out_of", "p:from"), ("o:every", "o:each")]
 )
 
@@ -78,7 +78,7 @@ def corrections(a: View, b: View, lexicon: Lexicon) -> dict[str, str]:
     """Words of `a` that are slips for words only `b` says."""
     only_a, only_b = difference(a.open_words, b.open_words)
     found = {}
-    for word in set(only_a):
+    for word in dict.fromkeys(only_a):
         near = {other for other in only_b if is_slip(word, other, lexicon)}
         if len(near) == 1:
             found[word] = near.pop()
@@ -100,7 +100,7 @@ def _is_elsewhere(key: str, stored: Features, lexicon: Lexicon) -> bool:
 
 
 def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned) -> bool:
-    if (x, y) in _NEAR_OPERATORS or (y, x) in _NEAR_OPERATORS:
+    if (x, y) in NEAR_OPERATORS or (y, x) in NEAR_OPERATORS:
         return True
     if x == "a:who" or y == "a:who":
         person = y[2:] if x == "a:who" else x[2:]

@@ -13,7 +13,7 @@ LOOSE_OPERATORS = frozenset(
     ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
 )
 """Operators that belong to the whole question."""
-_ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
+ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
 """Prepositions that may stand for each other."""
 
 
@@ -51,7 +51,7 @@ def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
     first, second = _roles(a.keys, lexicon), _roles(b.keys, lexicon)
     for key, role in first.items():
         other = second.get(key, role)
-        if role and other and role != other and {role, other} not in _ONE_PART:
+        if role and other and role != other and {role, other} not in ONE_PART:
             return key[2:]
     for alike in _of_one_kind(a, lexicon):
         order = [k for k in first if k in second and k in alike]

@@ -1,9 +1,9 @@
 """The guard's answer about one candidate."""
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["Reason", "Verdict", "accept", "reject"]
+__all__ = ["Reason", "Verdict", "Weighed", "accept", "reject"]
 
 
 class Reason(str, Enum):
@@ -45,6 +45,17 @@ class Verdict(NamedTuple):
     """In words, for people."""
     confidence: float = 1.0
     """The verifier's estimate that the answer is right, 0..1; 1 where no estimate was needed."""
+
+
+class Weighed(NamedTuple):
+    """What is said of one candidate."""
+
+    verdict: Verdict
+    """On its query as it is stored."""
+    exchanged: Verdict | None = None
+    """On its query with other values, where there is one way to exchange them."""
+    fitted: Any = None
+    """That way: at least `spellings`, for each slot how the query will spell its value."""
 
 
 def accept(reason: Reason, evidence: str, confidence: float = 1.0) -> Verdict:

@@ -22,14 +22,14 @@ class Verifier:
     """Estimates how likely it is that a candidate's query answers the question."""
 
     def __init__(self, trees: Sequence[Sequence[Node]], base: float, card: dict[str, object]):
-        self._trees = trees
-        self._base = base
+        self.trees = trees
+        self.base = base
         self.card = card
 
     def __call__(self, signals: Signals) -> float:
         """Probability, 0..1."""
-        total = self._base
-        for tree in self._trees:
+        total = self.base
+        for tree in self.trees:
             node = tree[0]
             while isinstance(node, list):
                 node = tree[node[2] if signals[node[0]] <= node[1] else node[3]]

@@ -4,18 +4,18 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.lexicon import ENGLISH, Lexicon, english, of_language, others
-from medha_core.reading.literals import Literal, literals, tokenize
+from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention, find_mentions
+from medha_core.reading.query import ReadQuery, read_query
 from medha_core.reading.words import IDENTIFIER, NUMBER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
 FORMAT = 2
-_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
@@ -63,8 +63,7 @@ class Features:
     @property
     def selects_name(self) -> bool:
         """Whether the stored query is an SQL query that selects a name."""
-        head, found, _ = self.shape.partition(" from " if " from " in self.shape else " FROM ")
-        return bool(found) and "name" in head.lower()
+        return selects_name(self.shape)
 
     def to_bytes(self) -> bytes:
         """A compact form that `from_bytes` reads back."""
@@ -110,6 +109,12 @@ class Features:
             raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
 
 
+def selects_name(shape: str) -> bool:
+    """Whether a query of this shape is an SQL query that selects a name."""
+    head, found, _ = shape.partition(" from " if " from " in shape else " FROM ")
+    return bool(found) and "name" in head.lower()
+
+
 def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
     return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))
 
@@ -120,17 +125,21 @@ def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> F
     lexicon = lexicon or of_language(features.language)
     if not query:
         return features
-    found = literals(query)
-    mentions = find_mentions(features.words, found, lexicon)
+    read = read_query(query)
+    mentions = find_mentions(features.words, read.literals, lexicon)
+    return replace(features, mentions=mentions, **query_facts(query, read, mentions, lexicon))
+
+
+def query_facts(query: str, read: ReadQuery, mentions: Sequence[Mention], lexicon: Lexicon) -> dict[str, Any]:
+    """What a query says besides the values that the question mentions."""
+    found = read.literals
     named = {which for mention in mentions for which in mention.literals}
-    return replace(
-        features,
-        mentions=mentions,
-        shape=_shape(query, found, named),
-        names=_names(query, lexicon),
-        unnamed=any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
-        fixed_dates=any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
-    )
+    return {
+        "shape": _shape(query, found, named),
+        "names": frozenset(lexicon.stem(lexicon.lemma(part)) for part in read.name_parts),
+        "unnamed": any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
+        "fixed_dates": any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
+    }
 
 
 def _read(question: str, lexicon: Lexicon | None) -> Features:
@@ -259,11 +268,6 @@ def _shape(query: str, found: Sequence[Literal], named: set[int]) -> str:
     return " ".join("".join([*parts, query[end:]]).split())
 
 
-def _names(query: str, lexicon: Lexicon) -> frozenset[str]:
-    parts = (p.casefold() for t in tokenize(query) if t.kind == "name" for p in _NAME_PART.findall(t.text))
-    return frozenset(lexicon.stem(lexicon.lemma(part)) for part in parts if len(part) > 2)
-
-
 def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
     i, asking = 0, True
     while i < len(found):
@@ -279,9 +283,13 @@ def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
 def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
     for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
         if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
-            key = _MARKS.get(meaning[:1], "w:") + meaning.lstrip("@>?") if meaning else ""
-            return len(phrase), key
+            return len(phrase), phrase_key(meaning)
     return 0, ""
+
+
+def phrase_key(meaning: str) -> str:
+    """The key of a phrase with this meaning, "" where it has none."""
+    return _MARKS.get(meaning[:1], "w:") + meaning.lstrip("@>?") if meaning else ""
 
 
 def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> str:

@@ -6,6 +6,7 @@ so that nothing depends on knowing the dialect.
 
 import re
 from datetime import date
+from functools import lru_cache
 
 from medha_core.reading.literals import Literal, tokenize
 
@@ -45,9 +46,12 @@ def may_hold(query: str, literal: Literal, value: str) -> bool:
     return not literal.is_pattern or _fits_pattern(query, literal, value)
 
 
+_tokens = lru_cache(maxsize=256)(tokenize)
+
+
 def _is_matched(query: str, literal: Literal) -> bool:
     """Whether the literal is a regular expression, or part of an expression that makes a LIKE pattern."""
-    texts = [token.text.lower() for token in tokenize(query) if token.start < literal.start]
+    texts = [token.text.lower() for token in _tokens(query) if token.start < literal.start]
     if texts and texts[-1] in _MATCHING:
         return True
     depth = 0

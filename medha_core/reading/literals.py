@@ -24,7 +24,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
-_COMPARISONS = frozenset(
+COMPARISONS = frozenset(
     [
         "=",
         "==",
@@ -47,8 +47,8 @@ _COMPARISONS = frozenset(
         "is",
     ]
 )
-_CLAUSES = frozenset(["limit", "offset", "skip", "top", "first", "last"])
-_KEYWORDS = frozenset(
+CLAUSES = frozenset(["limit", "offset", "skip", "top", "first", "last"])
+KEYWORDS = frozenset(
     [
         "select",
         "from",
@@ -168,7 +168,7 @@ def _unquote(text: str) -> str:
 
 
 def _is_value_place(tokens: list[Token], i: int) -> bool:
-    return i > 0 and tokens[i - 1].text.lower() in _COMPARISONS and not _followed_by_dot(tokens, i)
+    return i > 0 and tokens[i - 1].text.lower() in COMPARISONS and not _followed_by_dot(tokens, i)
 
 
 def _followed_by_dot(tokens: list[Token], i: int) -> bool:
@@ -186,7 +186,7 @@ def _aliases(tokens: list[Token]) -> dict[str, str]:
         elif (
             a.text.lower() in ("from", "join", ",")
             and b.kind == c.kind == "name"
-            and c.text.lower() not in _KEYWORDS
+            and c.text.lower() not in KEYWORDS
         ):
             found[c.text.lower()] = b.text.lower()
     return found
@@ -201,11 +201,11 @@ def _column(tokens: list[Token], i: int, tables: dict[str, str]) -> str:
     if j < 0:
         return ""
     word = tokens[j].text.lower()
-    if word in _CLAUSES:
+    if word in CLAUSES:
         return word
     if word in ("and", "between"):
         return _column_of_between(tokens, j, tables)
-    if word not in _COMPARISONS or _followed_by_dot(tokens, i):
+    if word not in COMPARISONS or _followed_by_dot(tokens, i):
         return ""
     return _name_before(tokens, j, tables)
 
@@ -258,4 +258,4 @@ def _call(tokens: list[Token], k: int) -> tuple[str, int]:
         k -= 1
     before = tokens[k - 1] if k > 0 else None
     function = before.text.lower() if before and before.kind == "name" else ""
-    return function if function not in _KEYWORDS else "", inside
+    return function if function not in KEYWORDS else "", inside

@@ -1,13 +1,13 @@
 """Where the values of a query stand in the question it answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from medha_core.reading.lexicon import Lexicon, english
 from medha_core.reading.literals import Literal
 from medha_core.reading.words import QUOTED, Word, words
 
-__all__ = ["Mention", "find_mentions", "places", "spoken"]
+__all__ = ["Mention", "find_mentions", "places", "plain_value", "spoken"]
 
 
 class Mention(NamedTuple):
@@ -29,8 +29,12 @@ class Mention(NamedTuple):
 
 def spoken(value: str, lexicon: Lexicon | None = None) -> tuple[str, ...]:
     """A value as the words a question would name it with; LIKE wildcards are no part of it."""
-    plain = value.strip("%").replace('"', " ")
-    return tuple(word.text for word in words(plain, lexicon or english()))
+    return tuple(word.text for word in words(plain_value(value), lexicon or english()))
+
+
+def plain_value(value: str) -> str:
+    """A value without what a question does not say of it."""
+    return value.strip("%").replace('"', " ")
 
 
 def places(found: Sequence[Word], value: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -52,12 +56,18 @@ def places(found: Sequence[Word], value: Sequence[str]) -> Iterator[tuple[int, i
 
 
 def find_mentions(
-    found: Sequence[Word], literals: Sequence[Literal], lexicon: Lexicon
+    found: Sequence[Word],
+    literals: Sequence[Literal],
+    lexicon: Lexicon,
+    speak: Callable[[str, Lexicon], tuple[str, ...]] = spoken,
 ) -> tuple[Mention, ...]:
-    """The mentions of a question, in its order. Longer values come first, so that none hides in another."""
+    """The mentions of a question, in its order. Longer values come first, so that none hides in another.
+
+    `speak` gives the words of a value, as `spoken` does.
+    """
     by_value: dict[tuple[str, ...], list[int]] = {}
     for which, literal in enumerate(literals):
-        if value := spoken(literal.value, lexicon):
+        if value := speak(literal.value, lexicon):
             by_value.setdefault(value, []).append(which)
     taken: set[int] = set()
     mentions = []

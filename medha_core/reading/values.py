@@ -78,7 +78,7 @@ class KnownValues:
 
     def _length_at(self, words: Sequence[str], i: int) -> int:
         one = 1 if words[i] in self._columns else 0
-        for length in range(self._longest.get(words[i], 0), 1, -1):
+        for length in range(min(self._longest.get(words[i], 0), len(words) - i), 1, -1):
             if " ".join(words[i : i + length]) in self._columns:
                 return length
         return one

@@ -10,7 +10,7 @@ from medha_core.reading.lexicon import Lexicon
 _LONGEST_NUMBER = 40
 """Characters; longer runs of digits name something, and Python refuses to read very long ones."""
 
-__all__ = ["Word", "spoken_numbers", "words"]
+__all__ = ["Word", "spoken_numbers", "word_parts", "words"]
 
 WORD, NUMBER, QUOTED, IDENTIFIER, DATE, SIGN = "wnqids"
 
@@ -83,14 +83,17 @@ def _folded(text: str) -> str:
 
 
 def _word(text: str, place: tuple[int, int], lexicon: Lexicon) -> list[Word]:
-    folded = _folded(text).replace("’", "'")
+    return [Word(WORD, part, *place) for part in word_parts(_folded(text).replace("’", "'"), lexicon)]
+
+
+def word_parts(folded: str, lexicon: Lexicon) -> list[str]:
+    """What a word in lower case is short for: `don't` is `do not`; most words are themselves."""
     whole = lexicon.contractions.get(folded)
     if whole is None and folded.endswith("n't"):
         whole = f"{folded[:-3]} not"
     if whole is None and folded.endswith("'s"):
         whole = folded[:-2]
-    parts = whole.split() if whole else [folded.replace("'", "")]
-    return [Word(WORD, part, *place) for part in parts]
+    return whole.split() if whole else [folded.replace("'", "")]
 
 
 def _has_sign(question: str, start: int) -> bool:
@@ -135,7 +138,7 @@ def _plain(value: str, scale: int = 1) -> str:
 
 
 def _iso(text: str) -> str:
-    date, _, time = text.replace(" ", "T").partition("T")
+    date, _, time = re.sub(r"\s", "T", text).partition("T")
     year, month, day = date.split("-")
     return f"{year}-{int(month):02d}-{int(day):02d}" + (f"T{time}" if time else "")
 

@@ -14,7 +14,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = ["test_index.py", "test_index_file.py", "test_index_input.py", "test_index_threads.py"]
 TESTS = {
-    "address": [*INDEX, "test_kernels.py", "test_lru.py", "test_text.py", "test_vectors.py"],
+    "address": [
+        *INDEX,
+        "test_guard_compiled.py",
+        "test_kernels.py",
+        "test_lru.py",
+        "test_text.py",
+        "test_vectors.py",
+    ],
     "thread": ["test_index_threads.py", "test_index_file.py"],
 }
 FLAGS = {

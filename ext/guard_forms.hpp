@@ -1,0 +1,150 @@
+// Finds stored questions that say the same words with other values, without any vector.
+// The rules are those of medha_core/guard/forms.py.
+#pragma once
+
+#include <set>
+
+#include "guard_judge.hpp"
+
+namespace medha::guard {
+
+constexpr size_t MAX_READINGS = 16;  // ways of reading the values of one question
+constexpr size_t MAX_ALIKE = 4;      // entries of one form that are worth judging
+constexpr size_t MAX_NEAR = 8;       // words of the vocabulary that are weighed as what was meant
+
+class Finder {
+  public:
+    Finder(Symbols& symbols, const Evidence& evidence) : symbols_(symbols), evidence_(evidence) {}
+
+    // Entries whose question, its values left open, says the words of the asked one; newest first.
+    std::vector<uint64_t> alike(const Question& asked) {
+        if (asked.words.size() > LONGEST) return {};
+        symbols_.language = asked.language;
+        words_ = asked.words;
+        items_ = asked.items;
+        asks_ = asked.asks;
+        correct_words();
+        std::vector<uint64_t> found;
+        each_form([&](const Keys& opened) {
+            const Evidence::Form* held = evidence_.find_form(opened);
+            if (!held) return;
+            size_t taken = 0;
+            for (auto aged = held->by_age.rbegin(); aged != held->by_age.rend() && taken < MAX_ALIKE; ++aged, ++taken)
+                if (std::find(found.begin(), found.end(), aged->second.first) == found.end())
+                    found.push_back(aged->second.first);
+        });
+        return found;
+    }
+
+  private:
+    // Put words nobody knows right by words of stored questions.
+    void correct_words() {
+        bool changed = false;
+        std::unordered_map<const Symbol*, const Symbol*> meant;
+        for (Word& word : words_) {
+            if (word.kind != 'w' || word.text->has(COMMON) || evidence_.vocabulary().count(word.text)) continue;
+            const auto [place, is_new] = meant.try_emplace(word.text, nullptr);
+            if (is_new) place->second = corrected(word.text);
+        }
+        for (Word& word : words_) {
+            const auto place = meant.find(word.text);
+            if (place == meant.end() || !place->second) continue;
+            word.text = place->second;
+            changed = true;
+        }
+        if (!changed) return;
+        const ItemReader reader(symbols_, words_);
+        items_ = reader.items();
+        asks_ = reader.asked_for(items_);
+        reader.bring_to_front(items_, asks_);
+    }
+
+    // The one word of the vocabulary that `word` is a slip for, or null.
+    const Symbol* corrected(const Symbol* word) const {
+        struct Near {
+            size_t distance;
+            uint64_t age;
+            const Symbol* word;
+            bool operator<(const Near& other) const {
+                return distance != other.distance ? distance < other.distance : age < other.age;
+            }
+        };
+        std::vector<Near> near;
+        const size_t size = word->text().size();
+        for (const auto& [said, record] : evidence_.vocabulary()) {
+            // A code point takes at most four bytes: two edits change at most eight.
+            const size_t other = said->text().size();
+            if (other > size + 8 || size > other + 8) continue;
+            const size_t distance = edits_of(word->text(), said->text(), 2);
+            if (distance <= 2) near.push_back({distance, record.age, said});
+        }
+        std::sort(near.begin(), near.end());
+        const Symbol* meant = nullptr;
+        for (size_t i = 0; i < std::min(near.size(), MAX_NEAR); ++i) {
+            if (near[i].distance != near[0].distance || !is_slip(word, near[i].word)) continue;
+            if (meant) return nullptr;
+            meant = near[i].word;
+        }
+        return meant;
+    }
+
+    template <class Use>
+    void each_form(Use use) {
+        Keys row;
+        for (const Word& word : words_) row.push_back(word.text);
+        std::vector<Spotted> spotted;
+        evidence_.values.spot(symbols_, row, spotted);
+        std::vector<Keys> choices;
+        for (const Spotted& one : spotted) choices.push_back(opened_forms(one.text));
+        std::vector<size_t> chosen(spotted.size(), 0);
+        View view;
+        for (size_t reading = 0; reading < MAX_READINGS; ++reading) {
+            std::vector<Span> spans;
+            for (size_t i = 0; i < spotted.size(); ++i)
+                spans.push_back(spotted_span(spotted[i].text, choices[i][chosen[i]], spotted[i].first, spotted[i].last));
+            add_numbers(spans);
+            view_of(symbols_, words_, items_, asks_, spans, view);
+            use(view.opened);
+            size_t i = chosen.size();
+            while (i > 0 && ++chosen[i - 1] == choices[i - 1].size()) chosen[--i] = 0;
+            if (i == 0) return;
+        }
+    }
+
+    // The ways a known value may be left open, by text.
+    Keys opened_forms(const Symbol* text) const {
+        Keys found;
+        evidence_.values.each_column(text, [&](const Symbol* column) {
+            const Symbol* opened = open_value(symbols_, text, KnownValues::tail(column));
+            if (!contains(found, opened)) found.push_back(opened);
+        });
+        std::sort(found.begin(), found.end(), TextLess());
+        return found;
+    }
+
+    // A value as it might stand here; its column is known by the last part of its name only.
+    Span spotted_span(const Symbol* text, const Symbol* opened, uint32_t first, uint32_t last) const {
+        return {first, last, text, symbols_.intern("v:", text->text()), opened, opened, nullptr};
+    }
+
+    void add_numbers(std::vector<Span>& spans) const {
+        const size_t values = spans.size();
+        for (uint32_t i = 0; i < words_.size(); ++i) {
+            if (words_[i].kind != 'n') continue;
+            bool taken = false;
+            for (size_t k = 0; k < values; ++k) taken = taken || (spans[k].first <= i && i < spans[k].last);
+            if (taken) continue;
+            Span span = spotted_span(words_[i].text, open_value(symbols_, words_[i].text, ""), i, i + 1);
+            span.column = symbols_.intern("v:");
+            spans.push_back(span);
+        }
+    }
+
+    Symbols& symbols_;
+    const Evidence& evidence_;
+    std::vector<Word> words_;
+    std::vector<Item> items_;
+    const Symbol* asks_ = nullptr;
+};
+
+}  // namespace medha::guard

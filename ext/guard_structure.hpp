@@ -1,0 +1,225 @@
+// How the words of a question hang together: what an operator or a preposition belongs to.
+// The rules are those of medha_core/guard/structure.py.
+#pragma once
+
+#include "guard_pairing.hpp"
+
+namespace medha::guard {
+
+inline bool is_open(const Symbol* key) { return key->kind() != 'o' && key->kind() != 'p' && key->kind() != 'a'; }
+
+// The word the key at `i` stands before, at the end of a question the one that precedes it; or null.
+inline const Symbol* head_of(const Keys& keys, size_t i) {
+    for (size_t j = i + 1; j < keys.size(); ++j)
+        if (is_open(keys[j])) return keys[j];
+    for (size_t j = i; j-- > 0;)
+        if (is_open(keys[j])) return keys[j];
+    return nullptr;
+}
+
+using Binding = std::pair<const Symbol*, const Symbol*>;
+
+inline bool binds(const Symbol* key) { return key->kind() == 'p' || (key->kind() == 'o' && !key->loose); }
+
+template <class T>
+void make_set(std::vector<T>& values) {
+    std::sort(values.begin(), values.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
+}
+
+// Each operator, number and preposition with the word it stands before.
+inline std::vector<Binding> bindings(const Keys& keys) {
+    std::vector<Binding> found;
+    for (size_t i = 0; i < keys.size(); ++i)
+        if (binds(keys[i]) || keys[i]->kind() == 'n') found.push_back({keys[i], head_of(keys, i)});
+    make_set(found);
+    return found;
+}
+
+// What is asked for: a person, the head of the first noun phrase, else the first word that is no value; or null.
+// Where that head is idle, it is the next word: the ward in `the name of the ward`.
+inline const Symbol* projection(const Symbols& symbols, const View& view, const Keys& idle) {
+    if (contains(view.keys, symbols.a_who)) return symbols.a_who;
+    auto key = view.keys.begin();
+    if (view.asks) {
+        const auto asks = std::find(view.keys.begin(), view.keys.end(), view.asks);
+        if (asks != view.keys.end()) {
+            if (!contains(idle, view.asks)) return view.asks;
+            key = asks + 1;
+        }
+    }
+    for (; key != view.keys.end(); ++key)
+        if ((*key)->kind() == 'w' && !contains(idle, *key)) return *key;
+    return nullptr;
+}
+
+// Whether a key names data: a value of the query, a number and the like, or a name.
+inline bool is_value(const Symbol* key) { return is_hard(key) || (key->kind() == 'w' && key->body_has(NAME)); }
+
+struct Role {
+    const Symbol* key;
+    const Symbol* role;  // the preposition right before it, or null
+};
+
+inline void roles_of(const Keys& keys, std::vector<Role>& found) {
+    found.clear();
+    for (size_t i = 0; i < keys.size(); ++i) {
+        if (!is_value(keys[i])) continue;
+        const Symbol* role = i && keys[i - 1]->kind() == 'p' ? keys[i - 1] : nullptr;
+        const auto known = std::find_if(found.begin(), found.end(), [&](const Role& r) { return r.key == keys[i]; });
+        if (known == found.end())
+            found.push_back({keys[i], role});
+        else
+            known->role = role;
+    }
+}
+
+inline const Role* role_in(const std::vector<Role>& roles, const Symbol* key) {
+    for (const Role& role : roles)
+        if (role.key == key) return &role;
+    return nullptr;
+}
+
+// The values that could be taken for one another: of one column, or of one written form.
+inline std::vector<Keys> of_one_kind(const View& view) {
+    std::vector<std::pair<const void*, Keys>> kinds;
+    static const char forms[256] = {};
+    for (size_t i = 0; i < view.keys.size(); ++i) {
+        const Symbol* key = view.keys[i];
+        if (!is_value(key)) continue;
+        const void* kind = key->kind() == 'v' ? static_cast<const void*>(view.opened[i])
+                                              : forms + static_cast<unsigned char>(key->kind());
+        auto place = std::find_if(kinds.begin(), kinds.end(), [&](const auto& pair) { return pair.first == kind; });
+        if (place == kinds.end()) place = kinds.insert(kinds.end(), {kind, {}});
+        place->second.push_back(key);
+    }
+    std::vector<Keys> found;
+    for (auto& pair : kinds) found.push_back(std::move(pair.second));
+    return found;
+}
+
+// Which value plays another part in the two questions, or null.
+inline const Symbol* contradiction(const Symbols& symbols, const View& a, const View& b) {
+    std::vector<Role> first, second;
+    roles_of(a.keys, first);
+    if (first.empty()) return nullptr;
+    roles_of(b.keys, second);
+    for (const Role& role : first) {
+        const Role* other = role_in(second, role.key);
+        if (other && role.role && other->role && role.role != other->role &&
+            !Symbols::holds(symbols.one_part, role.role, other->role))
+            return role.key;
+    }
+    if (first.size() < 2) return nullptr;
+    for (const Keys& alike : of_one_kind(a)) {
+        Keys order, other_order;
+        for (const Role& role : first)
+            if (role_in(second, role.key) && contains(alike, role.key)) order.push_back(role.key);
+        for (const Role& role : second)
+            if (contains(order, role.key)) other_order.push_back(role.key);
+        for (size_t i = 0; i < order.size(); ++i) {
+            if (order[i] == other_order[i]) continue;
+            const Symbol* role = role_in(first, order[i])->role;
+            if (!role || role == symbols.p_between || role != role_in(second, order[i])->role) return order[i];
+        }
+    }
+    return nullptr;
+}
+
+using Heads = std::vector<std::pair<const Symbol*, Keys>>;
+
+inline Heads heads_of(const Keys& keys) {
+    Heads found;
+    for (size_t i = 0; i < keys.size(); ++i) {
+        if (!binds(keys[i])) continue;
+        auto place = std::find_if(found.begin(), found.end(), [&](const auto& pair) { return pair.first == keys[i]; });
+        if (place == found.end()) place = found.insert(found.end(), {keys[i], {}});
+        const Symbol* head = head_of(keys, i);
+        if (!contains(place->second, head)) place->second.push_back(head);
+    }
+    return found;
+}
+
+// The keys only `a` has, by text; no key stands before every other.
+inline Keys without(const Keys& a, const Keys& b) {
+    Keys found;
+    for (const Symbol* key : a)
+        if (!contains(b, key)) found.push_back(key);
+    std::sort(found.begin(), found.end(), [](const Symbol* x, const Symbol* y) {
+        return x != y && (!x || (y && x->text() < y->text()));
+    });
+    return found;
+}
+
+struct Rebound {
+    const Symbol *key = nullptr, *first = nullptr, *second = nullptr;
+};
+
+// Whether two keys are neighbours, in any order, where `skipped` is left out.
+inline bool are_neighbours(const Keys& keys, const Symbol* skipped, const Symbol* x, const Symbol* y) {
+    const Symbol* last = nullptr;
+    for (const Symbol* key : keys) {
+        if (key == skipped) continue;
+        if (last && ((last == x && key == y) || (last == y && key == x))) return true;
+        last = key;
+    }
+    return false;
+}
+
+// An operator that stands before another word although both questions say both words, or nulls.
+inline Rebound rebound(const Symbols& symbols, const Keys& a, const Keys& b) {
+    const Heads first = heads_of(a);
+    if (first.empty()) return {};
+    const Heads second = heads_of(b);
+    for (const auto& [key, heads] : first) {
+        for (const auto& [other_key, others] : second) {
+            if (other_key != key) continue;
+            const Keys x = without(heads, others), y = without(others, heads);
+            for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+                if (!x[i] || !y[i] || !contains(b, x[i]) || !contains(a, y[i])) continue;
+                // `not` may have moved over one word: `do not offer classes`, `offer no classes`.
+                const bool moved = key == symbols.o_not && are_neighbours(a, key, x[i], y[i]) &&
+                                   are_neighbours(b, key, x[i], y[i]);
+                if (!moved) return {key, x[i], y[i]};
+            }
+        }
+    }
+    return {};
+}
+
+// Whether `verb by X` in one question is `X verb` in the other: `taught by Li`, `Li teaches`.
+inline bool is_active_passive(const Symbols& symbols, const View& a, const View& b) {
+    if (projection(symbols, a, {}) != projection(symbols, b, {})) return false;
+    const bool first = contains(a.keys, symbols.p_by);
+    const Keys &passive = first ? a.keys : b.keys, &active = first ? b.keys : a.keys;
+    const auto by = std::find(passive.begin(), passive.end(), symbols.p_by);
+    if (by == passive.begin() || by == passive.end()) return false;
+    const Symbol *verb = by[-1], *agent = nullptr;
+    const auto stop = passive.end() - by > 3 ? by + 3 : passive.end();
+    const auto hard = std::find_if(by + 1, stop, [](const Symbol* key) { return is_hard(key); });
+    if (hard != stop)
+        agent = *hard;
+    else if (by + 1 != stop)
+        agent = by[1];
+    if (verb->kind() != 'w' || !agent) return false;
+    const auto acts = std::find(active.begin(), active.end(), agent);
+    const auto last = std::find(active.rbegin(), active.rend(), verb);
+    if (acts == active.end() || last == active.rend()) return false;
+    return acts - active.begin() < last.base() - 1 - active.begin();
+}
+
+// Two words that one question says more often than the other: a clause nested once more, or none.
+inline Keys nested(const Keys& a, const Keys& b, const Difference& left) {
+    for (const auto& [side, other] : {std::pair(&left.asked, &b), std::pair(&left.stored, &a)}) {
+        Keys repeated;
+        for (const Symbol* key : *side)
+            if (key->kind() == 'w' && contains(*other, key) && !contains(repeated, key)) repeated.push_back(key);
+        if (repeated.size() > 1) {
+            std::sort(repeated.begin(), repeated.end(), TextLess());
+            return repeated;
+        }
+    }
+    return {};
+}
+
+}  // namespace medha::guard

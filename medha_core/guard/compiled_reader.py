@@ -1,0 +1,167 @@
+"""Reads questions for the compiled guard: words and rules in compiled code, queries and languages here.
+
+What single words mean comes from the lexicons, asked once for each word (`reading.facts`).
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
+from typing import NamedTuple
+
+from medha_core._core import QuestionReader, ReadQuestion
+from medha_core.guard.pairing import NEAR_OPERATORS
+from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART
+from medha_core.guard.vetoes import GRAVE
+from medha_core.reading.facts import Facts, word_facts
+from medha_core.reading.features import query_facts, selects_name
+from medha_core.reading.lexicon import Lexicon, english, others
+from medha_core.reading.mentions import Mention, find_mentions, plain_value
+from medha_core.reading.query import read_query
+from medha_core.reading.slots import is_iso_date, slots
+from medha_core.reading.words import Word, words
+
+__all__ = ["Keys", "Reader", "Stored", "Words", "reader_of", "shared_reader"]
+
+
+class Words(NamedTuple):
+    """What one lexicon says, as the compiled reader asks it."""
+
+    tokenize: Callable[[str], list[Word]]
+    facts: Callable[[str], Facts]
+    relations: tuple[Callable[[str, str], bool], ...]
+    """Whether two words are synonyms, antonyms, related."""
+    magnitudes: Mapping[str, str]
+    """Operators and what they are before a quantity."""
+    summing: Collection[str]
+    telling: Collection[str]
+    """Prepositions that change the answer wherever only one of two questions has them."""
+
+
+class Keys(NamedTuple):
+    """What there is to know of keys in all languages."""
+
+    loose: Collection[str]
+    """Operators that belong to the whole question."""
+    grave: Collection[str]
+    """Operators that no stored pair excuses."""
+    near_operators: Collection[tuple[str, str]]
+    """Operators that mean the same."""
+    one_part: Collection[tuple[str, str]]
+    """Prepositions that may stand for each other."""
+
+
+_KEYS = Keys(LOOSE_OPERATORS, GRAVE, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
+
+
+class Stored(NamedTuple):
+    """What the query of a stored question says."""
+
+    mentions: tuple[Mention, ...]
+    slots: tuple[tuple[int, tuple[str, ...], str, bool, bool], ...] | None
+    """Mention, columns, spelling, whether it is a number, whether a date; None: nothing can be exchanged."""
+    shape: str
+    """A digest of the query with the mentioned values left open."""
+    names: tuple[str, ...]
+    unnamed: bool
+    fixed_dates: bool
+    selects_name: bool
+
+
+class Reader:
+    """Reads questions, each by the lexicon of its language. Safe from several threads.
+
+    `others` gives further languages; they are looked at where the first one does not know every word.
+    """
+
+    def __init__(self, lexicon: Lexicon, others: Callable[[], tuple[Lexicon, ...]] = tuple):
+        self.core = QuestionReader(_words_of(lexicon), _KEYS)
+        self._lexicons = [lexicon]
+        self._others = others
+        self._lock = threading.Lock()
+        """Held while a language is added."""
+
+    def read(self, question: str) -> ReadQuestion:
+        """A question as it is asked. Any text is accepted."""
+        read = self.core.read(question)
+        if read.is_english and read.knows_all:
+            return read
+        first = self._lexicons[0]
+        texts = [word[1] for word in read.words if word[0] == "w"]
+        if not first.words:
+            return self.core.read_words(read.words, None, 0, first.recognises(texts))
+        told = first.tells(texts) if read.is_english else 0
+        own = next((one for one in self._others() if one.recognises(texts) and one.tells(texts) > told), None)
+        return read if own is None else self._read_by(own, question)
+
+    def _read_by(self, lexicon: Lexicon, question: str) -> ReadQuestion:
+        found = words(question, lexicon)
+        readable = None if lexicon.words else lexicon.recognises([w.text for w in found if w.kind == "w"])
+        return self.core.read_words(found, None, self._number(lexicon), readable)
+
+    def _number(self, lexicon: Lexicon) -> int:
+        with self._lock:
+            if lexicon not in self._lexicons:
+                self.core.add(_words_of(lexicon))
+                self._lexicons.append(lexicon)
+            return self._lexicons.index(lexicon)
+
+    def with_query(self, read: ReadQuestion, query: str) -> ReadQuestion:
+        """The question with what its query says, as it is stored."""
+        lexicon, found = self._lexicons[read.language], read_query(query)
+        said = [Word(*word) for word in read.words]
+        mentions = find_mentions(said, found.literals, lexicon, partial(self._spoken, read.language))
+        facts = query_facts(query, found, mentions, lexicon)
+        shape = hashlib.blake2b(facts["shape"].encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        stored = Stored(
+            mentions,
+            _slots(mentions, query),
+            shape,
+            tuple(sorted(facts["names"])),
+            facts["unnamed"],
+            facts["fixed_dates"],
+            selects_name(facts["shape"]),
+        )
+        return self.core.read_words(said, stored, read.language, read.is_english)
+
+    def _spoken(self, language: int, value: str, _: Lexicon) -> tuple[str, ...]:
+        return self.core.word_texts(plain_value(value), language)
+
+
+@cache
+def reader_of(lexicon: Lexicon) -> Reader:
+    """The one reader that knows this lexicon alone: questions can be compared that it has read."""
+    return Reader(lexicon)
+
+
+@cache
+def shared_reader() -> Reader:
+    """The reader of all languages that there is a lexicon of."""
+    return Reader(english(), others)
+
+
+def _words_of(lexicon: Lexicon) -> Words:
+    return Words(
+        partial(words, lexicon=lexicon),
+        partial(word_facts, lexicon=lexicon),
+        (lexicon.are_synonyms, lexicon.are_antonyms, lexicon.are_related),
+        {f"o:{operator}": f"o:{way}" for operator, way in lexicon.magnitude.items()},
+        lexicon.summing,
+        lexicon.telling,
+    )
+
+
+def _slots(mentions: tuple[Mention, ...], query: str) -> tuple | None:
+    made = slots(mentions, query)
+    if made is None:
+        return None
+    return tuple(
+        (
+            next(i for i, mention in enumerate(mentions) if mention is slot.mention),
+            tuple(sorted(slot.columns)),
+            slot.spelling,
+            slot.is_number,
+            is_iso_date(slot.spelling),
+        )
+        for slot in made
+    )

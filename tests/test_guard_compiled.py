@@ -1,0 +1,318 @@
+"""The compiled guard gives the verdicts of the readable one: reason, confidence, evidence in words, proposals."""
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medha_core import decision
+from medha_core.decision import Candidate, decide
+from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.guard import Guard, Learned, Reading
+from medha_core.native import extension_loaded
+from medha_core.reading.lexicon import english
+
+if not extension_loaded:
+    pytest.skip("there is no compiled guard to compare", allow_module_level=True)
+
+from medha_core.guard.compiled import CompiledGuard
+from medha_core.guard.compiled_reader import shared_reader
+
+PLAIN, COMPILED = Guard(), CompiledGuard()
+QUESTIONS = (Path(__file__).parent / "data" / "questions.txt").read_text("utf-8").splitlines()
+QUERIES = [
+    "SELECT * FROM orders o JOIN city c ON o.city = c.id WHERE c.name = '{0}' AND o.n > {1}",
+    'SELECT count(*) FROM customers WHERE customers.town = "{0}" LIMIT {1}',
+    "MATCH (p:Person {{name: '{0}'}})-[:KNOWS]->(q) WHERE q.age >= {1} RETURN q.name",
+    "SELECT name FROM products WHERE day = '2023-03-05' AND maker LIKE '%{0}%'",
+    "SELECT 1",
+]
+PLACES = ["Rome", "new york", "Oslo", "São Paulo", "us", "L'Aquila", "SKU-12", "東京", "2023", "a \ud800 b"]
+WORDS = (
+    "orders customers river rivers city cities state states flight flights price largest longest most fewest "
+    "average total per each by from to between and or not without in of the a show me list what which who when "
+    "where how many much first last 5 ten twenty two million 3.5 10k 50% before after more than less than at "
+    "least yesterday last week monday april 2023-03-05 noon 9am custmer waht ordres paid unpaid citing cited "
+    "highest population please would like named run running longer shorter please is are did no only distinct "
+    "'single' \"quoted words\" item-5 a_b x@y.org https://x.y <= > % $5 Zürich größte страны 城市 ２０２３ ß İ é"
+).split(" ")
+
+
+def same_reading(question: str, query: str = "") -> None:
+    plain, compiled = PLAIN.features(question, query), COMPILED.features(question, query)
+    assert compiled.words == tuple(map(tuple, plain.words))
+    assert compiled.items == tuple(map(tuple, plain.items))
+    assert (compiled.asks, compiled.is_english, compiled.relative) == (
+        plain.asks,
+        plain.is_english,
+        plain.relative,
+    )
+    assert compiled.opened == plain.opened
+    assert compiled.mentions == plain.mentions
+    assert "ReadQuestion" in repr(compiled)
+
+
+class Pair:
+    """One cache on each guard, played side by side."""
+
+    def __init__(self, level: str = "balanced"):
+        self.plain, self.compiled = Guard(level), CompiledGuard(level)
+        self.learned, self.evidence = Learned(), self.compiled.evidence()
+        self.stored: list[tuple] = []
+
+    def store(self, entry: object, question: str, query: str, near: int = 3) -> None:
+        plain, compiled = self.plain.features(question, query), self.compiled.features(question, query)
+        neighbours = self.stored[-near:] if near else []
+        self.learned.observe(entry, plain, [one[1] for one in neighbours])
+        self.evidence.observe(entry, compiled, [one[2] for one in neighbours])
+        self.stored.append((entry, plain, compiled, query))
+
+    def forget(self, place: int) -> None:
+        entry, plain, compiled, _ = self.stored[place]
+        self.learned.forget(entry, plain)
+        self.evidence.forget(entry, compiled)
+
+    def ask(self, question: str, scores: list[float], substitution: str = "seen") -> int:
+        """Compare everything the two say of a question; how many candidates were accepted."""
+        asked, read = self.plain.features(question), self.compiled.features(question)
+        assert len(self.learned) == len(self.evidence)
+        assert self.plain.alike(asked, self.learned) == self.compiled.alike(read, self.evidence)
+        chosen = [one for one, _ in zip(self.stored[-8:], scores, strict=False)]
+        one = [Candidate(c[1], c[3], s) for c, s in zip(chosen, scores, strict=False)]
+        other = [Candidate(c[2], c[3], s) for c, s in zip(chosen, scores, strict=False)]
+        expected = decide(self.plain, self.learned, asked, one, substitution=substitution)
+        found = decide(self.compiled, self.evidence, read, other, substitution=substitution)
+        assert (found.winner, found.substituted) == (expected.winner, expected.substituted)
+        for a, b in zip(found.verdicts, expected.verdicts, strict=True):
+            assert (a.accepted, a.reason, a.evidence) == (b.accepted, b.reason, b.evidence)
+            assert a.confidence == pytest.approx(b.confidence, abs=1e-9)
+        for candidate, twin in zip(one, other, strict=True):
+            margin = decision._margin(candidate, one)
+            weighed = self.compiled.judge(
+                read, twin.features, twin.score, learned=self.evidence, margin=margin
+            )
+            assert weighed == pytest.approx(
+                self.plain.judge(
+                    asked, candidate.features, candidate.score, learned=self.learned, margin=margin
+                )
+            )
+        return sum(verdict.accepted for verdict in found.verdicts)
+
+
+def variant(rng: random.Random, question: str) -> str:
+    """A question with a word changed, dropped, said twice, misspelt or exchanged."""
+    words = question.split()
+    place = rng.randrange(len(words))
+    act = rng.randrange(6)
+    if act == 0:
+        words[place] = rng.choice(WORDS)
+    elif act == 1 and len(words) > 1:
+        del words[place]
+    elif act == 2:
+        words.insert(place, rng.choice([*WORDS, *PLACES]))
+    elif act == 3:
+        other = rng.randrange(len(words))
+        words[place], words[other] = words[other], words[place]
+    elif act == 4 and len(words[place]) > 3:
+        at = rng.randrange(1, len(words[place]) - 1)
+        words[place] = words[place][:at] + words[place][at + 1] + words[place][at] + words[place][at + 2 :]
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_questions_are_read_alike(question):
+    same_reading(question)
+    for query in QUERIES:
+        same_reading(question, query.format(question.split()[-1].strip("?"), 5))
+
+
+@pytest.mark.parametrize("substitution", ["seen", "any", "off"])
+@pytest.mark.parametrize("level", ["balanced", "strict"])
+def test_caches_of_questions_and_their_variants_decide_alike(level, substitution):
+    rng = random.Random(f"{level} {substitution}")
+    pair, accepted = Pair(level), 0
+    for turn in range(400):
+        question = rng.choice(QUESTIONS[:60]) if turn % 3 else f"shops in {rng.choice(PLACES)} with 5 rooms"
+        asked = variant(rng, question) if rng.random() < 0.7 else question
+        scores = sorted((rng.uniform(0.7, 1.0) for _ in range(8)), reverse=True)
+        accepted += pair.ask(asked, scores, substitution)
+        value = next((place for place in PLACES if place in question), rng.choice(PLACES))
+        pair.store(turn % 350, question, rng.choice(QUERIES).format(value, rng.choice([5, 7])))
+        if turn % 11 == 10:
+            pair.forget(rng.randrange(len(pair.stored)))
+    assert accepted
+
+
+@settings(max_examples=300)
+@given(st.lists(st.sampled_from([*WORDS, *PLACES]), max_size=12), st.sampled_from(QUERIES))
+def test_rows_of_telling_words_are_read_alike(words, query):
+    same_reading(" ".join(words))
+    same_reading(" ".join(words), query.format(words[-1] if words else "x", 5))
+
+
+MARKS = st.text(st.sampled_from(" '\"0123459.,:;/-%$kbnapm.T@_#+<>=!?()\tzAsSoO\n\x1c"), max_size=24)
+
+
+@settings(max_examples=600)
+@given(MARKS)
+def test_words_and_marks_in_any_order_are_read_alike(text):
+    same_reading(text)
+
+
+GERMAN = [
+    "wie viele Kunden haben wir in Berlin",
+    "zeige alle Bestellungen ohne Rechnung",
+    "welche Stadt hat die meisten Kunden",
+    "welche Stadt hat die wenigsten Kunden",
+    "die teuersten Produkte in Hamburg",
+    "wie viele Kunden gibt es in Köln",
+    "Kunden, die nicht bestellt haben",
+    "the customers in Berlin",
+]
+
+
+@pytest.mark.parametrize("question", GERMAN)
+def test_another_language_is_read_by_its_own_lexicon(question):
+    same_reading(question)
+    same_reading(question, "SELECT * FROM k WHERE k.stadt = 'Berlin'")
+    number = COMPILED.features(question).language
+    assert (number == 0) == (PLAIN.features(question).language == "en")
+
+
+def test_languages_beside_each_other_are_judged_alike():
+    pair = Pair()
+    for place, question in enumerate([*GERMAN, *QUESTIONS[:20]]):
+        pair.store(place, question, QUERIES[place % 5].format(question.split()[-1], 5))
+        for asked in (*GERMAN, "how many customers do we have in Berlin"):
+            pair.ask(asked, [0.9, 0.88, 0.95, 0.8, 0.99, 0.7, 0.86, 0.91])
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.lists(st.sampled_from([*WORDS, *PLACES]), min_size=1, max_size=8), min_size=2, max_size=5),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)
+def test_rows_of_telling_words_are_judged_alike(rows, scores):
+    pair = Pair()
+    *stored, asked = rows
+    for entry, words in enumerate(stored):
+        pair.store(entry, " ".join(words), QUERIES[entry % len(QUERIES)].format(words[0], 5))
+    pair.ask(" ".join(asked), scores)
+    pair.ask(" ".join(stored[0]), scores, "any")
+
+
+@settings(max_examples=300)
+@given(st.text(), st.text(), st.floats(0, 1))
+def test_any_text_is_read_and_judged_alike(one, other, score):
+    pair = Pair()
+    pair.store(1, one, QUERIES[0].format("x", 5))
+    pair.store(2, other, f"SELECT '{one}' WHERE a.b = '{other}'")
+    pair.ask(one, [score, 0.9])
+    pair.ask(f"{other} {one}", [score, 0.9])
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "",
+        "\0",
+        "\ud800",
+        "\U0001f600" * 50,
+        "a" * 1_000_000,
+        "é" * 100_000,
+        "9" * 5_000,
+        '"' + "x" * 100_000 + '"',
+        "a " * 2_000,
+        "million " * 500,
+        "in 2023 " * 300,
+    ],
+    ids=lambda text: f"{text[:2]!r}*{len(text)}",
+)
+def test_hostile_text_is_read_and_judged(hostile):
+    question = f"orders from {hostile} to Oslo"
+    stored = COMPILED.features(question, f"SELECT * FROM o WHERE o.city = '{hostile}'")
+    evidence = COMPILED.evidence()
+    evidence.observe(1, stored)
+    verdict = COMPILED.judge(COMPILED.features(question), stored, 1.0, learned=evidence)
+    assert verdict.accepted
+    other = COMPILED.judge(COMPILED.features("orders from Rome to Oslo"), stored, 0.99, learned=evidence)
+    assert not (other.accepted and hostile.strip("\0 \ud800\U0001f600"))
+
+
+def test_a_reading_of_values_is_judged_alike():
+    query = "SELECT * FROM t WHERE t.start = 'Rome' AND t.goal = 'Oslo'"
+    stored = "trains from Rome to Oslo"
+    asked = "trains from Lima to Oslo"
+    mentions = PLAIN.features(stored, query).mentions
+    reading = Reading((mentions[0]._replace(text="rome"), mentions[1]), mentions, 1)
+    assert COMPILED.judge(
+        COMPILED.features(asked), COMPILED.features(stored, query), 0.9, reading=reading
+    ) == PLAIN.judge(PLAIN.features(asked), PLAIN.features(stored, query), 0.9, reading=reading)
+
+
+def test_questions_of_another_reader_are_refused():
+    other = CompiledGuard(lexicon=type(english())("en"))
+    with pytest.raises(ArgumentValueError, match="the same reader"):
+        COMPILED.judge(COMPILED.features("a"), other.features("a", "SELECT 1"), 0.9)
+    with pytest.raises(ArgumentValueError, match="a stored question"):
+        COMPILED.evidence().observe(1, COMPILED.features("a"))
+    with pytest.raises(ArgumentTypeError):
+        COMPILED.evidence().observe(1, COMPILED.features("a", "SELECT 1"), ["a"])
+
+
+def test_texts_that_nobody_holds_are_dropped():
+    reader = shared_reader().core
+    evidence = COMPILED.evidence()
+    held = COMPILED.features("frobnicators in Zzyzx", "SELECT * FROM f WHERE f.town = 'Zzyzx'")
+    evidence.observe(1, held)
+    before = len(reader)
+    for n in range(1_000):
+        COMPILED.features(f"what is gadget{'x' * (n % 7)} number {n * 7919} about")
+    assert len(reader) > before
+    reader.sweep()
+    assert len(reader) <= before
+    assert held.words[0][1] == "frobnicators"
+    assert COMPILED.judge(COMPILED.features("frobnicators in Zzyzx"), held, 0.9, learned=evidence).accepted
+
+
+def test_an_error_of_the_lexicon_reaches_the_caller():
+    lexicon = type(english())("en")
+    guard = CompiledGuard(lexicon=lexicon)
+    stored = guard.features("lamps", "SELECT 1")
+    lexicon.are_antonyms = None
+    broken = CompiledGuard(lexicon=lexicon)
+    del lexicon.words
+    with pytest.raises(AttributeError):
+        broken.features("a gizmo nobody met")
+    assert guard.judge(stored, stored, 1.0).accepted
+
+
+def test_many_threads_may_ask_at_once():
+    evidence = COMPILED.evidence()
+    stored = [COMPILED.features(q, QUERIES[i % 5].format("Rome", 5)) for i, q in enumerate(QUESTIONS[:50])]
+    for entry, one in enumerate(stored):
+        evidence.observe(entry, one)
+    expected = [COMPILED.judge(COMPILED.features(q), stored[0], 0.9, learned=evidence) for q in QUESTIONS]
+    wrong = []
+
+    def ask(seed: int) -> None:
+        rng = random.Random(seed)
+        for _ in range(300):
+            place = rng.randrange(len(QUESTIONS))
+            new = COMPILED.features(f"{QUESTIONS[place]} word{rng.random()}")
+            COMPILED.judge(new, stored[place % 50], 0.9, learned=evidence)
+            asked = COMPILED.features(QUESTIONS[place])
+            if COMPILED.judge(asked, stored[0], 0.9, learned=evidence) != expected[place]:
+                wrong.append(QUESTIONS[place])
+            if rng.random() < 0.05:
+                shared_reader().core.sweep()
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
