@@ -311,6 +311,12 @@ def test_a_store_whose_client_is_not_installed_is_named(monkeypatch):
         make(backend_type="qdrant")
 
 
+def test_a_store_that_nobody_knows_is_named():
+    settings = Settings(_env_file=None).model_copy(update={"backend_type": "none"})
+    with pytest.raises(ConfigurationError, match="'none'"):
+        Medha("c", HashingEmbedder(), settings=settings)
+
+
 async def test_another_model_is_refused_at_start(tmp_path):
     path = tmp_path / "cache"
     async with make(path=path) as cache:
