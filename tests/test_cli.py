@@ -512,7 +512,7 @@ def test_doctor_knows_the_extras_of_the_package():
     wanted = {
         extra: tuple(re.match(r"[\w-]+", requirement)[0] for requirement in requirements)
         for extra, requirements in declared["optional-dependencies"].items()
-        if extra not in ("all", "test", "dev")
+        if extra not in ("all", "test", "dev", "bench")
         and not all(requirement.startswith("medha-core[") for requirement in requirements)
     }
     assert wanted == OPTIONAL

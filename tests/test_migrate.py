@@ -111,8 +111,8 @@ async def test_there_and_back(source, target, tmp_path, capsys):
             assert [r.features for r in old.rows.page(old.rows.collection(name).id, 0, 999)] == [
                 r.features for r in new.rows.page(new.rows.collection(name).id, 0, 999)
             ]
-            newest = (await new.search_by_normalized_question(name, "question 20")).id
-            assert newest == (await old.search_by_normalized_question(name, "question 20")).id
+            newest = (await new.search_by_normalized_question(name, "question 10")).id
+            assert newest == (await old.search_by_normalized_question(name, "question 10")).id
             assert await new.find_by_tables(name, ["b"]) == await old.find_by_tables(name, ["b"])
         assert (await new.load_stats("shop")).total_requests == 9
         assert new.rows.collection("shop").model == "model-1"

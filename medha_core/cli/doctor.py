@@ -27,6 +27,14 @@ OPTIONAL = {
     "remote": ("httpx", "msgpack"),
     "fastembed": ("fastembed",),
     "sentence-transformers": ("sentence-transformers",),
+    "qdrant": ("qdrant-client",),
+    "pgvector": ("asyncpg",),
+    "vectorchord": ("asyncpg",),
+    "chroma": ("chromadb",),
+    "lancedb": ("lancedb", "pyarrow"),
+    "elasticsearch": ("elasticsearch",),
+    "weaviate": ("weaviate-client",),
+    "azure-search": ("azure-search-documents",),
 }
 """Optional packages by the extra that brings them."""
 
