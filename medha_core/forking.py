@@ -26,7 +26,10 @@ class Holder(Protocol):
     """Something that learns in a forked child that it belongs to the parent."""
 
     def abandon(self) -> None:
-        """Refuse all use from now on, and release nothing that the parent still uses."""
+        """Refuse all use from now on, and release nothing that the parent still uses.
+
+        Called again in the children of the child.
+        """
 
 
 class Still(Protocol):
@@ -123,9 +126,7 @@ def _in_child() -> None:
     for one in set(_all(_locks)) - set(_held):
         one._at_fork_reinit()  # type: ignore[attr-defined]
     _give_back()
-    holders = _all(_holders)
-    _holders.clear()
-    for holder in holders:
+    for holder in _all(_holders):
         holder.abandon()
 
 

@@ -16,7 +16,7 @@ class HeldFile:
     """A descriptor of the file at `path`. Raises `SnapshotError` for what the system refuses."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self._file = path, -1
         try:
             self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
@@ -46,6 +46,9 @@ class HeldFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,9 @@
 """Histograms of what happens too often to be kept one by one."""
 
-import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from medha_core import forking
 from medha_core.types import LATENCY_BUCKETS
 
 __all__ = ["Histogram", "Meters"]
@@ -16,7 +16,7 @@ class Histogram:
 
     def __init__(self, bounds: Sequence[float]):
         self.bounds = tuple(bounds)
-        self._lock = threading.Lock()
+        self._lock = forking.lock()
         """Held while a value is counted."""
         self.clear()
 

@@ -24,7 +24,7 @@ class Stopped(Exception):  # noqa: N818 - a signal from the keeper to its own wo
 class Keeper:
     """Does tasks one after the other in a thread that starts with the first and ends with `close`.
 
-    A task that fails with an error of the library or of the system is a warning.
+    A task that fails is a warning.
     """
 
     def __init__(self) -> None:
@@ -79,6 +79,8 @@ class Keeper:
                 return
             except (MedhaError, OSError, MemoryError) as error:
                 logger.warning("background work was given up: %s", error)
+            except Exception as error:  # noqa: BLE001 - one task's mistake must not end the others' thread
+                logger.warning("background work failed: %r", error)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()

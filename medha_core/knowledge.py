@@ -18,6 +18,10 @@ from medha_core.metadata import dumps_metadata
 _READ_ENTRIES = 65_536
 _READ_QUESTIONS = 1_024
 """Asked ones: each is read once for all that one search wants of it."""
+_TAUGHT = 1_000_000
+"""Entries of all scopes together that evidence is kept of; those after them teach nothing."""
+_SCOPES = 100_000
+"""Scopes that evidence is kept of; the one that was met first goes first."""
 _BACKSLASH_ESCAPES = {"cypher": True, "graphql": True}
 
 
@@ -67,7 +71,7 @@ class Knowledge:
         with self._lock:
             self._take_back(collection, entry.id)
             learned = self._learned(collection, entry)
-            if len(learned) < self._limit:
+            if len(learned) < self._limit and len(self._taught) < _TAUGHT:
                 self._taught[collection, entry.id] = entry
                 learned.observe(entry.id, self._features(entry), [self._features(n) for n in neighbours])
 
@@ -133,6 +137,8 @@ class Knowledge:
         scope = collection, dumps_metadata(entry.metadata)
         learned = self._scopes.get(scope)
         if learned is None:
+            if len(self._scopes) >= _SCOPES:
+                del self._scopes[next(iter(self._scopes))]
             learned = self._scopes[scope] = self.guard.evidence()
         return learned
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from xxhash import xxh3_128
 
-from medha_core.directory import MANIFEST
+from medha_core.directory import INDEX, MANIFEST
 from medha_core.errors import SnapshotError, shown
 
 FORMAT = 2
@@ -117,9 +117,14 @@ def _check_name(path: Path, name: str) -> None:
         raise SnapshotError(f"{path} lists {shown(name)}, which is no file below the snapshot")
 
 
-def check_sizes(directory: Path, manifest: Manifest) -> None:
-    """Refuse files that are missing or have another length, without reading them."""
+def check_sizes(directory: Path, manifest: Manifest, *, derived: bool = True) -> None:
+    """Refuse files that are missing or have another length, without reading them.
+
+    Without `derived`, those are left out that can be made anew from the others.
+    """
     for file in manifest.files:
+        if not derived and PurePosixPath(file.name).parts[0] == INDEX:
+            continue
         path = directory / file.name
         try:
             seen = path.stat().st_size

@@ -33,6 +33,8 @@ class NativeCollection:
         """Version, labels and normalised questions, once somebody had no vector to search with."""
         self.changes = 0
         """Entries added and removed that the index files do not know of."""
+        self.put_off = 0
+        """Of these, those at which writing the files failed."""
         self.grown = False
         """Whether a graph has grown since the files were written."""
         self.removed = 0

@@ -7,9 +7,17 @@ from hashlib import md5
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.native import normalize
 
-__all__ = ["keyword_overlap_score", "normalize_question", "query_hash", "question_hash"]
+__all__ = [
+    "differ_in_quoted_case",
+    "keyword_overlap_score",
+    "normalize_question",
+    "query_hash",
+    "question_hash",
+]
 
 _FIRST_N = re.compile(r"\bfirst (\d+)\b")
+_QUOTED = re.compile(r"""(?<!\w)(?:'[^']+'|"[^"]+"|‘[^’]+’|“[^”]+”)(?!\w)""")
+"""A text in quotes, which an apostrophe inside a word does not begin."""
 _SLOT = re.compile(r"\{[^{}]*\}")
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = frozenset(
@@ -43,6 +51,12 @@ def _normalize_with(question: str, replacements: Sequence[tuple[str, str]], lega
     for pattern, replacement in replacements:
         text = re.sub(pattern, replacement, text)
     return finish(text)
+
+
+def differ_in_quoted_case(one: str, other: str) -> bool:
+    """Whether two questions quote the same texts, but for the case of letters."""
+    a, b = _QUOTED.findall(one), _QUOTED.findall(other)
+    return a != b and [text.lower() for text in a] == [text.lower() for text in b]
 
 
 def question_hash(question: str, *, legacy: bool = False) -> str:

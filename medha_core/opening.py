@@ -105,7 +105,7 @@ def _saved(path: Path) -> int:
 
 def _check_manifest(directory: Path) -> None:
     if (directory / MANIFEST).exists():
-        check_sizes(directory, read_manifest(directory))
+        check_sizes(directory, read_manifest(directory), derived=False)
 
 
 def only_collection(directory: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from medha_core.errors import MedhaError
+from medha_core.errors import MedhaError, StorageError
 from medha_core.interfaces import Candidate
 from medha_core.logs import said
 from medha_core.metadata import metadata_matches
@@ -41,9 +41,10 @@ def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosi
 
 
 def failure(error: MedhaError, settings: Settings) -> CacheHit:
-    """The hit that says why there is none."""
+    """The hit that says why there is none; of a failing store, what `Settings.on_store_error` asks for."""
     logger.warning("search failed: %s", said(error, settings))
-    return CacheHit(strategy=SearchStrategy.ERROR, error=str(error))
+    missed = isinstance(error, StorageError) and settings.on_store_error == "miss"
+    return CacheHit(strategy=SearchStrategy.NO_MATCH if missed else SearchStrategy.ERROR, error=str(error))
 
 
 @contextmanager

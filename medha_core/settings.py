@@ -77,6 +77,9 @@ class _Search(BaseSettings):
     """Wrong answers after which an entry is deleted; None: never."""
     feedback_boost_factor: float = Field(0.0, ge=0.0, le=1.0)
     """By how much correct feedback lifts an entry in the semantic and fuzzy tiers, at most."""
+    on_store_error: Literal["error", "miss"] = "error"
+    """What a search gives when the store fails: a hit with strategy ERROR, or an honest miss that carries
+    the reason in `error`. Either is counted as an error."""
     l1_cache_max_size: int = Field(1000, ge=0)
     """Hits kept ready in memory; 0 turns the first tier off."""
     embedding_timeout: float | None = Field(None, gt=0)

@@ -31,14 +31,15 @@ def _nothing() -> None:
 class _Sum:
     """What was answered by one strategy."""
 
-    __slots__ = ("buckets", "count", "seconds")
+    __slots__ = ("buckets", "count", "seconds", "unsaved")
 
     def __init__(self) -> None:
-        self.count, self.seconds = 0, 0.0
+        self.count, self.seconds, self.unsaved = 0, 0.0, 0
         self.buckets = [0] * (len(LATENCY_BUCKETS) + 1)
 
     def add(self, seconds: float) -> None:
         self.count += 1
+        self.unsaved += 1
         self.seconds += seconds
         self.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
 
@@ -74,7 +75,10 @@ class StatsRecorder:
         self._samples: deque[tuple[SearchStrategy, float]] = deque(maxlen=max_samples)
         self._guard_seconds: deque[float] = deque(maxlen=max_samples)
         self._near_scores: deque[float] = deque(maxlen=max_samples)
-        self._unsaved: Counter[SearchStrategy] = Counter()
+        self._sums: dict[SearchStrategy, _Sum] = {}
+        self._left_over: Counter[SearchStrategy] = Counter()
+        """Unsaved answers that the sums do not know: from before a reset, or given back."""
+        self._unsaved_answers = 0
         self._unsaved_feedback: Counter[bool] = Counter()
         self.meters = Meters()
         self.reset()
@@ -84,7 +88,7 @@ class StatsRecorder:
             self._pending.append((strategy, seconds))
             if len(self._pending) >= self._fold_at:
                 self._sum_up()
-                if self._unsaved.total() >= self._save_every:
+                if self._unsaved_answers >= self._save_every:
                     self.on_due()
 
     def record_guard(
@@ -117,11 +121,15 @@ class StatsRecorder:
 
     def _sum_up(self) -> None:
         with self._lock:
-            for _ in range(len(self._pending)):
-                answer = self._pending.popleft()
-                self._sums.setdefault(answer[0], _Sum()).add(answer[1])
-                self._unsaved[answer[0]] += 1
-                self._samples.append(answer)
+            pending, sums, samples = self._pending, self._sums, self._samples
+            for _ in range(len(pending)):
+                answer = pending.popleft()
+                summed = sums.get(answer[0])
+                if summed is None:
+                    summed = sums[answer[0]] = _Sum()
+                summed.add(answer[1])
+                samples.append(answer)
+                self._unsaved_answers += 1
 
     def reset(self) -> None:
         """Begin anew. What was not saved yet is still to be saved."""
@@ -133,7 +141,8 @@ class StatsRecorder:
             self.meters.clear()
             self._near_misses: Counter[str] = Counter()
             self._feedback: Counter[bool] = Counter()
-            self._sums: dict[SearchStrategy, _Sum] = {}
+            self._left_over = self._unsaved()
+            self._sums = {}
             self._since = self._now()
 
     # what outlives the process
@@ -142,7 +151,9 @@ class StatsRecorder:
         """What was counted since the last call, to be added to what is kept; None when nothing was."""
         self._sum_up()
         with self._lock:
-            counts, self._unsaved = self._unsaved, Counter()
+            counts, self._left_over, self._unsaved_answers = self._unsaved(), Counter(), 0
+            for summed in self._sums.values():
+                summed.unsaved = 0
             feedback, self._unsaved_feedback = self._unsaved_feedback, Counter()
         if not counts and not feedback:
             return None
@@ -160,15 +171,22 @@ class StatsRecorder:
             updated_at=self._now(),
         )
 
+    def _unsaved(self) -> Counter[SearchStrategy]:
+        """The caller holds the lock."""
+        counts = Counter(self._left_over)
+        for strategy, summed in self._sums.items():
+            counts[strategy] += summed.unsaved
+        return +counts
+
     def give_back(self, unsaved: PersistedStats) -> None:
         """Take again what could not be saved."""
         with self._lock:
-            self._unsaved[_MISS] += unsaved.total_misses
+            self._left_over[_MISS] += unsaved.total_misses
+            self._left_over[_ERROR] += unsaved.total_errors
             self._unsaved_feedback[True] += unsaved.feedback_correct
             self._unsaved_feedback[False] += unsaved.feedback_incorrect
-            self._unsaved[_ERROR] += unsaved.total_errors
             for name, count in unsaved.hits_by_strategy.items():
-                self._unsaved[SearchStrategy(name)] += count
+                self._left_over[SearchStrategy(name)] += count
 
     # what is shown
 

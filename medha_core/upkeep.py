@@ -59,7 +59,7 @@ class Upkeep:
     def changed(self, collection: NativeCollection) -> None:
         """Look whether there is something to do. The caller holds the lock for writing."""
         due = max(self._limits.changes, len(collection) // _LEAST_SHARE)
-        if collection.changes >= due and len(collection) >= WORTH_A_FILE:
+        if collection.changes - collection.put_off >= due and len(collection) >= WORTH_A_FILE:
             self.keeper.do(("checkpoint", collection.id), lambda: self._checkpoint(collection))
         if collection.removed > self._limits.tombstones * len(collection):
             collection.removed = 0
@@ -78,8 +78,10 @@ class Upkeep:
             collection.release()
 
     def _checkpoint(self, collection: NativeCollection) -> None:
-        """Write files that hold everything committed by now."""
+        """Write files that hold everything committed by now; after a failure, as many changes later."""
+        collection.put_off = collection.changes
         self._write(collection, self._checkpoints)
+        collection.put_off = 0
 
     def _compact(self, collection: NativeCollection) -> None:
         """Build the index anew, without tombstones, and put it in the place of the one in use."""

@@ -1,6 +1,5 @@
 """The tiers behind the embedding: one search proposes, the guard decides, the thresholds name the tier."""
 
-import re
 from collections.abc import Sequence
 from time import perf_counter
 
@@ -12,7 +11,7 @@ from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
-from medha_core.normalise import normalize_question
+from medha_core.normalise import differ_in_quoted_case, normalize_question
 from medha_core.request import Request, hit_from, is_visible
 from medha_core.scope import Scope
 from medha_core.settings import Settings
@@ -24,9 +23,6 @@ from medha_core.types import Bound, CacheHit, SearchStrategy
 
 _JUDGED = 8
 """Candidates the guard weighs at most; the right one is rarely further down."""
-
-_QUOTED = re.compile(r"""(?<!\w)(?:'[^']+'|"[^"]+"|‘[^’]+’|“[^”]+”)(?!\w)""")
-"""A text in quotes, which an apostrophe inside a word does not begin."""
 
 
 class VectorTiers:
@@ -207,7 +203,7 @@ class VectorTiers:
             stored = self._embedding.unread(candidate.question)
             if stored != asked:
                 step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
-            elif not self._knowledge.is_off and _differs_in_case(request.question, candidate.question):
+            elif not self._knowledge.is_off and differ_in_quoted_case(request.question, candidate.question):
                 step.saw(candidate, candidate.score, "literal", "letters of a quoted text differ in case")
             else:
                 readable.append(candidate)
@@ -230,9 +226,3 @@ def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:
             "bound": Bound(made.bound_query, made.bind_values),
         }
     )
-
-
-def _differs_in_case(asked: str, stored: str) -> bool:
-    """Whether two questions quote the same texts, but for the case of letters."""
-    one, other = _QUOTED.findall(asked), _QUOTED.findall(stored)
-    return one != other and [text.lower() for text in one] == [text.lower() for text in other]

@@ -6,6 +6,7 @@ One search proposes for all the vector's tiers; the guard decides which candidat
 may answer, and the thresholds say which tier that is.
 """
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from time import perf_counter
 
@@ -151,10 +152,14 @@ class Waterfall:
         except MedhaError as error:
             failed = failure(error, self._settings)
             return [await self._caught(self._by_vector.by_spelling(one)) or failed for one in requests]
-        return [
-            await self._caught(self._by_vector.answer(request, vector))
+        searches = [
+            self._caught(self._by_vector.answer(request, vector))
             for request, vector in zip(requests, vectors, strict=True)
         ]
+        if self._store.local:
+            return [await search for search in searches]
+        # A store at the other end of a network: the searches travel together.
+        return await asyncio.gather(*searches)
 
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]

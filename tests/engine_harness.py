@@ -4,26 +4,38 @@ A harness makes stores that are empty at first. `real` says whether the engine i
 or a small server of ours that speaks its protocol.
 """
 
+import functools
+import time
 import uuid
 
-import asyncpg
 import pytest
 from proxy import Proxy
 
-from medha_core import Settings
-from medha_core.backends.azure_search import AzureSearchBackend
-from medha_core.backends.chroma import ChromaBackend
-from medha_core.backends.elasticsearch import ElasticsearchBackend
-from medha_core.backends.lancedb import LanceDBBackend
-from medha_core.backends.pgvector import PgVectorBackend
-from medha_core.backends.qdrant import QdrantBackend
-from medha_core.backends.redis_vector import RedisVectorBackend
-from medha_core.backends.vectorchord import VectorChordBackend, VectorChordDriver
-from medha_core.backends.weaviate import WeaviateBackend
+from medha_core import ConfigurationError, Settings
+from medha_core.engines import make_backend
 
 
-def settings(**given):
-    return Settings(_env_file=None, **given)
+def store_on(engine, clock=time.time, **given):
+    """A store on an engine, by its settings."""
+    made = make_backend(Settings(_env_file=None, backend_type=engine, **given))
+    made._clock = clock
+    return made
+
+
+_TYPES = {"qdrant-server": "qdrant", "chroma-http": "chroma", "redisearch": "redis"}
+
+
+def client_of(kind):
+    """Whether an engine's client is installed, and what is missing."""
+    try:
+        store_on(
+            {"qdrant-server": "qdrant", "chroma-http": "chroma", "redisearch": "redis"}.get(
+                kind.name, kind.name
+            )
+        )
+    except ConfigurationError as error:
+        return False, str(error)
+    return True, ""
 
 
 class Harness:
@@ -53,13 +65,9 @@ class Harness:
 
 class Pgvector(Harness):
     name = "pgvector"
-    backend = PgVectorBackend
-
-    def settings(self, **more):
-        return settings(pg_dsn=self.server.url, pg_schema=self.id, pg_pool_min_size=1, **more)
 
     def make(self, **options):
-        return self.backend(self.settings(), **options)
+        return store_on(self.name, pg_dsn=self.server.url, pg_schema=self.id, pg_pool_min_size=1, **options)
 
     async def break_connections(self):
         await self.admin(
@@ -68,6 +76,8 @@ class Pgvector(Harness):
         )
 
     async def admin(self, statement):
+        import asyncpg
+
         connection = await asyncpg.connect(self.server.url)
         try:
             return await connection.fetch(statement)
@@ -83,7 +93,7 @@ class QdrantLocal(Harness):
     shared = False
 
     def make(self, **options):
-        return QdrantBackend(settings(), **options)
+        return store_on("qdrant", **options)
 
 
 class LanceDB(Harness):
@@ -91,16 +101,16 @@ class LanceDB(Harness):
     metric = "cosine"
 
     def make(self, **options):
-        given = settings(lancedb_uri=str(self.folder / "lance"), lancedb_metric=self.metric)
-        return LanceDBBackend(given, **options)
+        uri = str(self.folder / "lance")
+        return store_on("lancedb", lancedb_uri=uri, lancedb_metric=self.metric, **options)
 
 
 class Chroma(Harness):
     name = "chroma"
 
     def make(self, **options):
-        given = settings(chroma_mode="persistent", chroma_persist_path=str(self.folder / "chroma"))
-        return ChromaBackend(given, **options)
+        path = str(self.folder / "chroma")
+        return store_on("chroma", chroma_mode="persistent", chroma_persist_path=path, **options)
 
 
 class Proxied(Harness):
@@ -122,8 +132,8 @@ class RedisVectorSets(Proxied):
     rows = 3000  # the double adds an element in linear time
 
     def make(self, **options):
-        given = settings(redis_url=f"redis://127.0.0.1:{self.proxy.port}/0", redis_key_prefix=self.id)
-        return RedisVectorBackend(given, **options)
+        url = f"redis://127.0.0.1:{self.proxy.port}/0"
+        return store_on("redis", redis_url=url, redis_key_prefix=self.id, **options)
 
 
 class Elasticsearch(Proxied):
@@ -132,8 +142,8 @@ class Elasticsearch(Proxied):
     rows = 2000
 
     def make(self, **options):
-        given = settings(es_hosts=[f"http://127.0.0.1:{self.proxy.port}"], es_index_prefix=self.id)
-        return ElasticsearchBackend(given, **options)
+        hosts = [f"http://127.0.0.1:{self.proxy.port}"]
+        return store_on("elasticsearch", es_hosts=hosts, es_index_prefix=self.id, **options)
 
 
 class RediSearch(RedisVectorSets):
@@ -148,8 +158,8 @@ class QdrantServer(Proxied):
     rows = 1000
 
     def make(self, **options):
-        given = settings(qdrant_mode="docker", qdrant_url=f"http://127.0.0.1:{self.proxy.port}")
-        store = QdrantBackend(given, **options)
+        url = f"http://127.0.0.1:{self.proxy.port}"
+        store = store_on("qdrant", qdrant_mode="docker", qdrant_url=url, **options)
         store._driver.prefix = self.id  # all tests share the server
         store._driver._notes = store._driver.space("notes")
         return store
@@ -160,8 +170,8 @@ class ChromaHttp(Proxied):
     rows = 3000
 
     def make(self, **options):
-        given = settings(chroma_mode="http", chroma_host="127.0.0.1", chroma_port=self.proxy.port)
-        store = ChromaBackend(given, **options)
+        at = {"chroma_host": "127.0.0.1", "chroma_port": self.proxy.port}
+        store = store_on("chroma", chroma_mode="http", **at, **options)
         store._driver.prefix = self.id
         store._driver._notes_name = store._driver.space("notes")
         return store
@@ -175,28 +185,35 @@ class VectorChord(Pgvector):
     rows = 2000
 
     def make(self, **options):
-        store = VectorChordBackend(self.settings(), **options)
-        store._driver = StandInForVectorChord(self.settings())
+        store = super().make(**options)
+        store._driver.__class__ = _standing_in(type(store._driver))
         return store
 
 
-class StandInForVectorChord(VectorChordDriver):
-    extensions = ("vector",)
+@functools.cache
+def _standing_in(driver):
+    """A driver of VectorChord for a server that lacks it."""
 
-    async def _install(self, connection):
-        await super()._install(connection)
-        if await connection.fetchval("SELECT 1 FROM pg_am WHERE amname = 'vchordrq'") is None:
-            await connection.execute(
-                "CREATE ACCESS METHOD vchordrq TYPE INDEX HANDLER hnswhandler; "
-                "CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING vchordrq AS "
-                "OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops, "
-                "FUNCTION 1 vector_negative_inner_product(vector, vector), FUNCTION 2 vector_norm(vector)"
-            )
+    class StandIn(driver):
+        extensions = ("vector",)
 
-    def index(self, *arguments):
-        # Only the options are VectorChord's own; another test reads them.
-        head, _, tail = super().index(*arguments).partition("WITH (options")
-        return f"{head} {tail[tail.index(') WHERE') + 1 :]}"
+        async def _install(self, connection):
+            await super()._install(connection)
+            if await connection.fetchval("SELECT 1 FROM pg_am WHERE amname = 'vchordrq'") is None:
+                await connection.execute(
+                    "CREATE ACCESS METHOD vchordrq TYPE INDEX HANDLER hnswhandler; "
+                    "CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING vchordrq AS "
+                    "OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops, "
+                    "FUNCTION 1 vector_negative_inner_product(vector, vector), "
+                    "FUNCTION 2 vector_norm(vector)"
+                )
+
+        def index(self, *arguments):
+            # Only the options are VectorChord's own; another test reads them.
+            head, _, tail = super().index(*arguments).partition("WITH (options")
+            return f"{head} {tail[tail.index(') WHERE') + 1 :]}"
+
+    return StandIn
 
 
 class Azure(Proxied):
@@ -205,12 +222,13 @@ class Azure(Proxied):
     rows = 1000
 
     def make(self, **options):
-        given = settings(
+        return store_on(
+            "azure-search",
             azure_search_endpoint=f"http://127.0.0.1:{self.proxy.port}",
             azure_search_api_key="secret",
             azure_search_index_name=self.id,
+            **options,
         )
-        return AzureSearchBackend(given, **options)
 
 
 class Weaviate(Proxied):
@@ -223,13 +241,14 @@ class Weaviate(Proxied):
         self.grpc_proxy = Proxy(server.grpc_port)
 
     def make(self, **options):
-        given = settings(
+        return store_on(
+            "weaviate",
             weaviate_host="127.0.0.1",
             weaviate_http_port=self.proxy.port,
             weaviate_grpc_port=self.grpc_proxy.port,
             weaviate_collection_prefix=self.id,
+            **options,
         )
-        return WeaviateBackend(given, **options)
 
     async def break_connections(self):
         self.proxy.cut()

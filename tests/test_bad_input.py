@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import sys
 
 import pytest
 
@@ -303,7 +304,15 @@ def test_settings_out_of_range_are_value_errors(settings):
         Settings(_env_file=None, **settings)
 
 
-def test_a_store_that_is_not_built_in_is_named():
+def test_a_store_that_nobody_knows_is_named():
+    settings = Settings(_env_file=None).model_copy(update={"backend_type": "none"})
+    with pytest.raises(ConfigurationError, match="'none'"):
+        Medha("c", HashingEmbedder(), settings=settings)
+
+
+def test_a_store_whose_client_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "qdrant_client", None)
+    monkeypatch.delitem(sys.modules, "medha_core.backends.qdrant", raising=False)
     with pytest.raises(ConfigurationError, match="qdrant"):
         make(backend_type="qdrant")
 

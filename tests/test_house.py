@@ -204,6 +204,7 @@ for event, what in list(seen):
     assert what.endswith(code) or ".pyc." in what or "dist-info" in what or not own(what), what
 assert threading.active_count() == 1
 heavy = {"onnxruntime", "onnx", "tokenizers", "typer", "rich", "pandas"} & set(sys.modules)
+heavy |= {"redis", "prometheus_client", "regex", "spacy"} & set(sys.modules)
 assert not heavy, heavy
 """
 

@@ -8,6 +8,7 @@ its own constructor does not take: here, as there, it is `collection_name`.)
 import ast
 import inspect
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -227,3 +228,138 @@ def test_the_metadata_helpers():
     ):
         with pytest.raises(ValueError, match="metadata"):
             validate_metadata(bad)
+
+
+DEFAULTS = {
+    "query_language": "generic",
+    "score_threshold_exact": 0.99,
+    "score_threshold_semantic": 0.85,
+    "score_threshold_template": 0.70,
+    "score_threshold_fuzzy": 85.0,
+    "score_threshold_fuzzy_prefilter": 0.65,
+    "fuzzy_prefilter_top_k": 50,
+    "l1_cache_max_size": 1000,
+    "hnsw_m": 16,
+    "hnsw_ef_construct": 100,
+    "enable_quantization": True,
+    "quantization_type": "scalar",
+    "on_disk": False,
+    "quantization_rescore": True,
+    "quantization_oversampling": None,
+    "quantization_ignore": False,
+    "quantization_always_ram": True,
+    "template_file": None,
+    "embedding_cache_path": None,
+    "allowed_file_dir": None,
+    "max_file_size_mb": 100,
+    "max_question_length": 8192,
+    "validate_on_start": True,
+    "default_ttl_seconds": None,
+    "cleanup_interval_seconds": None,
+    "feedback_incorrect_threshold": None,
+    "feedback_boost_factor": 0.0,
+    "metadata_filter_mode": "strict",
+    "metadata_filter_soft_penalty": 0.5,
+    "metadata_filter_overfetch": 10,
+    "batch_size": 100,
+    "batch_embed_concurrency": 1,
+    "collect_stats": True,
+    "stats_max_latency_samples": 10_000,
+    "stats_persist_interval": 100,
+    "embedding_timeout": None,
+    "collection": "default",
+    "fastembed_model": "BAAI/bge-small-en-v1.5",
+    "oai_compat_base_url": "http://localhost:11434/v1",
+    "oai_compat_model": "nomic-embed-text",
+    "oai_compat_api_key": None,
+    "mistral_api_key": None,
+    "mistral_model": "mistral-embed",
+    "mistral_batch_size": 50,
+    "qdrant_mode": "memory",
+    "qdrant_host": "localhost",
+    "qdrant_port": 6333,
+    "qdrant_url": None,
+    "qdrant_api_key": None,
+    "pg_dsn": None,
+    "pg_host": "localhost",
+    "pg_port": 5432,
+    "pg_database": "medha",
+    "pg_user": "postgres",
+    "pg_password": None,
+    "pg_schema": "public",
+    "pg_table_prefix": "medha",
+    "pg_pool_min_size": 2,
+    "pg_pool_max_size": 10,
+    "vc_lists": [1000],
+    "vc_residual_quantization": True,
+    "weaviate_mode": "local",
+    "weaviate_http_port": 8080,
+    "weaviate_grpc_port": 50051,
+    "weaviate_collection_prefix": "Medha",
+    "redis_mode": "standalone",
+    "redis_url": None,
+    "redis_port": 6379,
+    "redis_db": 0,
+    "redis_sentinel_master": "mymaster",
+    "redis_key_prefix": "medha",
+    "redis_index_algorithm": "HNSW",
+    "redis_hnsw_m": 16,
+    "redis_hnsw_ef_construction": 200,
+    "redis_hnsw_ef_runtime": 10,
+    "redis_socket_timeout": 5.0,
+    "redis_socket_connect_timeout": 5.0,
+    "chroma_mode": "ephemeral",
+    "chroma_port": 8000,
+    "lancedb_uri": "./lancedb_data",
+    "lancedb_metric": "cosine",
+    "azure_search_endpoint": "",
+    "azure_search_api_version": "2024-05-01-preview",
+    "azure_search_index_name": "medha",
+    "azure_search_top_k_candidates": 50,
+    "es_hosts": ["http://localhost:9200"],
+    "es_num_candidates": 100,
+    "es_timeout": 30.0,
+}
+REFUSED = {
+    "score_threshold_exact": [0.89, 1.01],
+    "score_threshold_semantic": [0.99, 1.0, -0.1],
+    "score_threshold_fuzzy": [-1, 101],
+    "fuzzy_prefilter_top_k": [0, 1001],
+    "l1_cache_max_size": [-1],
+    "hnsw_m": [3, 65],
+    "hnsw_ef_construct": [49, 501],
+    "quantization_type": ["product"],
+    "quantization_oversampling": [0.5],
+    "max_file_size_mb": [0, 10_001],
+    "max_question_length": [63, 1_000_001],
+    "default_ttl_seconds": [0],
+    "cleanup_interval_seconds": [59],
+    "feedback_incorrect_threshold": [0],
+    "feedback_boost_factor": [-0.1, 1.1],
+    "metadata_filter_mode": ["loose"],
+    "metadata_filter_overfetch": [0, 101],
+    "batch_size": [0, 10_001],
+    "batch_embed_concurrency": [0, 11],
+    "stats_max_latency_samples": [99, 1_000_001],
+    "stats_persist_interval": [0],
+    "embedding_timeout": [0],
+    "mistral_batch_size": [0, 513],
+    "pg_schema": ["bad-name", "x" * 64],
+    "pg_pool_max_size": [1],
+}
+
+
+def test_every_setting_has_its_documented_default(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("MEDHA_"):
+            monkeypatch.delenv(name)
+    settings = Settings(_env_file=None)
+    assert {name: getattr(settings, name) for name in DEFAULTS} == DEFAULTS
+    assert Settings(_env_file=None, unknown="is ignored")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_setting_out_of_range_is_refused(name):
+    for value in REFUSED[name]:
+        with pytest.raises(ValueError, match="validation error"):
+            Settings(_env_file=None, **{name: value})

@@ -363,7 +363,7 @@ async def cache(request, tmp_path):
 
 async def test_a_new_query_replaces_the_old_one(cache):
     await cache.store(ASKED, "SELECT 'old'")
-    await cache.store("how many orders are OPEN", "SELECT 'new'")
+    await cache.store("how many orders are Open", "SELECT 'new'")
     assert await stored_queries(cache) == ["SELECT 'new'"]
     await cache.clear_caches()
     assert (await cache.search(ASKED)).generated_query == "SELECT 'new'"
@@ -403,6 +403,17 @@ async def test_error_raises_and_keeps_what_was_there(cache):
     await cache.store(ASKED, "SELECT 4", metadata={"tenant": 1}, on_conflict="error")
     with pytest.raises(ValueError, match="on_conflict"):
         await cache.store(ASKED, "SELECT 5", on_conflict="ask")
+
+
+@pytest.mark.parametrize("rule", ["replace", "keep_both", "error"])
+async def test_questions_that_differ_within_quotes_are_two(rule):
+    async with Medha("c", HashingEmbedder(32), settings=settings()) as cache:
+        for asked, query in (("Sales in 'US'?", "SELECT 'US'"), ("Sales in 'us'?", "SELECT 'us'")):
+            await cache.store(asked, query, on_conflict=rule)
+        assert (await cache.stats()).backend_count == 2
+        await cache.clear_caches()
+        assert (await cache.search("sales in 'US'")).generated_query == "SELECT 'US'"
+        assert (await cache.search("sales in 'us'")).generated_query == "SELECT 'us'"
 
 
 async def test_the_settings_decide_when_the_call_does_not():

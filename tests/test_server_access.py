@@ -151,6 +151,18 @@ async def test_every_route_but_health_needs_a_key(tenants):
     assert (await client.get("/embed/models", headers={"X-API-Key": secret})).status_code == 200
 
 
+async def test_a_file_of_keys_that_is_damaged_lets_nobody_in(model, keys):
+    _, secret = keys.create("reports")
+    with Served(model.service(), keys=keys) as served:
+        async with httpx.AsyncClient(base_url=served.url, headers=bearer(secret)) as client:
+            assert (await client.get("/embed/models")).status_code == 200
+            keys.path.write_bytes(keys.path.read_bytes() + b"{torn\n")
+            keys._look_at = 0
+            answer = await client.get("/embed/models")
+    assert answer.status_code == 503
+    assert str(keys.path) not in answer.text
+
+
 async def test_one_key_never_reads_another_tenant(tenants):
     client, acme, other, operator = tenants
     stored = {"question": "How many plans are secret?", "generated_query": "SELECT 'acme'"}
@@ -309,6 +321,23 @@ async def test_searches_are_charged_for_misses(model):
             # What the first tier holds is free, whatever else was asked for.
             hit = await client.post("/cache/search", json={"question": stored["question"]})
             assert hit.json()["hit"] is True
+
+
+async def test_searches_and_stores_that_fail_are_given_back():
+    model = Counted()
+    cache = Medha("default", model.embedder, settings=Settings(_env_file=None))
+    with Served(model.service(), cache, limits=Limits(rate=2)) as served:
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            model.failing = RuntimeError("out of order")
+            for _ in range(3):
+                answer = await client.post("/cache/search", json={"question": "Who left?"})
+                assert answer.json()["strategy"] == "error"
+                stored = {"question": "Who came?", "generated_query": "SELECT 1"}
+                assert (await client.post("/cache/store", json=stored)).json() == {"stored": False}
+            model.failing = None
+            assert (await client.post("/cache/store", json=stored)).json() == {"stored": True}
+            assert (await client.post("/cache/search", json={"question": "Who left?"})).status_code == 200
+            assert (await client.post("/cache/search", json={"question": "Who?"})).status_code == 429
 
 
 # times, hosts, connections

@@ -204,6 +204,17 @@ async def test_a_redis_that_hangs_is_not_waited_for(model):
         await cache.close()
 
 
+def test_several_event_loops_share_redis(redis, model):
+    service = model.service(redis_client=redis.url)
+    for text in ("a", "b", "a"):
+        asyncio.run(service.embed_text(text))
+        assert service.redis_state == "up"
+    fresh = model.service(redis_client=redis.url)
+    assert asyncio.run(fresh.embed_text("b")).cached
+    for each in (service, fresh):
+        asyncio.run(each.close())
+
+
 async def test_memory_holds_no_more_than_it_may():
     cache = ServiceCache(max_entries=10)
     for i in range(50):

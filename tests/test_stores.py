@@ -117,6 +117,12 @@ class TestContract:
         assert await store.search(axis(0), "n", filter={"k": 1}) == []
         await store.upsert([], "n")
 
+    async def test_ids_are_taken_exactly(self, store):
+        names = ["a", "A", "a ", " a", "a?", "ä", "first 5", "top 5", ""]
+        await store.upsert([chunk(name, axis(0)) for name in names], "n")
+        assert sorted(ids(await store.search(axis(0), "n", limit=50))) == sorted(names)
+        assert sorted(ids(await listed(store, "n"))) == sorted(names)
+
     async def test_a_chunk_comes_back_whole(self, store):
         given = Chunk(
             id="ä:1 ' \" 名",

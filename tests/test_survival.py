@@ -28,7 +28,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 def harness(name, *options):
     """What a harness counted; its complaints are the failure."""
     command = [sys.executable, str(HERE / name), *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=560)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 
@@ -45,6 +45,19 @@ def test_damage_is_refused_or_left_out_and_never_answered():
     result = harness("damage_harness.py", "--mutations", 200)
     assert result["wrong"] == []
     assert {"refused", "answered in part"} <= set(result["outcomes"])
+
+
+def test_no_reader_of_a_file_fails_on_what_it_is_given():
+    done = subprocess.run(
+        [sys.executable, str(HERE / "fuzz_readers.py"), "600"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcomes = json.loads(done.stdout)
+    assert {"rows: read", "salvage: read", "manifest: refused", "header: refused"} <= outcomes.keys()
 
 
 async def test_a_row_that_changed_on_disk_is_left_out_and_the_others_stay(tmp_path, caplog):
@@ -119,6 +132,63 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path):
         for machine in range(0, number, 17):
             hit = await cache.search(f"Where is machine {machine}?")
             assert hit.generated_query.startswith(f"SELECT {machine} ")
+
+
+# a disk that is really full: a small one of its own, which only the superuser may make
+
+NO_ROOM = """
+import asyncio, sys
+from pathlib import Path
+from medha_core import *
+from medha_core import checkpoint, upkeep
+
+checkpoint.WORTH_A_FILE = upkeep.WORTH_A_FILE = 1
+folder = Path(sys.argv[1])
+
+async def main():
+    settings = Settings(_env_file=None, path=folder / "live", checkpoint_changes=20, guard="off")
+    stored = []
+    async with Medha("c", HashingEmbedder(32), settings=settings) as cache:
+        for number in range(20_000):
+            if not await cache.store(f"Where is machine {number}?", f"SELECT {number} -- {'x' * 300}"):
+                break
+            stored.append(number)
+        try:
+            await cache.snapshot(folder / "kept")
+            raise SystemExit("snapshot went through")
+        except SnapshotError as error:
+            print(error)
+        hits = [await cache.search(f"Where is machine {number}?") for number in stored[::9]]
+        assert all(hit.generated_query.startswith(f"SELECT {n} ") for n, hit in zip(stored[::9], hits))
+        (folder / "ballast").unlink()
+        assert await cache.store("There is room again?", "SELECT 1")
+    print(len(stored))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of four megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system can be mounted by the superuser only; a limit on files stands in above")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_file_system_without_room_loses_nothing_that_was_acknowledged(small_disk):
+    (small_disk / "ballast").write_bytes(bytes(1 << 20))
+    command = [sys.executable, "-c", NO_ROOM, str(small_disk)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No space left" in done.stdout or "full" in done.stdout
+    number = int(done.stdout.split()[-1])
+    assert number > 20
+    assert verify(small_disk / "live").entries == number + 1
 
 
 # rights, which the superuser has all of: the process gives them up

@@ -96,11 +96,13 @@ def test_tasks_are_done_in_order_and_once():
 def test_a_task_that_fails_is_a_warning_and_the_next_is_done(caplog):
     keeper, done = Keeper(), []
     keeper.do("fails", lambda: (_ for _ in ()).throw(StorageError("no room")))
+    keeper.do("errs", lambda: 1 // 0)
     keeper.do("works", lambda: done.append(1))
     keeper.wait()
     keeper.close()
     assert done == [1]
     assert "no room" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_closing_ends_the_task_that_runs():
@@ -158,6 +160,25 @@ async def test_nothing_new_is_written_on_close_after_a_checkpoint(path):
     before = (path / "index" / "1-scoped.bin").stat().st_mtime_ns
     await store.close()
     assert (path / "index" / "1-scoped.bin").stat().st_mtime_ns == before
+
+
+async def test_files_that_cannot_be_written_are_tried_again_later(path, caplog, monkeypatch):
+    tried = []
+
+    def fail(*_):
+        tried.append(1)
+        raise OSError(28, "No space left on device")
+
+    store = await opened(path, checkpoint_changes=100)
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "write", fail)
+        for first in range(ENTRIES, ENTRIES + 1000, 50):
+            await store.upsert("c", entries(first, first + 50))
+            store._upkeep.keeper.wait()
+    assert len(tried) == 1, "a tenth of the entries must change before it is tried again"
+    assert "No space left" in caplog.text
+    await store.close()
+    verify(path)
 
 
 async def test_what_a_killed_process_left_is_cleared_away(path):
@@ -530,3 +551,18 @@ def test_a_store_that_is_closed_has_no_thread(path):
     asyncio.run(store.close())
     assert threading.active_count() <= before + 1
     assert not [thread for thread in threading.enumerate() if thread.name == "medha-keeper"]
+
+
+@pytest.mark.parametrize("change", ["cut", "gone"])
+async def test_a_snapshot_without_a_sound_index_opens_and_does_not_verify(path, tmp_path, caplog, change):
+    store = await opened(path)
+    kept = await store.snapshot(tmp_path / "kept")
+    await store.close()
+    file = kept / "index" / "1-unscoped.bin"
+    file.unlink() if change == "gone" else file.write_bytes(file.read_bytes()[:50_000])
+    copy = await opened(kept, "r")
+    assert await nearest(copy, range(0, 50, 5)) == named(range(0, 50, 5))
+    await copy.close()
+    assert ("is built anew" in caplog.text) is (change == "cut")
+    with pytest.raises(SnapshotError, match="1-unscoped"):
+        verify(kept)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -26,9 +27,18 @@ class Background:
     def __init__(self, parts: Parts):
         self._parts = parts
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._saves: set[_Work] = set()
         self._cleanup: _Work | None = None
         self._saving = False
+        self._process = os.getpid()
+
+    def _look_around(self) -> None:
+        """In a forked child what was under way is not: its loop and its thread stayed with the parent."""
+        if self._process != os.getpid():
+            self._begin_anew()
 
     def begin(self) -> None:
         """The store is open now."""
@@ -42,6 +52,7 @@ class Background:
 
     async def end(self) -> None:
         """Stop, and save what was counted."""
+        self._look_around()
         if self._cleanup is not None:
             self._cleanup.cancel()
             with suppress(asyncio.CancelledError):
@@ -66,6 +77,7 @@ class Background:
 
     def _save_soon(self) -> None:
         """From any thread: save without keeping anybody waiting."""
+        self._look_around()
         if self._saving or self._parts.state != "started":
             return
         if self._loop is None:

@@ -45,15 +45,15 @@ class Searching:
         tier. None also where the first-level cache is not the in-memory one, and
         where a reader has yet to look at what the writer of its directory wrote.
         """
-        if self.lookup is None or self._parts.state != "started" or (self._follows and self._is_behind()):
+        parts, lookup = self._parts, self.lookup
+        if lookup is None or parts.state != "started" or (self._follows and self._is_behind()):
             return None
         started = perf_counter()
-        scope = self._parts.scope_of(collection_name, None, False)
-        hit = self.lookup(scope.key, question)
+        hit = lookup(parts.scope.key, question)
         if hit is not None:
-            self._parts.stats.record(hit.strategy, perf_counter() - started)
+            parts.stats.record(hit.strategy, perf_counter() - started)
             if hit.entry_id is not None:
-                self._parts.backend.touch(scope.collection, hit.entry_id)
+                parts.backend.touch(parts.scope.collection, hit.entry_id)
         return hit
 
     def ready(self, question: object) -> CacheHit | None:
@@ -137,7 +137,8 @@ class Searching:
                 self._parts.backend.touch(request.scope.collection, hit.entry_id)
         answered = [hit for hit in hits if hit is not None]
         for question, hit in zip(questions, answered, strict=True):
-            self._parts.stats.record(hit.strategy, seconds)
+            failed = hit.error is not None
+            self._parts.stats.record(SearchStrategy.ERROR if failed else hit.strategy, seconds)
             if hit.strategy is not SearchStrategy.L1_CACHE:
                 self._parts.stats.record_similarity(hit.similarity)
             if self._logs:

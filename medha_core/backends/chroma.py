@@ -20,7 +20,7 @@ try:
     import chromadb
     import httpx
     from chromadb.config import Settings as ChromaSettings
-    from chromadb.errors import NotFoundError
+    from chromadb.errors import InternalError, NotFoundError
 except ImportError as error:
     raise ConfigurationError(
         "backend_type 'chroma' needs chromadb: pip install 'medha-core[chroma]'"
@@ -41,7 +41,8 @@ class ChromaDriver(Driver):
     """
 
     engine = "chroma"
-    lost = (ConnectionError, httpx.TransportError)
+    # A server says InternalError of a collection that it is just making, too.
+    lost = (ConnectionError, httpx.TransportError, InternalError)
     name_limit = 120
 
     def __init__(self, settings: Settings):
@@ -80,7 +81,8 @@ class ChromaDriver(Driver):
                 settings=ChromaSettings(**quiet),
             )
             # Chroma itself would wait for ever.
-            _session(self._client).timeout = httpx.Timeout(_TIMEOUT)
+            for session in _sessions(self._client):
+                session.timeout = httpx.Timeout(_TIMEOUT)
         else:
             self._client = self._ephemeral(ChromaSettings(**quiet))
         self.batch = min(self.batch, self._client.get_max_batch_size())
@@ -106,7 +108,8 @@ class ChromaDriver(Driver):
             self._own_database = None
         client.close()
         if self._settings.chroma_mode == "http":
-            _session(client).close()  # which Chroma leaves open
+            for session in _sessions(client):  # which Chroma leaves open
+                session.close()
 
     def _collection(self, name: str) -> Any:
         if name not in self._held:
@@ -252,9 +255,9 @@ class ChromaDriver(Driver):
             return value
 
 
-def _session(client: Any) -> Any:
-    """The HTTP client of Chroma's own client."""
-    return client._server._session
+def _sessions(client: Any) -> list[Any]:
+    """The HTTP clients of Chroma's own client, and of the one it keeps for administration."""
+    return [one._server._session for one in (client, client._admin_client)]
 
 
 def _key(record: Record) -> str:

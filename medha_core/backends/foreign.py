@@ -56,13 +56,13 @@ class ForeignBackend(EngineReading):
 
     async def _same(self, space: Space, entries: Sequence[CacheEntry]) -> list[Row]:
         """Rows stored under the question and metadata of one of the entries."""
-        tags = {Tag.same(entry.normalized_question, entry.metadata) for entry in entries}
+        tags = {Tag.same(entry.original_question, entry.metadata) for entry in entries}
         return await self._rows(space, Where(any_of=tuple(sorted(tags))))
 
     def _refuse(self, entries: Sequence[CacheEntry], others: Sequence[Row]) -> None:
         now = self._clock()
         held: dict[str, tuple[str, str]] = {
-            Tag.same(row.result.normalized_question, row.result.metadata): (
+            Tag.same(row.result.original_question, row.result.metadata): (
                 row.result.query_hash,
                 row.result.generated_query,
             )
@@ -70,7 +70,7 @@ class ForeignBackend(EngineReading):
             if row.result.expires_at is None or row.result.expires_at.timestamp() > now
         }
         for entry in entries:
-            same = Tag.same(entry.normalized_question, entry.metadata)
+            same = Tag.same(entry.original_question, entry.metadata)
             stored = held.setdefault(same, (entry.query_hash, entry.generated_query))
             if stored[0] != entry.query_hash:
                 raise ConflictError(entry.original_question, stored[1], entry.generated_query)

@@ -10,7 +10,7 @@ from medha_core.backends.spaces import EngineSpaces, Space
 from medha_core.errors import ArgumentValueError
 from medha_core.interfaces import Candidate
 from medha_core.metadata import dumps_metadata, metadata_matches, validate_metadata
-from medha_core.native import as_unit_rows
+from medha_core.native import as_unit_rows, question_key
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, PersistedStats
 
 __all__ = ["EngineReading"]
@@ -215,9 +215,9 @@ def _candidate(row: Row) -> Candidate:
 
 def _latest(rows: Iterable[Row]) -> list[Row]:
     """Without those that stand behind a newer entry for the same question and metadata."""
-    newest: dict[tuple[str, str], Row] = {}
+    newest: dict[tuple[bytes, str], Row] = {}
     for row in rows:
-        same = row.result.normalized_question, dumps_metadata(row.result.metadata)
+        same = question_key(b"", row.result.original_question), dumps_metadata(row.result.metadata)
         held = newest.get(same)
         if held is None or held.written < row.written:
             newest[same] = row

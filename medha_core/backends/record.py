@@ -16,6 +16,7 @@ import numpy as np
 from medha_core.backends.naming import digest
 from medha_core.errors import ArgumentValueError, StorageError
 from medha_core.metadata import dumps_metadata, filter_value, validate_metadata
+from medha_core.native import question_key
 from medha_core.types import CacheEntry, CacheResult, MetadataValue, VectorRole
 
 __all__ = [
@@ -69,9 +70,9 @@ class Tag:
         return f"n{digest(normalized_question).hex()}"
 
     @staticmethod
-    def same(normalized_question: str, metadata: Mapping[str, MetadataValue]) -> str:
-        """Of entries stored under the same question and metadata."""
-        return f"b{digest(normalized_question, dumps_metadata(metadata)).hex()}"
+    def same(question: str, metadata: Mapping[str, MetadataValue]) -> str:
+        """Of entries stored under the same question, as it was asked, and metadata."""
+        return f"b{digest(question_key(b'', question).hex(), dumps_metadata(metadata)).hex()}"
 
     @staticmethod
     def table(name: str) -> str:
@@ -128,7 +129,7 @@ def _tags(entry: CacheEntry, metadata: Mapping[str, MetadataValue]) -> tuple[str
     tags = [
         SCOPED if metadata else PLAIN,
         Tag.question(entry.normalized_question),
-        Tag.same(entry.normalized_question, metadata),
+        Tag.same(entry.original_question, metadata),
         Tag.query(entry.query_hash),
     ]
     if entry.template_id is not None:

@@ -16,6 +16,7 @@ from medha_core.cli import (
     doctor,
     embed_cache,
     explain,
+    export,
     forgetting,
     keeping,
     keys,
@@ -44,7 +45,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(embed_cache.app, name="embed-cache")
 app.add_typer(snapshot.app, name="snapshot")
-for more in (serve, keeping, forgetting, logo):
+for more in (serve, keeping, export, forgetting, logo):
     app.add_typer(more.app)
 
 

@@ -1,37 +1,22 @@
-"""`medha stats`, `export` and `health`: what a cache holds, without changing it."""
+"""`medha stats` and `health`: how a cache fares, without changing it."""
 
 import asyncio
 import contextlib
-import csv
-import json
-import os
-import sys
-import tempfile
-from collections.abc import Iterable
-from enum import Enum
-from pathlib import Path
-from typing import IO, Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
-from medha_core import ConfigurationError, Medha, MedhaError, PersistedStats, Settings
-from medha_core.cli.opening import open_cache, open_kept_settings, open_settings
+from medha_core import Medha, MedhaError, PersistedStats, Settings
+from medha_core.cli.opening import open_embedder, open_kept_settings, open_settings
 from medha_core.cli.options import AsJson, Collection, Kept, Model
-from medha_core.cli.output import MISS, OK, emit, emit_json, progress
+from medha_core.cli.output import MISS, OK, emit, emit_json
 from medha_core.cli.recorded import kept_directory, open_recorded, recorded_embedder
 from medha_core.embeddings import models
-from medha_core.files import allowed_path, read_text
+from medha_core.files import read_text
 from medha_core.templates import read_templates
 
 app = typer.Typer()
-
-
-class Format(str, Enum):
-    """How an export is written; JSON and JSONL can be warmed again."""
-
-    CSV = "csv"
-    JSON = "json"
-    JSONL = "jsonl"
 
 
 # stats
@@ -101,97 +86,6 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-# export
-
-
-@app.command("export")
-def export_command(
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; standard output without.")
-    ] = None,
-    kind: Annotated[
-        Format | None, typer.Option("--format", help="By default what the file's name ends with, else json.")
-    ] = None,
-    vectors: Annotated[bool, typer.Option(help="Write the vectors too (json, jsonl).")] = False,
-    collection: Collection = None,
-    path: Kept = None,
-    json: AsJson = False,
-) -> None:
-    """Write all entries; `medha warm FILE` stores what json and jsonl files hold again."""
-    if json and output is None:
-        raise ConfigurationError("--json says what was written; it needs --output FILE")
-    kind = kind or _by_name(output)
-    if vectors and kind is Format.CSV:
-        raise ConfigurationError("--vectors: csv has no room for them, use --format jsonl")
-    settings = open_settings(path)
-    target = None if output is None else allowed_path(output, settings)
-    cache = open_recorded(path, collection, mode="r")
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "entries.jsonl"
-        count = asyncio.run(_export(cache, lines, vectors))
-        _write(lines, target, kind)
-    if target is None:
-        return
-    if json:
-        emit_json({"exported": count, "file": str(output), "format": kind.value})
-    else:
-        emit(f"{count} entries written to {output}")
-
-
-def _by_name(output: Path | None) -> Format:
-    ending = output.suffix.lower().removeprefix(".") if output else ""
-    return Format(ending) if ending in {kind.value for kind in Format} else Format.JSON
-
-
-async def _export(cache: Medha, lines: Path, vectors: bool) -> int:
-    async with cache:
-        with progress("reading entries") as on_progress:
-            return await cache.export_jsonl(lines, include_vectors=vectors, on_progress=on_progress)
-
-
-def _write(lines: Path, target: Path | None, kind: Format) -> None:
-    """Bring the entries into their form; a file that was there stays until the new one is complete."""
-    if target is None:
-        with lines.open(encoding="utf-8", newline="") as entries:
-            _convert(entries, sys.stdout, kind)
-        return
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with (
-            lines.open(encoding="utf-8", newline="") as entries,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            _convert(entries, file, kind)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _convert(lines: Iterable[str], file: IO[str], kind: Format) -> None:
-    if kind is Format.JSONL:
-        file.writelines(lines)
-    elif kind is Format.CSV:
-        _write_csv((json.loads(line) for line in lines), file)
-    else:
-        file.write("[")
-        for i, line in enumerate(lines):
-            file.write(("," if i else "") + "\n" + line.rstrip("\n"))
-        file.write("\n]\n")
-
-
-def _write_csv(entries: Iterable[dict[str, Any]], file: IO[str]) -> None:
-    """A line an entry, metadata as JSON."""
-    columns = (
-        "question generated_query response_summary template_id metadata created_at expires_at usage_count "
-        "feedback_correct feedback_incorrect"
-    ).split()
-    writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for entry in entries:
-        metadata = json.dumps(entry["metadata"], ensure_ascii=False) if entry.get("metadata") else ""
-        writer.writerow(entry | {"metadata": metadata})
-
-
 # health
 
 
@@ -215,7 +109,7 @@ def health_command(
     raise typer.Exit(MISS if "ERROR" in (report["backend"]["status"], report["embedder"]["status"]) else OK)
 
 
-def _checked(check: Any) -> dict[str, str]:
+def _checked(check: Callable[[], tuple[str, str]]) -> dict[str, str]:
     try:
         status, detail = check()
     except (MedhaError, OSError) as error:
@@ -241,7 +135,7 @@ def _embedder_health(settings: Settings, name: str, model: str | None) -> tuple[
         return "SKIPPED", "no embedder is chosen: MEDHA_EMBEDDER_TYPE"
     if chosen in ("onnx", models.DEFAULT_MODEL) and not models.model_path(models.DEFAULT_MODEL).is_dir():
         return "ERROR", f"the model {models.DEFAULT_MODEL} is not here: medha models pull"
-    embedder = open_cache(settings.model_copy(update={"path": None}), name, model)._embedder
+    embedder = open_embedder(model, settings)
     vector = embedder.embed("health")
     with contextlib.suppress(MedhaError):  # what is wrong with the store is said there
         stored = recorded_embedder(kept_directory(settings), name)

@@ -42,7 +42,8 @@ def open_recorded(path: Path | None, collection: str | None, *, mode: Mode) -> M
     """
     settings = open_kept_settings(path, None)
     name = settings.collection if collection is None else collection
-    quiet = settings.model_copy(update={"guard": "off", "template_file": None, "allowed_file_dir": None})
+    unused = dict.fromkeys(["template_file", "embedding_cache_path", "allowed_file_dir"])
+    quiet = settings.model_copy(update={"guard": "off", **unused})
     if settings.backend_type not in ("native", "memory"):
         return Medha(name, open_embedder(None, settings), settings=quiet)
     directory = kept_directory(settings)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medha_core.bridge import bridge
 from medha_core.errors import ArgumentValueError, ConfigurationError
+from medha_core.forking import leave_open
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -93,7 +94,7 @@ class Connection:
                 self._lost(error)
                 return None
         if self._pause:
-            logger.warning("the first-level cache at %s is reachable again", self.place)
+            logger.info("the first-level cache at %s is reachable again", self.place)
             self._pause = 0.0
         return result
 
@@ -122,6 +123,8 @@ class Connection:
                 # Once: a connection kept from before the server was restarted.
                 "retry": Retry(NoBackoff(), 1),
             }
+            if self._client is not None:
+                leave_open(self._client)  # of the process that forked this one
             self._client, self._loop = Redis.from_url(self._url, **options), loop
             self._room = asyncio.Semaphore(_CONNECTIONS)
         return self._client, self._room

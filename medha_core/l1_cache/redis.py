@@ -1,7 +1,6 @@
 """A first-level cache in Redis, shared by the processes of a service; needs the extra `redis`."""
 
 import json
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.forking import lock
 from medha_core.interfaces.l1_cache import L1CacheBackend
 from medha_core.l1_cache import scripts
 from medha_core.l1_cache.connection import Connection
@@ -72,7 +72,7 @@ class RedisL1Cache(L1CacheBackend):
         self._ttl = ttl
         self._max_size = max_size
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = lock()
         """Held while one of those below changes."""
         self._size = 0
         self._generation = 0
@@ -192,14 +192,17 @@ class RedisL1Cache(L1CacheBackend):
     async def _send(self, script: str, *arguments: str) -> str | None:
         with self._lock:
             sent, self._unsent = self._unsent, 0
-        answer = await self._connection.run(lambda client: self._call(client, script, sent, arguments))
-        with self._lock:
-            if answer is None:
-                self._unsent += sent
-                return None
-            value, generation, self._size = answer
-            self._generation = int(generation) + self._unsent
-            return value
+        answer = None
+        try:
+            answer = await self._connection.run(lambda client: self._call(client, script, sent, arguments))
+        finally:
+            with self._lock:
+                if answer is None:  # no server, or cancelled: a step that is told twice does no harm
+                    self._unsent += sent
+                else:
+                    _, generation, self._size = answer
+                    self._generation = int(generation) + self._unsent
+        return None if answer is None else answer[0]
 
     async def _call(
         self, client: "Redis", script: str, sent: int, arguments: Sequence[str]

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from medha_core.errors import ConfigurationError
+from medha_core.forking import lock
 
 __all__ = ["Entity", "LazyModel", "Recogniser", "gliner", "gliner_installed", "spacy_pipeline"]
 
@@ -40,7 +41,7 @@ class LazyModel:
     def __init__(self, name: str, load: Callable[[], Recogniser]):
         self._name = name
         self._load = load
-        self._lock = threading.Lock()
+        self._lock = lock()
         """Held while the model is loaded."""
         self._recogniser: Recogniser | None = None
         self._failed = False

@@ -1,17 +1,18 @@
 """Finds a template's values in a question: declared patterns first, then recognisers, then forms."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
 from medha_core.errors import ArgumentValueError, ParameterExtractionError, TemplateError
+from medha_core.forking import lock
 from medha_core.parameters import entities, forms
 from medha_core.parameters.entities import Entity, LazyModel, Recogniser
 from medha_core.parameters.forms import Span
 from medha_core.parameters.patterns import pattern
 from medha_core.parameters.rendering import plan_of, render
+from medha_core.parameters.slots import Place
 from medha_core.settings import Settings
 from medha_core.types import QueryTemplate
 
@@ -109,7 +110,12 @@ class ParameterExtractor:
             )
         for name, text in template.parameter_patterns.items():
             pattern(text, _where(template, name))
-        if unfilled := sorted({slot.name for slot in plan_of(template, self._language).slots} - names):
+        slots = plan_of(template, self._language).slots
+        if hidden := sorted({slot.name for slot in slots if slot.place is Place.COMMENT}):
+            raise TemplateError(
+                f"template {template.intent!r}: slots in a comment of its query: {', '.join(hidden)}"
+            )
+        if unfilled := sorted({slot.name for slot in slots} - names):
             raise TemplateError(
                 f"template {template.intent!r}: its query has slots that parameters does not list: "
                 f"{', '.join(unfilled)}"
@@ -202,7 +208,7 @@ class _Remembered:
     def __init__(self, recogniser: Recogniser):
         self._recogniser = recogniser
         self._kept: OrderedDict[tuple[str, tuple[str, ...]], list[Entity]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = lock()
         """Held while the kept ones change; not while the recogniser works."""
 
     def __call__(self, text: str, labels: Sequence[str]) -> list[Entity]:

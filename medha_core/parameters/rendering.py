@@ -110,7 +110,9 @@ def _checked(given: object, where: str) -> str:
 
 def _may_stand(value: str, slot: Slot, template: QueryTemplate, *, knows_rules: bool) -> bool:
     """Whether a value may be part of a string: nothing in it ends one or is read as a pattern."""
-    if _could_end(value) or (slot.is_pattern and any(mark in value for mark in "%_")):
+    if slot.is_count or _could_end(value) or (slot.is_pattern and any(mark in value for mark in "%_")):
+        return False
+    if slot.bracketed and any(mark in value for mark in "[]"):
         return False
     if slot.is_expression and not _PLAIN.fullmatch(value):
         return False

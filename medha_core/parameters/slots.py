@@ -12,9 +12,8 @@ from medha_core.reading.literals import Token, tokenize
 __all__ = ["Place", "Plan", "Slot", "plan"]
 
 _COMPARISONS = frozenset("= == != <> < > <= >= : like ilike contains with in is between".split())
-_BEFORE_VALUES = _COMPARISONS | frozenset(
-    "( , [ and or not then else when values limit skip offset top".split()
-)
+_COUNTS = frozenset(["limit", "offset", "skip", "top"])
+_BEFORE_VALUES = _COMPARISONS | _COUNTS | frozenset("( , [ and or not then else when values".split())
 _ARITHMETIC = frozenset("+ - * / % ||".split())
 _PATTERNS = frozenset(["like", "ilike"])
 _EXPRESSIONS = frozenset("=~ ~ ~* rlike regexp glob to".split())
@@ -52,6 +51,10 @@ class Slot(NamedTuple):
     """Whether it is read as a regular expression."""
     prefixed: bool = False
     """Whether a letter stands before the quote, which may change what escapes it."""
+    is_count: bool = False
+    """Whether only a number may stand there: LIMIT, TOP."""
+    bracketed: bool = False
+    """Whether it stands in square brackets, which one dialect reads as the quotes of a name."""
 
 
 class Plan(NamedTuple):
@@ -86,23 +89,28 @@ def plan(query_template: str, kept: frozenset[str] = frozenset(), has_labels: bo
 
 
 def skeleton(tokens: Sequence[Token], spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
-    """The texts of the tokens; for those that hold one slot, which lie at `spans`, one empty text."""
+    """The texts of the tokens; for one that holds a slot, which lie at `spans`, nothing.
+
+    The sign of a number in a slot belongs to the number.
+    """
     texts: list[str] = []
-    last = None
     for token in tokens:
         held = next((span for span in spans if span[0] < token.end and token.start < span[1]), None)
-        if held is None or held != last:
+        is_sign = held is not None and token.text == "-" and held[0] == token.start < held[1] - 1
+        if not is_sign:
             texts.append("" if held else token.text)
-        last = held
     return tuple(texts)
 
 
 def _probed(text: str, found: Sequence[re.Match[str]]) -> tuple[str, list[tuple[int, int]]]:
-    """The text with a word in each slot, and where these stand."""
+    """The text with a word in each slot, and where these stand.
+
+    The words begin with a digit, so that `[{x}]` is read as a list and never as a quoted name.
+    """
     parts: list[str] = []
     spans, end, length = [], 0, 0
     for i, match in enumerate(found):
-        before, word = text[end : match.start()], f"zq{i}qz"
+        before, word = text[end : match.start()], f"9zq{i}qz"
         parts += [before, word]
         spans.append((length + len(before), length + len(before) + len(word)))
         length, end = spans[-1][1], match.end()
@@ -117,7 +125,12 @@ def _is_sql(tokens: Sequence[Token]) -> bool:
 def _slot(match: re.Match[str], tokens: Sequence[Token], i: int, probe: str, has_labels: bool) -> Slot:
     """Cases: inside quotes; a part of a name; a name of its own; a value."""
     token, before = tokens[i], tokens[i - 1].text.lower() if i else ""
-    context = {"is_pattern": before in _PATTERNS, "is_expression": before in _EXPRESSIONS}
+    context = {
+        "is_pattern": before in _PATTERNS,
+        "is_expression": before in _EXPRESSIONS,
+        "is_count": before in _COUNTS,
+        "bracketed": token.text.startswith("[") or _is_bracketed(tokens[:i]),
+    }
     if token.kind in _QUOTES:
         quote = '"""' if token.text.startswith('"""') else token.text[0]
         prefixed = i > 0 and tokens[i - 1].end == token.start and tokens[i - 1].kind == "name"
@@ -126,6 +139,11 @@ def _slot(match: re.Match[str], tokens: Sequence[Token], i: int, probe: str, has
     if not bare or _is_followed_by(tokens, i, "(", ".") or _is_name_place(tokens, i, has_labels):
         return Slot(match[1], *match.span(), Place.NAME)
     return Slot(match[1], *match.span(), Place.VALUE, **context)
+
+
+def _is_bracketed(before: Sequence[Token]) -> bool:
+    texts = [token.text for token in before]
+    return texts.count("[") > texts.count("]")
 
 
 def _is_followed_by(tokens: Sequence[Token], i: int, *texts: str) -> bool:

@@ -120,26 +120,31 @@ def resolve(
     db: Connection, collection: int, entry: CacheEntry, metadata: str, on_conflict: OnConflict, now: float
 ) -> tuple[list[Gone], list[str]]:
     """Deal with rows that have the question of a new entry: those deleted, and ids of those outdated."""
-    # One normalised text may be that of several questions: it does not keep the case of a quoted literal.
-    key = question_key(b"", entry.original_question)
-    same_question = _SAME_SCOPED if metadata else _SAME_PLAIN
-    found = [
-        record
-        for record in db.execute(
-            "SELECT label, id, question, query, query_hash, expires FROM entries "  # noqa: S608
-            f"WHERE collection = ? AND {same_question}",
-            (collection, entry.normalized_question, metadata),
-        ).fetchall()
-        if question_key(b"", record[2]) == key
-    ]
+    same = _same_question(db, collection, entry, metadata)
     if on_conflict == "keep_both":
-        return [], [entry_id for _, entry_id, *_ in found if entry_id != entry.id]
+        return [], [entry_id for _, entry_id, *_ in same if entry_id != entry.id]
     if on_conflict == "error":
-        for _, _, _, query, query_hash, expires in found:
-            if query_hash != entry.query_hash and (expires is None or expires > now):
+        for _, _, _, query, hashed, expires in same:
+            if hashed != entry.query_hash and (expires is None or expires > now):
                 raise ConflictError(entry.original_question, query, entry.generated_query)
-    gone = [one for label, *_ in found for one in delete(db, collection, "label = ?", (label,))]
-    return gone, []
+    return [gone for label, *_ in same for gone in delete(db, collection, "label = ?", (label,))], []
+
+
+def _same_question(db: Connection, collection: int, entry: CacheEntry, metadata: str) -> list[Any]:
+    """Rows with the question and the metadata of an entry: label, id, question, query, its hash, expiry.
+
+    One normalised text can stand for several questions, for in quotes the case of letters counts.
+    """
+    condition = _SAME_SCOPED if metadata else _SAME_PLAIN
+    found = db.execute(
+        "SELECT label, id, question, query, query_hash, expires FROM entries "  # noqa: S608
+        f"WHERE collection = ? AND {condition}",
+        (collection, entry.normalized_question, metadata),
+    ).fetchall()
+    if not found:
+        return []
+    key = question_key(b"", entry.original_question)
+    return [row for row in found if isinstance(row[2], str) and question_key(b"", row[2]) == key]
 
 
 def evict(

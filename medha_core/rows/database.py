@@ -24,6 +24,8 @@ _COPIED_PAGES = 2048
 _LOGGED_PAGES = 8000
 """Pages (32 MB) after which the log of writes is folded into the file. A load in batches writes the pages of
 its indexes again and again; folding seldom, it writes each once."""
+_CACHED_KB = 32_768
+"""Memory a writer may take for pages: in SQLite's 2 MB, a load in batches reads its indexes ever again."""
 _STEPS = 100_000
 """Of SQLite's machine, between two looks at how far it is."""
 _HEADER = 100
@@ -259,6 +261,7 @@ def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
+        db.execute(f"PRAGMA cache_size = -{_CACHED_KB}")
         # What was deleted is overwritten: nobody reads it in the file, and no salvage brings it back.
         db.execute("PRAGMA secure_delete = ON").fetchall()
     except BaseException:

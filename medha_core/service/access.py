@@ -1,14 +1,18 @@
 """Who is calling, and what they may touch."""
 
+import logging
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from medha_core.errors import ConfigurationError
 from medha_core.service.api_keys import KeyFile
 from medha_core.service.limits import Charge, Limits, Rates
 from medha_core.service.problems import ProblemError
+
+logger = logging.getLogger("medha_core")
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key made with `medha keys create`.")
 _HEADER = APIKeyHeader(
@@ -74,7 +78,11 @@ class Access:
         if self.keys is None:
             return Caller("everybody")
         shown = bearer.credentials if bearer is not None else header
-        key = self.keys.find(shown) if shown else None
+        try:
+            key = self.keys.find(shown) if shown else None
+        except ConfigurationError as error:
+            logger.error("nobody is let in: %s", error)
+            raise ProblemError(503, "keys cannot be checked; the server's log says why") from error
         if key is None:
             what = "this API key is not known" if shown else "an API key is needed: Authorization: Bearer KEY"
             raise ProblemError(401, what, headers={"WWW-Authenticate": "Bearer"})

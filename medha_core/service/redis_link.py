@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
+from medha_core.bridge import bridge
 from medha_core.errors import ArgumentTypeError, ConfigurationError
 
 try:
@@ -19,7 +20,6 @@ except ModuleNotFoundError as error:
 
 logger = logging.getLogger("medha_core")
 
-T = TypeVar("T")
 _AWAY = (redis.RedisError, OSError, TimeoutError)
 
 
@@ -31,8 +31,8 @@ class RedisLink:
     event loop.
 
     Args:
-        client: a URL, a `redis.asyncio` client, or a synchronous one. A client that
-            was made here from a URL is closed with the link.
+        client: a URL, a `redis.asyncio` client, or a synchronous one. The client of a URL
+            serves every event loop, and is closed with the link.
         timeout: seconds a call may take.
     """
 
@@ -44,6 +44,7 @@ class RedisLink:
         pause: float = 1.0,
         clock: Callable[[], float] = monotonic,
     ):
+        self._timeout = timeout
         self._owned = isinstance(client, str)
         self._client = _opened(client, timeout) if self._owned else client
         if not hasattr(self._client, "pipeline"):
@@ -52,7 +53,6 @@ class RedisLink:
         if getattr(pool, "connection_kwargs", {}).get("decode_responses"):
             raise ConfigurationError("redis_client: vectors are bytes, so decode_responses must be off")
         self._is_async = asyncio.iscoroutinefunction(self._client.pipeline(transaction=False).execute)
-        self._timeout = timeout
         self._pause = pause
         self._clock = clock
         self._try_at = 0.0
@@ -79,8 +79,9 @@ class RedisLink:
         return answers is not None and not any(isinstance(answer, Exception) for answer in answers)
 
     async def close(self) -> None:
+        """Close a client that was made here."""
         if self._owned:
-            await self._client.aclose()
+            await bridge.borrow(self._client.aclose())
 
     async def _run(self, pipeline: Any) -> Any:
         if self._clock() < self._try_at:
@@ -97,9 +98,11 @@ class RedisLink:
 
     def _executed(self, pipeline: Any) -> Awaitable[Any]:
         # An answer that is an error concerns one key; what is raised concerns the connection.
-        if self._is_async:
-            return pipeline.execute(raise_on_error=False)  # type: ignore[no-any-return]
-        return asyncio.to_thread(pipeline.execute, raise_on_error=False)
+        if not self._is_async:
+            return asyncio.to_thread(pipeline.execute, raise_on_error=False)
+        answers: Coroutine[Any, Any, Any] = pipeline.execute(raise_on_error=False)
+        # Connections belong to one event loop: those made here to one that no caller ends.
+        return bridge.borrow(answers) if self._owned else answers
 
     def _lost(self, error: Exception) -> None:
         self._try_at = self._clock() + self._pause

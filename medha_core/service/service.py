@@ -7,18 +7,16 @@ from typing import Any, Self
 import numpy as np
 
 from medha_core.embeddings.models import DEFAULT_MODEL
-from medha_core.errors import ArgumentTypeError, ArgumentValueError
+from medha_core.errors import ArgumentValueError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text, check_texts
+from medha_core.service.arguments import batch_size_of, counted, filled, shortened, shown_dimension
 from medha_core.service.cache import DEFAULT_TTL, ServiceCache
-from medha_core.service.costs import cost_of, estimate_tokens
+from medha_core.service.costs import cost_of
 from medha_core.service.meter import Counts, Meter
-from medha_core.service.models import SHORTENS, LoadedModel, Models, ServedModel
+from medha_core.service.models import Models, ServedModel
 from medha_core.service.results import BatchEmbeddingResult, EmbeddingResult, Vectors
 from medha_core.service.work import Charge, Job, Worker
 from medha_core.vector_cache import vector_keys
-
-_MOST_TOKENS = 8000
-"""Of one text, whatever the model; a model that reads more may be given more."""
 
 
 class EmbedderService:
@@ -161,10 +159,10 @@ class EmbedderService:
         """
         check_texts(texts)
         config = self._models.config(self._default if model is None else model)
-        tokens = [_counted(text, config, row) for row, text in enumerate(texts)]
-        size = _batch_size(batch_size, config)
+        tokens = [counted(text, config, row) for row, text in enumerate(texts)]
+        size = batch_size_of(batch_size, config)
         loaded = await self._models.get(config.name)
-        shown = _shown_dimension(dimensions, loaded)
+        shown = shown_dimension(dimensions, loaded)
         role = ("document" if is_document else "query") + (scope and f"/{scope}")
         keys = vector_keys(texts, fingerprint=loaded.fingerprint, dimension=loaded.dimension, role=role)
         job = Job(loaded, dict(zip(keys, texts, strict=True)), is_document, size, charge)
@@ -174,7 +172,7 @@ class EmbedderService:
             cost = self._count(job, dict(zip(keys, tokens, strict=True)), sum(tokens))
         array = np.stack([job.vectors[key] for key in keys])
         return Vectors(
-            array=_shortened(array, shown),
+            array=shortened(array, shown),
             cached=[key not in job.computed for key in keys],
             model=config.name,
             fingerprint=loaded.fingerprint,
@@ -252,19 +250,6 @@ class EmbedderService:
         return counts.cost
 
 
-def filled(texts: Sequence[str]) -> list[int]:
-    """The places of the texts that are not empty. Raises `ValueError` when there is none."""
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Sequence):
-        raise ArgumentTypeError("texts", "a list of texts", texts)
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ArgumentTypeError(f"texts[{place}]", "str", text)
-    places = [place for place, text in enumerate(texts) if text.strip()]
-    if not places:
-        raise ArgumentValueError("texts", "at least one text that is not empty", texts)
-    return places
-
-
 def _single(found: Vectors) -> EmbeddingResult:
     return EmbeddingResult(
         embedding=found.array[0].tolist(),
@@ -273,45 +258,3 @@ def _single(found: Vectors) -> EmbeddingResult:
         cached=found.cached[0],
         cost=found.cost,
     )
-
-
-def _counted(text: str, config: ServedModel, row: int) -> float:
-    tokens = estimate_tokens(text)
-    most = max(_MOST_TOKENS, config.max_input_length)
-    if tokens > most:
-        raise ArgumentValueError(f"texts[{row}]", f"a text of at most {most} tokens", f"about {tokens:.0f}")
-    return tokens
-
-
-def _batch_size(asked: int | None, config: ServedModel) -> int:
-    if asked is None:
-        return config.max_batch_size
-    if not isinstance(asked, int) or isinstance(asked, bool):
-        raise ArgumentTypeError("batch_size", "int or None", asked)
-    if asked < 1:
-        raise ArgumentValueError("batch_size", "at least 1", asked)
-    return min(asked, config.max_batch_size)
-
-
-def _shown_dimension(asked: int | None, model: LoadedModel) -> int:
-    if asked is None or asked == model.dimension:
-        return model.dimension
-    if model.config.name not in SHORTENS:
-        raise ArgumentValueError(
-            "dimensions", f"{model.dimension}, the only ones {model.config.name} has", asked
-        )
-    if not isinstance(asked, int) or not 1 <= asked <= model.dimension:
-        raise ArgumentValueError("dimensions", f"1 to {model.dimension}", asked)
-    return asked
-
-
-def _shortened(array: np.ndarray, dimension: int) -> np.ndarray:
-    """The first numbers of each vector, scaled to length 1 again; whole vectors are left as they are.
-
-    The whole vector is what is remembered, so no two dimensions can be taken for each other.
-    """
-    if dimension == array.shape[1]:
-        return array
-    short = array[:, :dimension]
-    lengths = np.linalg.norm(short, axis=1, keepdims=True)
-    return np.asarray(short / np.where(lengths > 0, lengths, 1), np.float32)

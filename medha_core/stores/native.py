@@ -215,7 +215,8 @@ def _entry(one: EmbeddedChunk, vector: np.ndarray) -> CacheEntry:
     return CacheEntry(
         id=chunk.id,
         vector=vector.astype(np.float32),  # type: ignore[arg-type]
-        original_question="",
+        # Of rows with one question only the newest is found, and case does not tell questions apart.
+        original_question=blake2b(chunk.id.encode(), digest_size=20).hexdigest(),
         normalized_question=chunk.id,
         generated_query=chunk.model_dump_json(),
         query_hash=chunk.content_hash,

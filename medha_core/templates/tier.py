@@ -82,24 +82,17 @@ class Templates:
         With `agrees`, a text of a template counts only if it and its values account for all
         words of the question, and the question for all of its words; and if `agrees` says so.
         """
-        gate = self._gates.get(threshold)
-        if gate is None:
-            gate = self._gates[threshold] = Gate(self._templates, threshold)
-        asked = frozenset(keywords(question)).union(keywords(normalize_question(question)))
-        made: dict[int, tuple[str, dict[str, str]] | None] = {}
         words = _words(question)
-        tried = 0
-        for score, place, text in gate.reached(asked):
+        made: dict[int, tuple[str, dict[str, str]] | None] = {}
+        for score, place, text in self._gate(threshold).reached(_keywords(question)):
             template = self._templates[place]
             if agrees is not None and not _may_cover(words, template, text):
                 continue
             if place not in made:
-                tried += 1
-                if tried > _TRIED:
+                if len(made) == _TRIED:
                     return None
                 made[place] = self._make(question, template)
-            found = made[place]
-            if found is None:
+            if (found := made[place]) is None:
                 continue
             query, values = found
             if agrees is None or (
@@ -108,6 +101,11 @@ class Templates:
                 return TemplateMatch(template, query, min(score, 1.0), values)
         return None
 
+    def _gate(self, threshold: float) -> Gate:
+        if threshold not in self._gates:
+            self._gates[threshold] = Gate(self._templates, threshold)
+        return self._gates[threshold]
+
     def _make(self, question: str, template: QueryTemplate) -> tuple[str, dict[str, str]] | None:
         """The template's query for a question, with its values; None where it cannot be made."""
         try:
@@ -115,6 +113,11 @@ class Templates:
             return self._extractor.render_query(template, values), values
         except ParameterExtractionError:
             return None
+
+
+def _keywords(question: str) -> frozenset[str]:
+    """The words that templates are scored by: of the question as asked and normalised."""
+    return frozenset(keywords(question)).union(keywords(normalize_question(question)))
 
 
 def _may_cover(asked: frozenset[str], template: QueryTemplate, text: str) -> bool:

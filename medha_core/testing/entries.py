@@ -1,11 +1,12 @@
 """Entries for the contract tests: unit vectors of which every cosine is known."""
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from medha_core.normalise import normalize_question, query_hash
-from medha_core.types import CacheEntry
+from medha_core.types import CacheEntry, CacheResult
 
 DIMENSION = 8
 
@@ -37,3 +38,8 @@ def entry(name: object, **fields: Any) -> CacheEntry:
 def seconds_ago(seconds: float) -> datetime:
     """A moment in the past, or, for a negative number, in the future."""
     return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def ids(rows: Sequence[CacheResult]) -> list[str]:
+    """Ids in the order of the rows."""
+    return [row.id for row in rows]

@@ -13,7 +13,6 @@ Each test gets a connected `backend` without collections. Run with pytest-asynci
 
 import asyncio
 import inspect
-from collections.abc import Sequence
 
 from medha_core.errors import ConfigurationError
 
@@ -24,7 +23,8 @@ except ImportError as error:
 
 from medha_core.errors import DimensionMismatchError, MedhaError, StorageError
 from medha_core.interfaces.storage import VectorStorageBackend
-from medha_core.testing.entries import DIMENSION, entry, seconds_ago, vector
+from medha_core.testing.entries import DIMENSION, entry, ids, seconds_ago, vector
+from medha_core.testing.storage_metadata import VALUES, MetadataContract
 from medha_core.types import CacheResult, PersistedStats
 
 __all__ = ["StorageContract"]
@@ -52,12 +52,6 @@ TEXTS = (
     "{curly} [square] (round) $dollar :colon *star | pipe",
     "long " * 500,
 )
-VALUES = {"text": "Zürich, 'old' town", "whole": 7, "half": 0.5, "flag": True, "dotted.key-1": "x"}
-
-
-def ids(rows: Sequence[CacheResult]) -> list[str]:
-    """Ids in the order of the rows."""
-    return [row.id for row in rows]
 
 
 async def collected(backend: VectorStorageBackend, size: int, **options: bool) -> list[CacheResult]:
@@ -73,15 +67,8 @@ async def collected(backend: VectorStorageBackend, size: int, **options: bool) -
 
 
 @pytest.mark.asyncio
-class StorageContract:
+class StorageContract(MetadataContract):
     """Every promise of `VectorStorageBackend`. A subclass provides the fixture `backend`."""
-
-    async def filled(self, backend: VectorStorageBackend, *entries: object) -> VectorStorageBackend:
-        """The backend with collection "c", holding these entries."""
-        await backend.initialize("c", DIMENSION, model="m1")
-        if entries:
-            await backend.upsert("c", list(entries))  # type: ignore[arg-type]
-        return backend
 
     # collections
 
@@ -318,78 +305,6 @@ class StorageContract:
         assert (row.feedback_correct, row.feedback_incorrect) == (3, 1)
         (other,) = await store.get("c", ["id-2"])
         assert (other.feedback_correct, other.feedback_incorrect) == (0, 0)
-
-    # metadata
-
-    def needs_metadata(self, backend: VectorStorageBackend) -> None:
-        if not backend.supports_metadata:
-            pytest.skip("this store keeps no metadata")
-
-    @pytest.mark.parametrize("key", VALUES)
-    async def test_filters_of_every_type(self, backend, key):
-        self.needs_metadata(backend)
-        other = {"text": "Bern", "whole": 8, "half": 0.25, "flag": False, "dotted.key-1": "y"}
-        store = await self.filled(
-            backend,
-            entry(1, metadata=VALUES),
-            entry(2, metadata=VALUES | {key: other[key]}),
-            entry(3, metadata={k: v for k, v in VALUES.items() if k != key}),
-            entry(4),
-        )
-        assert ids(await store.search_filtered("c", vector(), filters={key: VALUES[key]})) == ["id-1"]
-        both = {key: VALUES[key], "unknown": 1}
-        assert await store.search_filtered("c", vector(), filters=both) == []
-        assert len(await store.search_filtered("c", vector(), limit=9, filters={})) == 4
-
-    async def test_truth_is_not_one_and_ten_is_ten_point_zero(self, backend):
-        self.needs_metadata(backend)
-        store = await self.filled(
-            backend,
-            entry("true", metadata={"v": True}),
-            entry("one", metadata={"v": 1}),
-            entry("text", metadata={"v": "1"}),
-            entry("ten", metadata={"v": 10}),
-            entry("ten.0", metadata={"v": 10.0}),
-        )
-
-        async def found(value: object) -> set[str]:
-            return set(ids(await store.search_filtered("c", vector(), limit=9, filters={"v": value})))
-
-        assert await found(True) == {"id-true"}
-        assert await found(1) == {"id-one"}
-        assert await found("1") == {"id-text"}
-        assert await found(10) == await found(10.0) == {"id-ten", "id-ten.0"}
-
-    async def test_letters_of_values_count(self, backend):
-        self.needs_metadata(backend)
-        store = await self.filled(
-            backend, entry(1, metadata={"tenant": "Acme"}), entry(2, metadata={"tenant": "acme"})
-        )
-        assert ids(await store.search_filtered("c", vector(), filters={"tenant": "acme"})) == ["id-2"]
-
-    async def test_a_small_tenant_among_many_gets_its_rows(self, backend):
-        self.needs_metadata(backend)
-        crowd = [entry(f"crowd-{n}", metadata={"tenant": "big"}) for n in range(600)]
-        few = [entry(f"few-{n}", vector=vector(0, 0.7), metadata={"tenant": "small"}) for n in range(10)]
-        store = await self.filled(backend)
-        for start in range(0, len(crowd), 100):
-            await store.upsert("c", crowd[start : start + 100])
-        await store.upsert("c", few)
-        rows = await store.search_filtered("c", vector(), limit=10, filters={"tenant": "small"})
-        assert sorted(ids(rows)) == sorted(one.id for one in few)
-
-    async def test_candidates_without_filters_leave_scoped_entries_out(self, backend):
-        self.needs_metadata(backend)
-        store = await self.filled(
-            backend, *[entry(f"scoped-{n}", metadata={"n": n}) for n in range(30)], entry("open")
-        )
-
-        async def seen(**options: object) -> list[str]:
-            return [one.id for one in await store.candidates("c", vector(), 5, 0.5, **options)]
-
-        assert await seen() == ["id-open"]
-        assert await seen(filters={"n": 3}) == ["id-scoped-3"]
-        assert len(await seen(include_scoped=True)) == 5
 
     # statistics
 

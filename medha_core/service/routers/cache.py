@@ -7,9 +7,7 @@ from fastapi import APIRouter, Depends
 from medha_core.errors import MedhaError
 from medha_core.medha import Medha
 from medha_core.service.access import Access, Caller
-from medha_core.service.problems import ProblemError, StructuredRoute
-from medha_core.service.routers.common import ERRORS
-from medha_core.service.schemas import (
+from medha_core.service.cache_schemas import (
     FeedbackAnswer,
     FeedbackRequest,
     HitAnswer,
@@ -22,8 +20,10 @@ from medha_core.service.schemas import (
     StoreAnswer,
     StoreRequest,
 )
+from medha_core.service.problems import ProblemError, StructuredRoute
+from medha_core.service.routers.common import ERRORS
 from medha_core.service.tally import Tally
-from medha_core.types import CacheHit
+from medha_core.types import CacheHit, SearchStrategy
 
 _NAMES = ("question", "query_hash", "template_id", "table", "filters")
 
@@ -54,7 +54,7 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
     async def asked(
         caller: Caller, questions: list[str], collection: str, body: SearchRequest | SearchBatchRequest
     ) -> list[CacheHit]:
-        """Charged for at first, and what is answered given back: a miss is what costs."""
+        """Charged for at first; what is answered, or fails, is given back: a miss is what costs."""
         with access.charge(caller) as charge:
             charge.take(len(questions))
             hits = await cache.search_batch(
@@ -64,7 +64,7 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
                 include_scoped=body.include_scoped,
                 explain=body.explain,
             )
-            charge.give_back(sum(map(bool, hits)))
+            charge.give_back(sum(hit.strategy is not SearchStrategy.NO_MATCH for hit in hits))
         return hits
 
     @router.post("/search")
@@ -86,7 +86,9 @@ def cache_router(cache: Medha, access: Access | None = None) -> APIRouter:
         ttl = {"ttl": body.ttl} if "ttl" in body.model_fields_set else {}
         with access.charge(caller) as charge:
             charge.take(1)
-            return StoreAnswer(stored=await cache.store(**given, **ttl, collection_name=collection))
+            stored = await cache.store(**given, **ttl, collection_name=collection)
+            charge.give_back(int(not stored))
+        return StoreAnswer(stored=stored)
 
     @router.post("/invalidate")
     async def invalidate(body: InvalidateRequest, caller: Known) -> InvalidateAnswer:

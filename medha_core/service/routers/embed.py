@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from medha_core.interfaces.embedder import check_text
 from medha_core.service.access import Access, Caller
+from medha_core.service.arguments import filled
 from medha_core.service.encode import encoded, json_rows
 from medha_core.service.problems import StructuredRoute
 from medha_core.service.results import Vectors
@@ -23,7 +24,7 @@ from medha_core.service.schemas import (
     WarmAnswer,
     WarmRequest,
 )
-from medha_core.service.service import EmbedderService, filled
+from medha_core.service.service import EmbedderService
 
 
 def embed_router(service: EmbedderService, access: Access | None = None) -> APIRouter:

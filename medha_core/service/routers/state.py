@@ -51,7 +51,7 @@ def state_router(
         """What Prometheus reads."""
         caller.check_operator()
         text = metrics.text()
-        if cache is not None and hasattr(cache, "prometheus_text"):
+        if cache is not None:
             text += (await cache.prometheus_text()).encode()
         return Response(text, media_type=CONTENT_TYPE)
 

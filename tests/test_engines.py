@@ -1,0 +1,222 @@
+"""Choosing an engine, engines that are not there, and what a cache does while its engine is away."""
+
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from proxy import Proxy
+
+from medha_core import (
+    CacheEntry,
+    ConfigurationError,
+    HashingEmbedder,
+    InMemoryBackend,
+    Medha,
+    NativeBackend,
+    SearchStrategy,
+    Settings,
+    StorageError,
+    StorageInitializationError,
+)
+from medha_core.backends.naming import space_name
+from medha_core.backends.paging import order_of, page_by_ranges
+from medha_core.backends.qdrant import QdrantBackend
+from medha_core.backends.record import Record
+from medha_core.backends.redis_vector import RedisVectorBackend
+from medha_core.backends.vectorchord import VectorChordDriver
+from medha_core.engines import ENGINES, make_backend
+
+
+def settings(**given):
+    return Settings(_env_file=None, **given)
+
+
+class TestChoosing:
+    def test_every_engine_of_the_settings_has_a_class(self):
+        kinds = Settings.model_fields["backend_type"].annotation.__args__
+        assert set(kinds) == {"native", "memory", *ENGINES}
+        for name in ENGINES:
+            made = make_backend(settings(backend_type=name))
+            assert type(made).__name__ == ENGINES[name].partition(":")[2]
+            assert made.supports_metadata
+            assert not made.local
+        assert isinstance(make_backend(settings()), NativeBackend)
+        assert isinstance(make_backend(settings(backend_type="memory")), InMemoryBackend)
+
+    def test_every_engine_has_an_extra(self, repository):
+        extras = tomllib.loads((repository / "pyproject.toml").read_text("utf-8"))["project"][
+            "optional-dependencies"
+        ]
+        assert set(ENGINES) | {"engines"} <= set(extras)
+        assert "engines" not in "".join(extras["all"])
+
+    @pytest.mark.parametrize(
+        ("name", "module"),
+        [
+            ("qdrant", "qdrant_client"),
+            ("pgvector", "asyncpg"),
+            ("vectorchord", "asyncpg"),
+            ("chroma", "chromadb"),
+            ("lancedb", "lancedb"),
+            ("redis", "redis"),
+            ("elasticsearch", "elasticsearch"),
+            ("weaviate", "weaviate"),
+            ("azure-search", "azure.search.documents"),
+        ],
+    )
+    def test_a_missing_client_is_one_clear_sentence(self, name, module):
+        code = (
+            f"import sys; sys.modules[{module!r}] = None\n"
+            "from medha_core import Settings\nfrom medha_core.engines import make_backend\n"
+            f"make_backend(Settings(_env_file=None, backend_type={name!r}))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+        )
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("medha_core.errors.ConfigurationError: backend_type")
+        assert f"pip install 'medha-core[{name if name != 'vectorchord' else 'pgvector'}]'" in last
+
+    def test_importing_the_package_loads_no_engine(self):
+        code = (
+            "import sys, medha_core; heavy = {'qdrant_client', 'asyncpg', 'chromadb', 'lancedb', 'pyarrow', 'redis',"
+            " 'elasticsearch', 'weaviate', 'grpc', 'azure'} & set(sys.modules); assert not heavy, heavy"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestNames:
+    def test_names_are_encoded_without_collisions(self):
+        names = ["a", "A", "a ", "a-b", "a_b", "a.b", "", "名", "x" * 400, "x" * 401, "'", '"', "a\0b"]
+        for separator, limit in (("_", 63), ("-", 120)):
+            spaces = [space_name("medha", name, separator=separator, limit=limit) for name in names]
+            assert len(set(spaces)) == len(names)
+            for space in spaces:
+                assert len(space) <= limit
+                assert space[0].isalpha()
+                assert set(space) <= set(f"abcdefghijklmnopqrstuvwxyz0123456789{separator}")
+        assert space_name("ab", "c") != space_name("a", "bc")
+        assert space_name("medha", "Shop eu").startswith("medha_shop_eu_")
+
+    def test_pages_from_ranges(self):
+        keys = sorted(f"{i * 7919 % 2**32:08x}" + "0" * 24 for i in range(500))
+        records = [Record(key, (), 0.0, "", 0, 0) for key in keys]
+
+        def between(low, high):
+            return [one for one in reversed(records) if low <= order_of(one.key) < high]
+
+        seen, after = [], ""
+        while page := page_by_ranges(between, after, 37, 500):
+            assert len(page) <= 37
+            seen += [one.key for one in page]
+            after = seen[-1]
+        assert seen == keys
+        assert page_by_ranges(between, "", 1000, 0) == records
+
+
+class TestEngines:
+    async def test_a_redis_that_cannot_search_is_refused(self, redis):
+        with pytest.raises(StorageInitializationError, match="neither vector sets"):
+            await RedisVectorBackend(settings(redis_url=redis.url)).connect()
+
+    async def test_which_way_redis_searches_is_said(self, vector_redis, stand_in_redisearch):
+        for server, way in ((vector_redis, "vector sets"), (stand_in_redisearch, "the search module")):
+            store = RedisVectorBackend(settings(redis_url=f"redis://127.0.0.1:{server.port}/0"))
+            async with store:
+                assert way in repr(store)
+
+    @pytest.mark.parametrize(
+        "name", [name for name in ENGINES if name not in ("qdrant", "lancedb", "chroma")]
+    )
+    async def test_an_engine_that_is_not_there(self, name):
+        given = {
+            "pg_dsn": "postgresql://u@127.0.0.1:1/d",
+            "redis_url": "redis://127.0.0.1:1/0",
+            "es_hosts": ["http://127.0.0.1:1"],
+            "weaviate_http_port": 1,
+            "weaviate_grpc_port": 2,
+            "azure_search_endpoint": "http://127.0.0.1:1",
+            "azure_search_api_key": "k",
+        }
+        store = make_backend(settings(backend_type=name, **given))
+        if name == "azure-search":
+            pytest.skip("its client tries for minutes")
+        with pytest.raises(StorageInitializationError, match=name):
+            await store.connect()
+        with pytest.raises(StorageError, match="not open"):
+            await store.count("c")
+
+    @pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
+    async def test_lancedb_gives_cosines_whatever_its_metric(self, metric, tmp_path):
+        given = settings(backend_type="lancedb", lancedb_uri=str(tmp_path), lancedb_metric=metric)
+        async with make_backend(given) as store:
+            await store.initialize("c", 2)
+            fields = {"normalized_question": "q", "generated_query": "SELECT 1", "query_hash": "h"}
+            vectors = {"a": [1.0, 0.0], "b": [0.9, 0.19**0.5], "c": [0.0, 1.0]}
+            await store.upsert(
+                "c", [CacheEntry(id=k, vector=v, original_question=k, **fields) for k, v in vectors.items()]
+            )
+            found = await store.search("c", [2.0, 0.0], limit=3)
+            assert [row.id for row in found] == ["a", "b", "c"]
+            assert [row.score for row in found] == pytest.approx([1.0, 0.9, 0.0], abs=1e-3)
+
+    async def test_qdrant_in_memory_is_empty_each_time(self):
+        for _ in range(2):
+            async with QdrantBackend(settings()) as store:
+                assert await store.collection_names() == []
+
+    async def test_settings_that_contradict_each_other(self):
+        for given in (
+            {"backend_type": "qdrant", "qdrant_mode": "cloud"},
+            {"backend_type": "weaviate", "weaviate_mode": "cloud"},
+            {"backend_type": "redis", "redis_mode": "sentinel"},
+            {"backend_type": "redis", "redis_mode": "sentinel", "redis_sentinel_hosts": ["nowhere"]},
+            {"backend_type": "azure-search"},
+        ):
+            with pytest.raises(ConfigurationError):
+                await make_backend(settings(**given)).connect()
+
+    def test_vectorchord_is_told_lists_and_probes_of_one_length(self):
+        driver = VectorChordDriver(settings(vc_lists=[100, 4000], vc_residual_quantization=False))
+        statement = driver.index("t", "i", 8, "NOT scoped")
+        options = tomllib.loads(statement.split("$options$")[1])
+        assert options == {"residual_quantization": False, "build": {"internal": {"lists": [100, 4000]}}}
+        assert "USING vchordrq (embedding vector_cosine_ops)" in statement
+        assert driver.session["vchordrq.probes"] == "10,400"
+
+
+class TestOutage:
+    @pytest.fixture(params=["error", "miss"])
+    async def cache(self, request, stand_in_elasticsearch):
+        proxy = Proxy(stand_in_elasticsearch.port)
+        given = settings(
+            backend_type="elasticsearch",
+            es_hosts=[f"http://127.0.0.1:{proxy.port}"],
+            es_index_prefix=f"out{request.param}",
+            on_store_error=request.param,
+        )
+        async with Medha("c", HashingEmbedder(), settings=given) as cache:
+            await cache.store("How many users are there?", "SELECT count(*) FROM users")
+            cache.proxy, cache.asked = proxy, request.param
+            yield cache
+            if proxy.fileno() != -1:
+                proxy.down()
+
+    async def test_an_outage_gives_what_was_asked_for_and_is_counted(self, cache):
+        cache.proxy.down()
+        hit = await cache.search("How many users are there?")
+        assert (hit.strategy, hit.generated_query) == (SearchStrategy.L1_CACHE, "SELECT count(*) FROM users")
+        missed = await cache.search("How many orders are there?")
+        expected = SearchStrategy.ERROR if cache.asked == "error" else SearchStrategy.NO_MATCH
+        assert missed.strategy is expected
+        assert not missed
+        assert "elasticsearch" in missed.error
+        assert not await cache.store("How many orders are there?", "SELECT 1")
+        found = cache._parts.stats.snapshot(0)
+        assert (found.total_requests, found.total_hits, found.total_errors) == (2, 1, 1)
+
+    async def test_a_batch_is_answered_together(self, cache):
+        await cache.clear_caches()
+        hits = await cache.search_batch(["How many users are there?", "what is the weather"] * 5)
+        assert [bool(hit) for hit in hits] == [True, False] * 5
