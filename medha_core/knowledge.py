@@ -16,12 +16,12 @@ from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata
 
 _READ_ENTRIES = 65_536
+_READ_QUESTIONS = 1_024
+"""Asked ones: each is read once for all that one search wants of it."""
 _TAUGHT = 1_000_000
 """Entries of all scopes together that evidence is kept of; those after them teach nothing."""
 _SCOPES = 100_000
 """Scopes that evidence is kept of; the one that was met first goes first."""
-_READ_QUESTIONS = 1_024
-"""Asked ones: each is read once for all that one search wants of it."""
 _BACKSLASH_ESCAPES = {"cypher": True, "graphql": True}
 
 

@@ -17,6 +17,7 @@ TESTS = {
     "address": [
         *INDEX,
         "test_guard_compiled.py",
+        "test_query_reading.py",
         "test_kernels.py",
         "test_lru.py",
         "test_text.py",
