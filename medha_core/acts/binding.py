@@ -24,12 +24,20 @@ class Act(Generic[P, R]):
         self._method = method
         self._place = f"_{method.__qualname__.partition('.')[0].lower()}"
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, cache: None, owner: type) -> Callable[Concatenate[Any, P], R]: ...
     @overload
     def __get__(self, cache: object, owner: type) -> Callable[P, R]: ...
     def __get__(self, cache: object | None, owner: type) -> Callable[..., R]:
-        return self._method if cache is None else MethodType(self._method, cache.__dict__[self._place])
+        if cache is None:
+            return self._method
+        held = cache.__dict__
+        # Kept in the cache: the next look finds it there, without coming here.
+        bound = held[self._name] = MethodType(self._method, held[self._place])
+        return bound
 
 
 def twin(
