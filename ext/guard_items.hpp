@@ -135,9 +135,10 @@ class ItemReader {
         return before != symbols_.empty && !before->has(CLOSED) && !before->has(REQUEST);
     }
 
-    // Whether `who is the ...` says itself whom it asks for.
+    // Whether `who is the ...` or `who is ...'s manager` says itself whom it asks for.
     bool is_named_next(size_t i) const {
-        return i + 2 < words_.size() && words_[i + 1].text->has(COPULA) && words_[i + 2].text->has(DETERMINER);
+        if (i + 2 >= words_.size() || !words_[i + 1].text->has(COPULA)) return false;
+        return words_[i + 2].text->has(DETERMINER) || words_.back().text->has(PERSON);
     }
 
     // Whether a number with a unit stands here, which says by itself what is compared.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
+from pydantic import ValidationError
+
 from medha_core.checkpoint import Checkpoints
 from medha_core.directory import INDEX
 from medha_core.errors import ArgumentValueError, StorageError, StorageInitializationError
@@ -305,8 +307,7 @@ class NativeKeeping(VectorStorageBackend):
             self._recent.pop(label, None)
 
     async def load_stats(self, collection_name: str) -> PersistedStats | None:
-        body = self.rows.load_stats(self._collection(collection_name).id)
-        return PersistedStats.model_validate_json(body) if body else None
+        return _kept_stats(self.rows.load_stats(self._collection(collection_name).id))
 
     async def save_stats(self, collection_name: str, stats: PersistedStats) -> None:
         body = stats.model_dump_json()
@@ -316,11 +317,19 @@ class NativeKeeping(VectorStorageBackend):
         """Add to the statistics that are kept, in one transaction; the sum."""
 
         def add(body: str | None) -> str:
-            kept = PersistedStats.model_validate_json(body) if body else PersistedStats()
-            return (kept + delta).model_dump_json()
+            return ((_kept_stats(body) or PersistedStats()) + delta).model_dump_json()
 
         body = self.rows.change_stats(self._collection(collection_name).id, add)
         return PersistedStats.model_validate_json(body)
+
+
+def _kept_stats(body: str | None) -> PersistedStats | None:
+    """What the rows have; counts that are damaged begin anew."""
+    try:
+        return PersistedStats.model_validate_json(body) if body else None
+    except ValidationError:
+        logger.warning("the statistics of a collection are damaged and begin anew")
+        return None
 
 
 def _state(collection: NativeCollection) -> str:

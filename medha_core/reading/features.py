@@ -362,9 +362,11 @@ def _wants_one(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
 
 
 def _is_named_next(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
-    """Whether `who is the ...` says itself whom it asks for."""
-    texts = [word.text for word in found[i + 1 : i + 3]]
-    return len(texts) == 2 and texts[0] in lexicon.copulas and texts[1] in lexicon.determiners
+    """Whether `who is the ...` or `who is ...'s manager` says itself whom it asks for."""
+    texts = [word.text for word in found[i + 1 :]]
+    if len(texts) < 2 or texts[0] not in lexicon.copulas:
+        return False
+    return texts[1] in lexicon.determiners or lexicon.is_person(texts[-1])
 
 
 def _is_polite(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> bool:
