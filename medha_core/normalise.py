@@ -55,7 +55,10 @@ def _normalize_with(question: str, replacements: Sequence[tuple[str, str]], lega
 
 def differ_in_quoted_case(one: str, other: str) -> bool:
     """Whether two questions quote the same texts, but for the case of letters."""
-    a, b = _QUOTED.findall(one), _QUOTED.findall(other)
+    a = _QUOTED.findall(one)
+    if not a:
+        return False
+    b = _QUOTED.findall(other)
     return a != b and [text.lower() for text in a] == [text.lower() for text in b]
 
 

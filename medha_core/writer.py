@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,6 +25,10 @@ OnConflict = Literal["replace", "keep_both", "error"]
 
 _BREATHE = 4
 """Entries that are taught and shown before other tasks of the loop go on: less than a millisecond."""
+_QUERIES_KNOWN = 1024
+_SHORT = 4096
+"""Characters of a query whose tables are remembered."""
+_UNREAD = object()
 
 
 class Writer:
@@ -45,6 +49,8 @@ class Writer:
         self._embedding = embedding
         self._teacher = teacher
         self._forgetter = forgetter
+        self._tables_of: dict[tuple[str, str], Any] = {}
+        """What short queries were found to read: many questions have the same one."""
         self._keeps_tables = type(store).find_by_tables is not VectorStorageBackend.find_by_tables
 
     async def embed(self, pairs: Sequence[Pair]) -> np.ndarray:
@@ -116,7 +122,18 @@ class Writer:
         if not self._keeps_tables:
             return [None] * len(pairs)
         language = self._settings.query_language
-        return await asyncio.to_thread(lambda: [read_tables(pair.query, language) for pair in pairs])
+        known = [self._tables_of.get((pair.query, language), _UNREAD) for pair in pairs]
+        if any(one is _UNREAD for one in known):
+            known = await asyncio.to_thread(lambda: [self._read(pair.query, language) for pair in pairs])
+        return known
+
+    def _read(self, query: str, language: str) -> tuple[str, ...] | None:
+        found = read_tables(query, language)
+        if len(query) <= _SHORT:
+            if len(self._tables_of) >= _QUERIES_KNOWN:
+                self._tables_of.clear()
+            self._tables_of[query, language] = found
+        return found
 
     def _entry(
         self,

@@ -5,6 +5,7 @@ so that nothing depends on knowing the dialect.
 """
 
 import re
+from bisect import bisect_left
 from datetime import date
 from functools import lru_cache
 
@@ -46,16 +47,21 @@ def may_hold(query: str, literal: Literal, value: str) -> bool:
     return not literal.is_pattern or _fits_pattern(query, literal, value)
 
 
-_tokens = lru_cache(maxsize=256)(tokenize)
+@lru_cache(maxsize=256)
+def _tokens(query: str) -> tuple[list[int], list[str]]:
+    """Where each token of a query starts, and its text in lower case."""
+    found = tokenize(query)
+    return [token.start for token in found], [token.text.lower() for token in found]
 
 
 def _is_matched(query: str, literal: Literal) -> bool:
     """Whether the literal is a regular expression, or part of an expression that makes a LIKE pattern."""
-    texts = [token.text.lower() for token in _tokens(query) if token.start < literal.start]
-    if texts and texts[-1] in _MATCHING:
+    starts, texts = _tokens(query)
+    before = bisect_left(starts, literal.start)
+    if before and texts[before - 1] in _MATCHING:
         return True
     depth = 0
-    for place in range(len(texts) - 1, -1, -1):
+    for place in range(before - 1, -1, -1):
         depth += (texts[place] == ")") - (texts[place] == "(")
         if depth < 0:  # the literal stands in this parenthesis
             return any(text in _MATCHING or text in _LIKES for text in texts[max(0, place - 2) : place])

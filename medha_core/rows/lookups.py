@@ -163,12 +163,15 @@ class Lookups:
 
     def by_ids(self, collection: int, ids: Iterable[str]) -> list[Row]:
         """The rows of these ids that are there, in the order of `ids`."""
-        return [
-            row
-            for entry_id in ids
-            for row in self._select("collection = ? AND id = ?", (collection, entry_id))
-            if row.id == entry_id
-        ]
+        wanted = list(dict.fromkeys(ids))
+        rows: dict[str, Row] = {}
+        for start in range(0, len(wanted), _MAX_VARIABLES - 1):
+            part = wanted[start : start + _MAX_VARIABLES - 1]
+            found = self._select(
+                f"collection = ? AND id IN ({','.join('?' * len(part))})", (collection, *part)
+            )
+            rows.update((row.id, row) for row in found)
+        return [rows[entry_id] for entry_id in wanted if entry_id in rows]
 
     def page(self, collection: int, after: int, limit: int) -> list[Row]:
         """Rows in the order they were stored, from the first label above `after`."""
