@@ -22,7 +22,7 @@ from medha_core import (
     close_embedder_service,
     get_embedder_service,
 )
-from medha_core.service.costs import estimate_tokens
+from medha_core.tokens import estimate_tokens
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ async def test_a_text_of_more_than_8000_tokens_is_refused(model):
     config = service.model()
     assert (await service.embed_text("word " * 6399)).dimension == config.dimension
     small = model.service()
-    with pytest.raises(ValueError, match=r"texts\[1\]: expected a text of at most \d+ tokens"):
+    with pytest.raises(ValueError, match=r"texts\[1\]: expected at most \d+ tokens"):
         await small.embed_batch(["a", "x" * 40_000])
 
 
