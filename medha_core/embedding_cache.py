@@ -186,8 +186,11 @@ def embed(text: Any) -> Any:
 
 
 def default_path() -> Path:
-    """The file that is used where no folder is named: in `EMBEDDING_CACHE_DIR`, or in the user's cache."""
-    return Path(os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR).expanduser() / "cache.db"
+    """The file that is used where no folder is named: in `EMBEDDING_CACHE_DIR`, or in the user's cache.
+
+    A `~` in it is expanded where the file is opened.
+    """
+    return Path(os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR) / "cache.db"
 
 
 def _path(cache_dir: str | os.PathLike[str] | None) -> Path:
@@ -195,7 +198,7 @@ def _path(cache_dir: str | os.PathLike[str] | None) -> Path:
         return default_path()
     if not isinstance(cache_dir, (str, os.PathLike)):
         raise ArgumentTypeError("cache_dir", "a path or None", cache_dir)
-    return Path(cache_dir).expanduser() / "cache.db"
+    return Path(cache_dir) / "cache.db"
 
 
 def _url(remote_url: str | None) -> str | None:

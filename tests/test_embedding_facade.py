@@ -28,6 +28,7 @@ from medha_core import (
     MedhaError,
     ProvidersFailedError,
     RemoteEmbedder,
+    StorageInitializationError,
     embedding_cache,
 )
 from medha_core.embeddings.lazy import LazyEmbedder
@@ -246,6 +247,12 @@ def test_what_is_no_setting_is_refused_by_its_name(tmp_path, argument, value, er
     with pytest.raises(error, match=f"^{argument}: ") as told:
         EmbeddingCache("hashing", **{"cache_dir": tmp_path, argument: value})
     assert isinstance(told.value, MedhaError)
+
+
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/cache", "a\0b"])
+def test_a_folder_that_cannot_be_is_one_error(folder):
+    with pytest.raises(StorageInitializationError, match="the embedding cache cannot be at"):
+        EmbeddingCache("hashing", folder)
 
 
 def test_remote_alone_needs_an_address():
