@@ -20,6 +20,7 @@ _HOMES = {
     "medha_core.embeddings": (
         "CallableEmbedder FallbackEmbedder HashingEmbedder OnnxEmbedder RemoteEmbedder"
     ),
+    "medha_core.embeddings.registry": "EmbeddingModelConfig EmbeddingProvider",
     "medha_core.embedding": "CachedEmbedder",
     "medha_core.embedding_cache": "EmbeddingCache embed",
     "medha_core.service": (

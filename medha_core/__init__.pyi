@@ -8,6 +8,8 @@ from medha_core.embeddings import FallbackEmbedder as FallbackEmbedder
 from medha_core.embeddings import HashingEmbedder as HashingEmbedder
 from medha_core.embeddings import OnnxEmbedder as OnnxEmbedder
 from medha_core.embeddings import RemoteEmbedder as RemoteEmbedder
+from medha_core.embeddings.registry import EmbeddingModelConfig as EmbeddingModelConfig
+from medha_core.embeddings.registry import EmbeddingProvider as EmbeddingProvider
 from medha_core.errors import ArgumentTypeError as ArgumentTypeError
 from medha_core.errors import ArgumentValueError as ArgumentValueError
 from medha_core.errors import ConfigurationError as ConfigurationError

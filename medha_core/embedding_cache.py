@@ -5,7 +5,7 @@ import atexit
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -13,18 +13,14 @@ from medha_core import forking
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text, known_dimension
+from medha_core.tokens import check_length
 from medha_core.vector_file import VectorFile
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["EmbeddingCache", "embed"]
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _DEFAULT_DIR = "~/.cache/embedding-cache"
 _PROVIDERS = ("local", "remote")
-_MAX_TOKENS = 8000
-_CHARACTERS_PER_TOKEN = 4
 
 
 class EmbeddingCache:
@@ -66,13 +62,11 @@ class EmbeddingCache:
         when no provider is left.
         """
         self._local = _local(model)
-        self._timeout = timeout
+        self._timeout = _checked_timeout(timeout)
         self._api_key = api_key or os.environ.get("EMBEDDING_CACHE_API_KEY") or None
-        url = os.environ.get("EMBEDDING_CACHE_URL") if remote_url is None else remote_url
-        self._chain = self._chained(_checked_providers(fallback_providers), url or None)
+        self._chain = self._chained(_checked_providers(fallback_providers), _url(remote_url))
         self._is_loaded = False
-        path = default_path() if cache_dir is None else Path(cache_dir).expanduser() / "cache.db"
-        file = VectorFile(path, max_entries=max_entries, max_bytes=max_bytes)
+        file = VectorFile(_path(cache_dir), max_entries=max_entries, max_bytes=max_bytes)
         self._cached = CachedEmbedder(
             self._with_migrated(file), file, max_entries=max_entries, max_bytes=max_bytes, ttl=ttl
         )
@@ -192,8 +186,39 @@ def embed(text: Any) -> Any:
 
 
 def default_path() -> Path:
-    """The file that is used where no folder is named: in `EMBEDDING_CACHE_DIR`, or in the user's cache."""
-    return Path(os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR).expanduser() / "cache.db"
+    """The file that is used where no folder is named: in `EMBEDDING_CACHE_DIR`, or in the user's cache.
+
+    A `~` in it is expanded where the file is opened.
+    """
+    return Path(os.environ.get("EMBEDDING_CACHE_DIR") or _DEFAULT_DIR) / "cache.db"
+
+
+def _path(cache_dir: str | os.PathLike[str] | None) -> Path:
+    if cache_dir is None:
+        return default_path()
+    if not isinstance(cache_dir, (str, os.PathLike)):
+        raise ArgumentTypeError("cache_dir", "a path or None", cache_dir)
+    return Path(cache_dir) / "cache.db"
+
+
+def _url(remote_url: str | None) -> str | None:
+    given: object = os.environ.get("EMBEDDING_CACHE_URL") if remote_url is None else remote_url
+    named = "remote_url" if remote_url is not None else "EMBEDDING_CACHE_URL"
+    if given is None or given == "":
+        return None
+    if not isinstance(given, str):
+        raise ArgumentTypeError(named, "str or None", given)
+    if not given.startswith(("http://", "https://")):
+        raise ArgumentValueError(named, "an http:// or https:// address", given)
+    return given
+
+
+def _checked_timeout(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise ArgumentTypeError("timeout", "a number of seconds", timeout)
+    if not timeout > 0:
+        raise ArgumentValueError("timeout", "more than 0 seconds", timeout)
+    return timeout
 
 
 def _local(model: str | BaseEmbedder) -> BaseEmbedder:
@@ -210,7 +235,8 @@ def _local(model: str | BaseEmbedder) -> BaseEmbedder:
 def _checked_providers(providers: Sequence[str] | None) -> Sequence[str]:
     if providers is None:
         return _PROVIDERS
-    if isinstance(providers, str) or not providers or not set(providers) <= set(_PROVIDERS):
+    is_list = isinstance(providers, (list, tuple))
+    if not is_list or not providers or not all(name in _PROVIDERS for name in providers):
         raise ArgumentValueError("fallback_providers", "a list of 'local' and 'remote'", providers)
     return tuple(dict.fromkeys(providers))
 
@@ -230,9 +256,7 @@ def _normal(text: Any, argument: str) -> str:
     if text is None:
         raise ArgumentValueError(argument, "a non-empty text", text)
     check_text(text, argument)
-    tokens = max(len(text.split()), len(text) // _CHARACTERS_PER_TOKEN)
-    if tokens > _MAX_TOKENS:
-        raise ArgumentValueError(argument, f"at most {_MAX_TOKENS} tokens (this has about {tokens})", text)
+    check_length(text, argument)
     return text.strip().lower()
 
 

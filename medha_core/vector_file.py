@@ -21,7 +21,7 @@ import xxhash
 
 from medha_core.errors import StorageError, StorageInitializationError
 from medha_core.forking import leave_open, unwatch, watch
-from medha_core.vector_schema import OldCacheError, connect, strange
+from medha_core.vector_schema import OldCacheError, connect, expanded, strange
 
 __all__ = ["StoredVector", "VectorFile"]
 
@@ -86,7 +86,7 @@ class VectorFile:
         clock: Callable[[], float] = time.time,
     ):
         """Raises `StorageInitializationError` if `path` cannot be opened or is another program's database."""
-        self.path = Path(path).expanduser().absolute()
+        self.path = expanded(path)
         self.max_entries, self.max_bytes = max_entries, max_bytes
         self.corrupt_rows = 0
         self._clock = clock

@@ -1,5 +1,6 @@
 """The tables of a file of vectors: how they are made, and how a file that is none of ours is known."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,17 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The absolute path of a cache, `~` expanded. Raises `StorageInitializationError`."""
+    try:
+        if "\0" in os.fspath(path):
+            raise StorageInitializationError(
+                f"the embedding cache cannot be at {str(path)!r}: a NUL character"
+            )
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:  # `~` of a user that is not known
+        raise StorageInitializationError(
+            f"the embedding cache cannot be at {str(path)!r}: {error}"
+        ) from error

@@ -28,6 +28,7 @@ from medha_core import (
     MedhaError,
     ProvidersFailedError,
     RemoteEmbedder,
+    StorageInitializationError,
     embedding_cache,
 )
 from medha_core.embeddings.lazy import LazyEmbedder
@@ -190,6 +191,8 @@ def test_the_default_is_the_real_model_in_a_process_of_its_own(tmp_path):
         ({"a": 1}, TypeError, "got dict"),
         ("word " * 8001, ValueError, "at most 8000 tokens .this has about 10001."),
         ("x" * 33_000, ValueError, "about 8250"),
+        ("a " * 9000, ValueError, "about 9000"),
+        ("\u6570" * 9000, ValueError, "about 9900"),
     ],
 )
 async def test_what_cannot_be_embedded_is_refused(hashed, text, error, words):
@@ -221,10 +224,35 @@ def test_an_unknown_model_lists_the_known_ones():
         EmbeddingCache("gpt")
 
 
-@pytest.mark.parametrize("providers", [[], ["cloud"], "local", ["local", "x"]])
+@pytest.mark.parametrize("providers", [[], ["cloud"], "local", ["local", "x"], [["local"]], 3])
 def test_unknown_providers_are_refused(providers):
     with pytest.raises(ArgumentValueError, match="fallback_providers"):
         EmbeddingCache("hashing", fallback_providers=providers)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error"),
+    [
+        ("timeout", 0, ValueError),
+        ("timeout", -1, ValueError),
+        ("timeout", float("nan"), ValueError),
+        ("timeout", "5", TypeError),
+        ("timeout", None, TypeError),
+        ("cache_dir", 3, TypeError),
+        ("remote_url", 5, TypeError),
+        ("remote_url", "example.com", ValueError),
+    ],
+)
+def test_what_is_no_setting_is_refused_by_its_name(tmp_path, argument, value, error):
+    with pytest.raises(error, match=f"^{argument}: ") as told:
+        EmbeddingCache("hashing", **{"cache_dir": tmp_path, argument: value})
+    assert isinstance(told.value, MedhaError)
+
+
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name/cache", "a\0b"])
+def test_a_folder_that_cannot_be_is_one_error(folder):
+    with pytest.raises(StorageInitializationError, match="the embedding cache cannot be at"):
+        EmbeddingCache("hashing", folder)
 
 
 def test_remote_alone_needs_an_address():

@@ -19,7 +19,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
     "words": "errors types metadata arrays index_arguments index_file held_file keeper bridge calling "
-    "logging_setup histogram inflight forking uses",
+    "logging_setup histogram inflight forking uses tokens",
     "core": "_core _twin native",
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
     "vector_schema vector_file vector_cache",

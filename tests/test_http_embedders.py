@@ -300,6 +300,11 @@ class TestRemote(Service):
         [
             ({"model": "other"}, EmbeddingError, "answered with the model 'other'"),
             ({"dimensions": 7}, DimensionMismatchError, "expected dimension 7"),
+            (
+                {"embeddings": [[1.0] * DIMENSION, [1.0, 2.0]]},
+                DimensionMismatchError,
+                f"dimension {DIMENSION}, got 2",
+            ),
             ({"embeddings": [[1.0] * DIMENSION]}, EmbeddingError, "as documented"),
             ({"embeddings": [[1.0] * DIMENSION], "cache_hits": [False]}, EmbeddingError, "1 vectors for 2"),
             (

@@ -170,6 +170,11 @@ def told(answer, status, kind, param):
         ("/embed/text", {}, "text"),
         ("/embed/text", {"text": "a", "texts": ["b"]}, "texts"),
         ("/embed/query", {"query": ""}, "query"),
+        ("/embed/query", {}, "query"),
+        ("/embed/query", {"query": 3}, "query"),
+        ("/embed/query", {"query": "a " * 8500}, "query"),
+        ("/embed/text", {"text": "a " * 8500}, "text"),
+        ("/embed/batch", {"texts": ["a", "\U0001f600" * 3000]}, "texts[1]"),
         ("/embed/batch", {"texts": []}, "texts"),
         ("/embed/batch", {"texts": ["", " "]}, "texts"),
         ("/embed/batch", {"texts": "abc"}, "texts"),
@@ -177,6 +182,9 @@ def told(answer, status, kind, param):
         ("/embed/batch", {"texts": ["a"], "batch_size": 0}, "batch_size"),
         ("/embed", {"texts": []}, "texts"),
         ("/embed", {"texts": ["a", ""]}, "texts[1]"),
+        ("/embed", {"texts": [""]}, "texts[0]"),
+        ("/embed/batch", {"texts": ["a\0b"]}, "texts[0]"),
+        ("/embed/warm", {"texts": ["a\0b"]}, "texts[0]"),
         ("/embed", {"texts": ["a"], "role": "other"}, "role"),
         ("/embed", {"texts": ["a"], "normalized": "yes"}, "normalized"),
     ],
@@ -192,6 +200,7 @@ async def test_what_is_no_json_is_told(client, path, content):
     answer = await client.post(path, content=content, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer.json()["error"]["param"] is None
 
 
 async def test_lone_surrogates_come_back_readable(client):

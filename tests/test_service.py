@@ -17,12 +17,14 @@ from medha_core import (
     ConfigurationError,
     EmbedderService,
     EmbeddingError,
+    EmbeddingModelConfig,
+    EmbeddingProvider,
     EmbeddingResult,
     ServiceCache,
     close_embedder_service,
     get_embedder_service,
 )
-from medha_core.service.costs import estimate_tokens
+from medha_core.tokens import estimate_tokens
 
 
 @pytest.fixture
@@ -150,7 +152,7 @@ async def test_a_text_of_more_than_8000_tokens_is_refused(model):
     config = service.model()
     assert (await service.embed_text("word " * 6399)).dimension == config.dimension
     small = model.service()
-    with pytest.raises(ValueError, match=r"texts\[1\]: expected a text of at most \d+ tokens"):
+    with pytest.raises(ValueError, match=r"texts\[1\]: expected at most \d+ tokens"):
         await small.embed_batch(["a", "x" * 40_000])
 
 
@@ -196,6 +198,9 @@ def test_the_seed_s_models_have_their_dimensions_batches_and_prices():
     assert table["text-embedding-ada-002"] == (1536, 100, 0.0001)
     assert table["all-MiniLM-L6-v2"] == (384, 32, None)
     assert table["all-mpnet-base-v2"] == (768, 32, None)
+    small = EmbedderService("hashing").model("text-embedding-3-small")
+    assert isinstance(small, EmbeddingModelConfig)
+    assert (small.provider, small.max_input_length) == (EmbeddingProvider.OPENAI, 8191)
 
 
 async def test_a_model_loads_when_it_is_first_named_and_is_shared():
@@ -531,6 +536,19 @@ async def test_d6_the_shared_service_ignores_no_argument():
         await close_embedder_service()
     assert get_embedder_service(default_model="hashing") is not shared
     await close_embedder_service()
+
+
+async def test_d6_a_default_that_is_named_later_is_no_other_argument():
+    await close_embedder_service()
+    try:
+        shared = get_embedder_service("hashing")
+        assert get_embedder_service("hashing", None, enable_caching=True, cache_entries=1000) is shared
+        with pytest.raises(ConfigurationError, match=r"enable_caching differs.*True.*False"):
+            get_embedder_service(enable_caching=False)
+        with pytest.raises(TypeError, match="no_such"):
+            get_embedder_service(no_such=1)
+    finally:
+        await close_embedder_service()
 
 
 async def test_d7_dimension_and_role_are_part_of_the_key():

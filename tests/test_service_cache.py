@@ -43,6 +43,27 @@ async def test_get_and_set(raw, redis):
         await cache.close()
 
 
+async def test_the_dimension_need_not_be_named(redis):
+    for cache in (ServiceCache(), ServiceCache(redis.url)):
+        assert await cache.get("a", "m") is None
+        assert await cache.get_batch(["a"], "m") == ({}, [0])
+        await cache.set("a", "m", VECTOR)
+        assert await cache.get("a", "m") == np.asarray(VECTOR, np.float32).tolist()
+        assert (await cache.get_batch(["b", "a"], "m"))[1] == [0]
+        await cache.set("a", "m", VECTOR[:2])
+        assert len(await cache.get("a", "m")) == 2
+        assert len(await cache.get("a", "m", dimension=4)) == 4
+        await cache.close()
+
+
+async def test_another_process_takes_the_dimension_from_the_model(redis):
+    writer, reader = ServiceCache(redis.url), ServiceCache(redis.url)
+    await writer.set("a", "all-MiniLM-L6-v2", [1.0] * 384)
+    assert await reader.get("a", "all-MiniLM-L6-v2") == [1.0] * 384
+    await writer.close()
+    await reader.close()
+
+
 async def test_get_batch_tells_what_is_missing_by_place():
     cache = ServiceCache()
     await cache.set_batch(["a", "c"], "m", [VECTOR, VECTOR])

@@ -98,8 +98,9 @@ class RemoteEmbedder(HttpEmbedder):
             raise ValueError("cache_hits and embeddings differ in number")
         if not isinstance(model, str) or model != (self._asked or model):
             raise EmbeddingError(f"{self!r}: the service answered with the model {model!r}")
-        if any(len(vector) != dimensions for vector in vectors):
-            raise DimensionMismatchError(dimensions, len(vectors[0]), f"{self!r}: the answer's vectors")
+        for vector in vectors:
+            if len(vector) != dimensions:
+                raise DimensionMismatchError(dimensions, len(vector), f"{self!r}: the answer's vectors")
         return vectors
 
     def _encode(self, body: Any) -> tuple[bytes, str]:

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
-from medha_core.service.costs import estimate_tokens
 from medha_core.service.models import SHORTENS, LoadedModel, ServedModel
-
-_MOST_TOKENS = 8000
-"""Of one text, whatever the model; a model that reads more may be given more."""
+from medha_core.tokens import MOST_TOKENS, check_length
 
 
 def filled(texts: Sequence[str]) -> list[int]:
@@ -25,13 +22,15 @@ def filled(texts: Sequence[str]) -> list[int]:
     return places
 
 
-def counted(text: str, config: ServedModel, row: int) -> float:
-    """The tokens of a text, estimated; `ArgumentValueError` for too many."""
-    tokens = estimate_tokens(text)
-    most = max(_MOST_TOKENS, config.max_input_length)
-    if tokens > most:
-        raise ArgumentValueError(f"texts[{row}]", f"a text of at most {most} tokens", f"about {tokens:.0f}")
-    return tokens
+def counted(texts: Sequence[str], config: ServedModel, name: str) -> list[float]:
+    """The tokens of each text, estimated; `ArgumentValueError` for too many.
+
+    A model that reads more than the usual limit may be given more; `name` is what
+    the only text is called.
+    """
+    most = max(MOST_TOKENS, config.max_input_length)
+    names = [name] if len(texts) == 1 else [f"texts[{row}]" for row in range(len(texts))]
+    return [check_length(text, called, most) for text, called in zip(texts, names, strict=True)]
 
 
 def batch_size_of(asked: int | None, config: ServedModel) -> int:

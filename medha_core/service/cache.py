@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from cachetools import LRUCache, TTLCache
 
-from medha_core.errors import ArgumentValueError
+from medha_core.embeddings.registry import model_config
+from medha_core.errors import ArgumentValueError, ConfigurationError
 from medha_core.service.values import pack_vector, unpack_vector
 from medha_core.vector_cache import vector_keys
 
 DEFAULT_TTL = 7 * 86400.0
 """Seconds: a week."""
+_MODELS = 1000
 
 
 class ServiceCache:
@@ -57,6 +59,8 @@ class ServiceCache:
         )
         self._unsent: OrderedDict[bytes, np.ndarray] = OrderedDict()
         """What Redis did not take, oldest first; at most as many as memory may hold."""
+        self._dimensions: LRUCache[str, int] = LRUCache(_MODELS)
+        """Of the last vector that was set by text, by model."""
         self._redis = None
         if redis is not None:
             from medha_core.service.redis_link import RedisLink
@@ -112,10 +116,11 @@ class ServiceCache:
         if self._redis is not None and vectors:
             await self._send(vectors)
 
-    # the same by text, for callers with no keys of their own
+    # The same by text, for callers with no keys of their own. Where no dimension is named it is that
+    # of what was last set for the model, or else the model's own.
 
     async def get(
-        self, text: str, model: str, *, dimension: int, role: str = "document"
+        self, text: str, model: str, *, dimension: int | None = None, role: str = "document"
     ) -> list[float] | None:
         """The vector remembered for a text, or None."""
         found, _ = await self.get_batch([text], model, dimension=dimension, role=role)
@@ -126,9 +131,10 @@ class ServiceCache:
         await self.set_batch([text], model, [embedding], role=role)
 
     async def get_batch(
-        self, texts: Sequence[str], model: str, *, dimension: int, role: str = "document"
+        self, texts: Sequence[str], model: str, *, dimension: int | None = None, role: str = "document"
     ) -> tuple[dict[int, list[float]], list[int]]:
         """What is remembered, by place in `texts`, and the places of the rest, in one round trip."""
+        dimension = self._dimension(model) if dimension is None else dimension
         keys = vector_keys(texts, fingerprint=model, dimension=dimension, role=role)
         known = await self.get_many(keys, dimension)
         found = {place: known[key].tolist() for place, key in enumerate(keys) if key in known}
@@ -146,8 +152,18 @@ class ServiceCache:
         if len(texts) != len(embeddings):
             raise ArgumentValueError("embeddings", f"one for each of the {len(texts)} texts", len(embeddings))
         vectors = np.asarray(embeddings, np.float32).reshape(len(texts), -1)
+        self._dimensions[model] = vectors.shape[1]
         keys = vector_keys(texts, fingerprint=model, dimension=vectors.shape[1], role=role)
         await self.set_many(dict(zip(keys, vectors, strict=True)))
+
+    def _dimension(self, model: str) -> int:
+        known = self._dimensions.get(model)
+        if known is not None:
+            return known
+        try:
+            return model_config(model).dimension
+        except ConfigurationError:
+            return 0  # nothing was set for it here
 
     async def close(self) -> None:
         """Release what was opened here; vectors in memory go."""

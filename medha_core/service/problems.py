@@ -103,7 +103,11 @@ def problem_of(error: Exception, invalid: int = 422) -> ProblemError:
 def _unreadable(errors: Any, status: int) -> ProblemError:
     """The first thing wrong with a body, by its place in it."""
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
+    if first["type"] == "json_invalid":  # its place is a number of characters, and no field
+        return ProblemError(status, "the body is no JSON that can be read")
+    # The first part says where in the request a field is; a field may have the same name.
+    parts = first["loc"][first["loc"][:1] in (("body",), ("query",), ("path",), ("header",)) :]
+    place = ".".join(str(part) for part in parts)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemError(status, f"{place or 'body'}: {first['msg']}{more}", place or None)
 

@@ -159,7 +159,7 @@ class EmbedderService:
         """
         check_texts(texts)
         config = self._models.config(self._default if model is None else model)
-        tokens = [counted(text, config, row) for row, text in enumerate(texts)]
+        tokens = counted(texts, config, "text" if is_document else "query")
         size = batch_size_of(batch_size, config)
         loaded = await self._models.get(config.name)
         shown = shown_dimension(dimensions, loaded)

@@ -1,5 +1,6 @@
 """The service that a whole program shares."""
 
+import inspect
 import threading
 from typing import Any
 
@@ -12,8 +13,13 @@ _service: EmbedderService | None = None
 _arguments: dict[str, Any] = {}
 
 
-def get_embedder_service(**arguments: Any) -> EmbedderService:
-    """The one `EmbedderService` of this program, made with `arguments` when it is first asked for.
+_SIGNATURE = inspect.signature(EmbedderService)
+
+
+def get_embedder_service(*values: Any, **arguments: Any) -> EmbedderService:
+    """The one `EmbedderService` of this program, made when it is first asked for.
+
+    The arguments are those of `EmbedderService`.
 
     Afterwards call it without arguments, or with some of the same; others raise
     `ConfigurationError`, for they would change nothing. `close_embedder_service`
@@ -21,12 +27,16 @@ def get_embedder_service(**arguments: Any) -> EmbedderService:
     """
     global _service, _arguments
     with _lock:
+        given = _SIGNATURE.bind(*values, **arguments)
+        asked = dict(given.arguments)
         if _service is None:
-            _service, _arguments = EmbedderService(**arguments), arguments
+            _service = EmbedderService(*given.args, **given.kwargs)
+            given.apply_defaults()
+            _arguments = dict(given.arguments)
             return _service
-        for name, value in arguments.items():
-            if name not in _arguments or not _same(_arguments[name], value):
-                made = f"with {shown(_arguments[name])}" if name in _arguments else "without it"
+        for name, value in asked.items():
+            if not _same(_arguments[name], value):
+                made = f"with {shown(_arguments[name])}"
                 told = "" if "key" in name else f"{made}, now asked for with {shown(value)}"
                 raise ConfigurationError(
                     f"get_embedder_service: {name} differs from the first call{told and ': ' + told}; "

@@ -1,11 +1,13 @@
 """What the routers share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from fastapi import Response
 
-from medha_core.errors import ConfigurationError
+from medha_core.errors import ArgumentValueError, ConfigurationError
 from medha_core.service.models import ServedModel
 from medha_core.service.problems import ProblemError
 from medha_core.service.schemas import ErrorBody
@@ -35,6 +37,18 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def json_answer(value: Any) -> Response:
     """JSON in which `msgspec.Raw` parts stand as they are."""
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+@contextmanager
+def told_of_texts() -> Iterator[None]:
+    """What is wrong with the only text of a list is told of the list, which is the field there is."""
+    try:
+        yield
+    except ArgumentValueError as error:
+        if error.argument != "text":
+            raise
+        place = "texts[0]"
+        raise ProblemError(422, str(error).replace("text", place, 1), place) from error
 
 
 def known_model(service: EmbedderService, name: str | None) -> ServedModel:

@@ -10,7 +10,7 @@ from medha_core.service.arguments import filled
 from medha_core.service.encode import encoded, json_rows
 from medha_core.service.problems import StructuredRoute
 from medha_core.service.results import Vectors
-from medha_core.service.routers.common import ERRORS, json_answer, known_model
+from medha_core.service.routers.common import ERRORS, json_answer, known_model, told_of_texts
 from medha_core.service.schemas import (
     BatchAnswer,
     BatchRequest,
@@ -78,7 +78,8 @@ def embed_router(service: EmbedderService, access: Access | None = None) -> APIR
         access.limits.check_batch(len(body.texts), "texts")
         texts = [body.texts[place] for place in filled(body.texts)]
         options = {"use_cache": body.use_cache, "batch_size": body.batch_size}
-        found = await vectors(caller, texts, body.model, **options)
+        with told_of_texts():
+            found = await vectors(caller, texts, body.model, **options)
         rows = await encoded(json_rows, found.array)
         return json_answer({"embeddings": rows, "dimension": found.dimension} | summed(found))
 
@@ -87,7 +88,8 @@ def embed_router(service: EmbedderService, access: Access | None = None) -> APIR
         """Compute and remember texts without sending their vectors."""
         access.limits.check_batch(len(body.texts), "texts")
         texts = [body.texts[place] for place in filled(body.texts)]
-        return json_answer(summed(await vectors(caller, texts, body.model)))
+        with told_of_texts():
+            return json_answer(summed(await vectors(caller, texts, body.model)))
 
     @router.get("/models")
     async def models(_caller: Known) -> ModelsAnswer:

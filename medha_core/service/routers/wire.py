@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from medha_core.service.access import Access, Caller
 from medha_core.service.encode import encoded, json_rows, msgpack_rows
 from medha_core.service.problems import MSGPACK, ProblemError, StructuredRoute, media_type, speaks_msgpack
-from medha_core.service.routers.common import ERRORS, known_model
+from medha_core.service.routers.common import ERRORS, known_model, told_of_texts
 from medha_core.service.schemas import WireAnswer, WireRequest
 from medha_core.service.service import EmbedderService
 
@@ -38,7 +38,7 @@ def wire_router(service: EmbedderService, access: Access | None = None) -> APIRo
         body = _read(request, await request.body())
         access.limits.check_batch(len(body.texts), "texts")
         known_model(service, body.model)
-        with access.charge(caller) as charge:
+        with access.charge(caller) as charge, told_of_texts():
             found = await service.vectors(
                 body.texts,
                 body.model,
