@@ -6,6 +6,7 @@ its own constructor does not take: here, as there, it is `collection_name`.)
 """
 
 import ast
+import importlib
 import inspect
 import json
 import os
@@ -44,6 +45,39 @@ from medha_core.metadata import (
     verify_filters,
 )
 
+# Where the Medha library has its names; "" is the package itself.
+HOMES = {
+    "": "Medha Settings CacheHit QueryTemplate CacheEntry CacheResult CacheStats PersistedStats "
+    "StrategyStats SearchStrategy MetadataDict MetadataValue BaseEmbedder L1CacheBackend "
+    "VectorStorageBackend InMemoryL1Cache RedisL1Cache setup_logging InMemoryBackend QdrantBackend "
+    "PgVectorBackend ElasticsearchBackend VectorChordBackend ChromaBackend WeaviateBackend "
+    "RedisVectorBackend AzureSearchBackend LanceDBBackend CohereAdapter GeminiAdapter "
+    "OpenAICompatibleAdapter MistralAdapter",
+    "backends.memory": "InMemoryBackend",
+    "backends.qdrant": "QdrantBackend",
+    "config": "Settings",
+    "core": "Medha",
+    "embeddings": "FastEmbedAdapter OpenAIAdapter OpenAICompatibleAdapter CohereAdapter GeminiAdapter "
+    "MistralAdapter",
+    "embeddings.fastembed_adapter": "FastEmbedAdapter",
+    "embeddings.openai_adapter": "OpenAIAdapter",
+    "exceptions": "MedhaError ConfigurationError EmbeddingError StorageError StorageInitializationError "
+    "TemplateError ParameterExtractionError",
+    "interfaces": "BaseEmbedder L1CacheBackend VectorStorageBackend",
+    "interfaces.embedder": "BaseEmbedder",
+    "interfaces.l1_cache": "L1CacheBackend",
+    "interfaces.storage": "VectorStorageBackend",
+    "l1_cache.memory": "InMemoryL1Cache",
+    "l1_cache.redis_adapter": "RedisL1Cache",
+    "logging": "setup_logging",
+    "types": "CacheHit CacheEntry SearchStrategy",
+    "utils.metadata": "validate_metadata canonical_json metadata_fingerprint dumps_metadata loads_metadata "
+    "split_filters filter_fetch_size verify_filters metadata_matches MAX_FILTER_FETCH MAX_KEYS "
+    "MAX_KEY_LENGTH MAX_VALUE_LENGTH",
+    "utils.nlp": "ParameterExtractor keyword_overlap_score",
+    "utils.normalization": "normalize_question question_hash query_hash",
+}
+
 REQUIRED = inspect.Parameter.empty
 
 # Name, then each parameter with its default (? is "not given"); a * before those that are keyword-only.
@@ -80,6 +114,12 @@ DOCUMENTED = {
     "clear_caches_sync": "",
     "feedback_sync": "question correct",
 }
+
+
+@pytest.mark.parametrize("module", HOMES)
+def test_every_name_is_where_it_was(module):
+    found = importlib.import_module(f"medha_core.{module}".rstrip("."))
+    assert [name for name in HOMES[module].split() if not hasattr(found, name)] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
