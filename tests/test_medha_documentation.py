@@ -26,6 +26,7 @@ from medha_core import (
     SearchStrategy,
     Settings,
     TemplateError,
+    query_hash,
 )
 from medha_core.backends.memory import InMemoryBackend
 from medha_core.l1_cache.memory import InMemoryL1Cache as L1FromItsModule
@@ -234,6 +235,17 @@ async def test_what_fails_is_a_value_where_the_library_promises_one():
             HashingEmbedder(),
             settings=Settings(_env_file=None).model_copy(update={"backend_type": "none"}),
         )
+
+
+async def test_a_use_is_counted_and_a_query_found_by_its_hash():
+    backend = InMemoryBackend()
+    async with Medha("c", HashingEmbedder(), backend, Settings(_env_file=None)) as cache:
+        await cache.store("How many users?", "SELECT 1")
+        found = await backend.search_by_query_hash("c", query_hash("SELECT 1"))
+        assert found.generated_query == "SELECT 1"
+        await backend.update_usage_count("c", found.id)
+        rows, _ = await backend.scroll("c")
+        assert [row.usage_count for row in rows] == [found.usage_count + 1]
 
 
 def test_the_metadata_helpers():
