@@ -271,6 +271,11 @@ def test_the_metadata_helpers():
     assert filter_fetch_size(5000, {"a": 1}, 10) == 5000
     rows = [CacheHit(metadata={"a": number}) for number in (1, 2, 1)]
     assert verify_filters(rows, {"a": 1}) == [rows[0], rows[2]]
+    assert (
+        verify_filters(rows, {"a": 1}, 1)
+        == verify_filters(results=rows, filters={"a": 1}, limit=1)
+        == rows[:1]
+    )
     for bad in (
         {"1a": 1},
         {"a": None},

@@ -235,7 +235,7 @@ class VectorStorageBackend(ABC):
         """
         fetch = filter_fetch_size(limit, filters, overfetch)
         found = await self.search(collection_name, vector, fetch, score_threshold)
-        return verify_filters(found, filters)[:limit]
+        return verify_filters(found, filters, limit)
 
     async def candidates(
         self,
