@@ -11,12 +11,12 @@ _HOMES = {
     "medha_core.medha": "Medha",
     "medha_core.settings": "Settings",
     "medha_core.types": (
-        "Bound CacheEntry CacheHit CacheResult CacheStats GuardStats PersistedStats QueryTemplate "
-        "SearchStrategy StrategyStats VectorRole"
+        "Bound CacheEntry CacheHit CacheResult CacheStats GuardStats MetadataDict MetadataValue "
+        "PersistedStats QueryTemplate SearchStrategy StrategyStats VectorRole"
     ),
     "medha_core.interfaces": "BaseEmbedder Candidate L1CacheBackend VectorStorageBackend",
     "medha_core.backends": "InMemoryBackend NativeBackend",
-    "medha_core.l1_cache": "InMemoryL1Cache",
+    "medha_core.l1_cache": "InMemoryL1Cache RedisL1Cache",
     "medha_core.embeddings": (
         "CallableEmbedder FallbackEmbedder HashingEmbedder OnnxEmbedder RemoteEmbedder"
     ),
@@ -44,6 +44,23 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.s
 
 __all__ = [*_HOME_OF]
 
+# Public as well, but behind extras: `import *` and dir() leave them out, for not all of them can be imported.
+_HOME_OF |= {
+    "AzureSearchBackend": "medha_core.backends.azure_search",
+    "ChromaBackend": "medha_core.backends.chroma",
+    "CohereAdapter": "medha_core.embeddings.cohere_adapter",
+    "ElasticsearchBackend": "medha_core.backends.elasticsearch",
+    "GeminiAdapter": "medha_core.embeddings.gemini_adapter",
+    "LanceDBBackend": "medha_core.backends.lancedb",
+    "MistralAdapter": "medha_core.embeddings.mistral_adapter",
+    "OpenAICompatibleAdapter": "medha_core.embeddings.openai_compatible_adapter",
+    "PgVectorBackend": "medha_core.backends.pgvector",
+    "QdrantBackend": "medha_core.backends.qdrant",
+    "RedisVectorBackend": "medha_core.backends.redis_vector",
+    "VectorChordBackend": "medha_core.backends.vectorchord",
+    "WeaviateBackend": "medha_core.backends.weaviate",
+}
+
 
 def __getattr__(name: str) -> typing.Any:
     home = _HOME_OF.get(name)
@@ -54,4 +71,4 @@ def __getattr__(name: str) -> typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,14 @@
 from medha_core.backends import InMemoryBackend as InMemoryBackend
 from medha_core.backends import NativeBackend as NativeBackend
+from medha_core.backends.azure_search import AzureSearchBackend as AzureSearchBackend
+from medha_core.backends.chroma import ChromaBackend as ChromaBackend
+from medha_core.backends.elasticsearch import ElasticsearchBackend as ElasticsearchBackend
+from medha_core.backends.lancedb import LanceDBBackend as LanceDBBackend
+from medha_core.backends.pgvector import PgVectorBackend as PgVectorBackend
+from medha_core.backends.qdrant import QdrantBackend as QdrantBackend
+from medha_core.backends.redis_vector import RedisVectorBackend as RedisVectorBackend
+from medha_core.backends.vectorchord import VectorChordBackend as VectorChordBackend
+from medha_core.backends.weaviate import WeaviateBackend as WeaviateBackend
 from medha_core.embedding import CachedEmbedder as CachedEmbedder
 from medha_core.embedding_cache import EmbeddingCache as EmbeddingCache
 from medha_core.embedding_cache import embed as embed
@@ -8,6 +17,10 @@ from medha_core.embeddings import FallbackEmbedder as FallbackEmbedder
 from medha_core.embeddings import HashingEmbedder as HashingEmbedder
 from medha_core.embeddings import OnnxEmbedder as OnnxEmbedder
 from medha_core.embeddings import RemoteEmbedder as RemoteEmbedder
+from medha_core.embeddings.cohere_adapter import CohereAdapter as CohereAdapter
+from medha_core.embeddings.gemini_adapter import GeminiAdapter as GeminiAdapter
+from medha_core.embeddings.mistral_adapter import MistralAdapter as MistralAdapter
+from medha_core.embeddings.openai_compatible_adapter import OpenAICompatibleAdapter as OpenAICompatibleAdapter
 from medha_core.embeddings.registry import EmbeddingModelConfig as EmbeddingModelConfig
 from medha_core.embeddings.registry import EmbeddingProvider as EmbeddingProvider
 from medha_core.errors import ArgumentTypeError as ArgumentTypeError
@@ -30,6 +43,7 @@ from medha_core.interfaces import Candidate as Candidate
 from medha_core.interfaces import L1CacheBackend as L1CacheBackend
 from medha_core.interfaces import VectorStorageBackend as VectorStorageBackend
 from medha_core.l1_cache import InMemoryL1Cache as InMemoryL1Cache
+from medha_core.l1_cache import RedisL1Cache as RedisL1Cache
 from medha_core.logging_setup import setup_logging as setup_logging
 from medha_core.medha import Medha as Medha
 from medha_core.normalise import keyword_overlap_score as keyword_overlap_score
@@ -59,6 +73,8 @@ from medha_core.types import CacheHit as CacheHit
 from medha_core.types import CacheResult as CacheResult
 from medha_core.types import CacheStats as CacheStats
 from medha_core.types import GuardStats as GuardStats
+from medha_core.types import MetadataDict as MetadataDict
+from medha_core.types import MetadataValue as MetadataValue
 from medha_core.types import PersistedStats as PersistedStats
 from medha_core.types import QueryTemplate as QueryTemplate
 from medha_core.types import SearchStrategy as SearchStrategy

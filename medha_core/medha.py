@@ -71,11 +71,18 @@ class Medha:
             raise ArgumentValueError("collection_name", "text that is not empty", collection_name)
         if not isinstance(embedder, BaseEmbedder):
             raise ArgumentTypeError("embedder", "a BaseEmbedder", embedder)
-        self._settings = settings or Settings()
+        for name, part, kind in (
+            ("backend", backend, VectorStorageBackend),
+            ("settings", settings, Settings),
+            ("l1_backend", l1_backend, L1CacheBackend),
+        ):
+            if part is not None and not isinstance(part, kind):
+                raise ArgumentTypeError(name, f"a {kind.__name__}, or None", part)
+        self._settings = Settings() if settings is None else settings
         self._embedder = embedder
-        self._backend = backend or make_backend(self._settings)
+        self._backend = make_backend(self._settings) if backend is None else backend
         self._made_backend = backend is None
-        self._l1 = l1_backend or InMemoryL1Cache(self._settings.l1_cache_max_size)
+        self._l1 = InMemoryL1Cache(self._settings.l1_cache_max_size) if l1_backend is None else l1_backend
         self._parts = Parts(
             make_scope(collection_name), self._settings, embedder, self._backend, self._l1, judge
         )

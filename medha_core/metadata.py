@@ -161,6 +161,8 @@ def filter_fetch_size(
     return min(limit * overfetch, max(limit, MAX_FILTER_FETCH)) if residual or always else limit
 
 
-def verify_filters(rows: Iterable[Found], filters: Mapping[str, MetadataValue] | None) -> list[Found]:
-    """The rows whose metadata equals `filters`, in their order."""
-    return [row for row in rows if metadata_matches(row.metadata, filters)]
+def verify_filters(
+    results: Iterable[Found], filters: Mapping[str, MetadataValue] | None, limit: int | None = None
+) -> list[Found]:
+    """The results whose metadata equals `filters`, in their order, at most `limit` of them."""
+    return [found for found in results if metadata_matches(found.metadata, filters)][:limit]

@@ -14,6 +14,7 @@ __all__ = [
     "CacheResult",
     "CacheStats",
     "GuardStats",
+    "MetadataDict",
     "MetadataValue",
     "PersistedStats",
     "QueryTemplate",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 MetadataValue = str | int | float | bool
+MetadataDict = dict[str, MetadataValue]
 
 LATENCY_BUCKETS = (
     1e-5,

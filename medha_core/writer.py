@@ -31,6 +31,12 @@ _SHORT = 4096
 _UNREAD = object()
 
 
+def check_progress(on_progress: object) -> None:
+    """Before anything is written: the first report would come after a batch."""
+    if on_progress is not None and not callable(on_progress):
+        raise ArgumentTypeError("on_progress", "a callable (done, total), or None", on_progress)
+
+
 class Writer:
     """Stores pairs in a collection. One path for one pair and for many."""
 

@@ -238,6 +238,34 @@ def test_what_is_no_embedder_is_refused():
         Medha("shop", object(), settings=Settings(_env_file=None))
 
 
+@pytest.mark.parametrize("name", ["backend", "settings", "templates", "l1_backend"])
+def test_what_is_no_part_of_a_cache_is_refused_by_name(name):
+    for wrong in (7, {}):
+        with pytest.raises(ArgumentTypeError, match=f"^{name}: expected "):
+            Medha("shop", HashingEmbedder(), **{"settings": Settings(_env_file=None), name: wrong})
+
+
+async def test_templates_that_are_no_list_are_refused(cache):
+    with pytest.raises(ArgumentTypeError, match=r"^templates: expected "):
+        await cache.load_templates(None)
+
+
+async def test_a_report_of_progress_that_cannot_be_called_is_refused_before_anything_is_written(
+    cache, tmp_path
+):
+    (tmp_path / "pairs.json").write_text(json.dumps([PAIR]))
+    for refused in (
+        cache.store_many([PAIR], on_progress=7),
+        cache.warm_from_file(tmp_path / "pairs.json", on_progress=7),
+        cache.export_jsonl(tmp_path / "out.jsonl", on_progress=7),
+        cache.snapshot(tmp_path / "out", on_progress=7),
+    ):
+        with pytest.raises(ArgumentTypeError, match=r"^on_progress: expected "):
+            await refused
+    assert (await cache.stats()).backend_count == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.json"]
+
+
 @pytest.mark.parametrize("name", ["", "a\x00b", "\ud800", 7])
 def test_bad_collection_names_are_refused(name):
     with pytest.raises(MedhaError, match="collection_name"):

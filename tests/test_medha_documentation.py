@@ -6,6 +6,7 @@ its own constructor does not take: here, as there, it is `collection_name`.)
 """
 
 import ast
+import importlib
 import inspect
 import json
 import os
@@ -25,6 +26,7 @@ from medha_core import (
     SearchStrategy,
     Settings,
     TemplateError,
+    query_hash,
 )
 from medha_core.backends.memory import InMemoryBackend
 from medha_core.l1_cache.memory import InMemoryL1Cache as L1FromItsModule
@@ -43,6 +45,39 @@ from medha_core.metadata import (
     validate_metadata,
     verify_filters,
 )
+
+# Where the Medha library has its names; "" is the package itself.
+HOMES = {
+    "": "Medha Settings CacheHit QueryTemplate CacheEntry CacheResult CacheStats PersistedStats "
+    "StrategyStats SearchStrategy MetadataDict MetadataValue BaseEmbedder L1CacheBackend "
+    "VectorStorageBackend InMemoryL1Cache RedisL1Cache setup_logging InMemoryBackend QdrantBackend "
+    "PgVectorBackend ElasticsearchBackend VectorChordBackend ChromaBackend WeaviateBackend "
+    "RedisVectorBackend AzureSearchBackend LanceDBBackend CohereAdapter GeminiAdapter "
+    "OpenAICompatibleAdapter MistralAdapter",
+    "backends.memory": "InMemoryBackend",
+    "backends.qdrant": "QdrantBackend",
+    "config": "Settings",
+    "core": "Medha",
+    "embeddings": "FastEmbedAdapter OpenAIAdapter OpenAICompatibleAdapter CohereAdapter GeminiAdapter "
+    "MistralAdapter",
+    "embeddings.fastembed_adapter": "FastEmbedAdapter",
+    "embeddings.openai_adapter": "OpenAIAdapter",
+    "exceptions": "MedhaError ConfigurationError EmbeddingError StorageError StorageInitializationError "
+    "TemplateError ParameterExtractionError",
+    "interfaces": "BaseEmbedder L1CacheBackend VectorStorageBackend",
+    "interfaces.embedder": "BaseEmbedder",
+    "interfaces.l1_cache": "L1CacheBackend",
+    "interfaces.storage": "VectorStorageBackend",
+    "l1_cache.memory": "InMemoryL1Cache",
+    "l1_cache.redis_adapter": "RedisL1Cache",
+    "logging": "setup_logging",
+    "types": "CacheHit CacheEntry SearchStrategy",
+    "utils.metadata": "validate_metadata canonical_json metadata_fingerprint dumps_metadata loads_metadata "
+    "split_filters filter_fetch_size verify_filters metadata_matches MAX_FILTER_FETCH MAX_KEYS "
+    "MAX_KEY_LENGTH MAX_VALUE_LENGTH",
+    "utils.nlp": "ParameterExtractor keyword_overlap_score",
+    "utils.normalization": "normalize_question question_hash query_hash",
+}
 
 REQUIRED = inspect.Parameter.empty
 
@@ -80,6 +115,12 @@ DOCUMENTED = {
     "clear_caches_sync": "",
     "feedback_sync": "question correct",
 }
+
+
+@pytest.mark.parametrize("module", HOMES)
+def test_every_name_is_where_it_was(module):
+    found = importlib.import_module(f"medha_core.{module}".rstrip("."))
+    assert [name for name in HOMES[module].split() if not hasattr(found, name)] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -196,6 +237,17 @@ async def test_what_fails_is_a_value_where_the_library_promises_one():
         )
 
 
+async def test_a_use_is_counted_and_a_query_found_by_its_hash():
+    backend = InMemoryBackend()
+    async with Medha("c", HashingEmbedder(), backend, Settings(_env_file=None)) as cache:
+        await cache.store("How many users?", "SELECT 1")
+        found = await backend.search_by_query_hash("c", query_hash("SELECT 1"))
+        assert found.generated_query == "SELECT 1"
+        await backend.update_usage_count("c", found.id)
+        rows, _ = await backend.scroll("c")
+        assert [row.usage_count for row in rows] == [found.usage_count + 1]
+
+
 def test_the_metadata_helpers():
     assert (MAX_FILTER_FETCH, MAX_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH) == (1000, 32, 64, 256)
     assert canonical_json({"b": 1, "a": "ü"}) == '{"a":"ü","b":1}'
@@ -219,6 +271,11 @@ def test_the_metadata_helpers():
     assert filter_fetch_size(5000, {"a": 1}, 10) == 5000
     rows = [CacheHit(metadata={"a": number}) for number in (1, 2, 1)]
     assert verify_filters(rows, {"a": 1}) == [rows[0], rows[2]]
+    assert (
+        verify_filters(rows, {"a": 1}, 1)
+        == verify_filters(results=rows, filters={"a": 1}, limit=1)
+        == rows[:1]
+    )
     for bad in (
         {"1a": 1},
         {"a": None},

@@ -11,7 +11,7 @@ from medha_core.files import LinesFile, allowed_path
 from medha_core.frames import frame_of
 from medha_core.pairs import dumps_vector
 from medha_core.types import CacheResult
-from medha_core.writer import Progress
+from medha_core.writer import Progress, check_progress
 
 _PAGE = 500
 
@@ -40,6 +40,7 @@ class Exporting:
         `MedhaError` where the file cannot be written.
         """
         self._parts.check_started()
+        check_progress(on_progress)
         target = await asyncio.to_thread(allowed_path, path, self._parts.settings)
         collection = await self._parts.known(collection_name)
         total = await self._parts.backend.count(collection)

@@ -10,7 +10,7 @@ from medha_core.acts.parts import Parts
 from medha_core.errors import ConfigurationError
 from medha_core.native_backend import NativeBackend
 from medha_core.types import CacheStats, PersistedStats
-from medha_core.writer import Progress
+from medha_core.writer import Progress, check_progress
 
 
 class Keeping:
@@ -28,6 +28,7 @@ class Keeping:
         `SnapshotError`; then nothing unfinished is left behind.
         """
         self._parts.check_started()
+        check_progress(on_progress)
         if not isinstance(self._parts.backend, NativeBackend):
             raise ConfigurationError("only the embedded store writes snapshots")
         started = perf_counter()

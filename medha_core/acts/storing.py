@@ -14,7 +14,7 @@ from medha_core.frames import items_of
 from medha_core.logs import said
 from medha_core.pairs import UNSET, Pair, check_pair, is_blank
 from medha_core.types import MetadataValue
-from medha_core.writer import OnConflict, Progress
+from medha_core.writer import OnConflict, Progress, check_progress
 
 logger = logging.getLogger("medha_core")
 
@@ -138,6 +138,7 @@ class Storing:
         """
         self._parts.check_started()
         _check_entries(entries)
+        check_progress(on_progress)
         size = self._batch_size(batch_size)
         pairs = await self._checked(entries, "entries")
         if ttl is UNSET:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medha_core.acts.parts import Parts
-from medha_core.errors import MedhaError, TemplateError
+from medha_core.errors import ArgumentTypeError, MedhaError, TemplateError
 from medha_core.files import read_text
 from medha_core.parameters import ParameterExtractor
 from medha_core.templates import Templates, read_templates
@@ -17,7 +17,7 @@ class Templating:
 
     def __init__(self, parts: Parts, templates: Sequence[QueryTemplate] | None):
         self._parts = parts
-        self._given = list(templates or [])
+        self._given = [] if templates is None else _checked(templates)
 
     async def begin(self) -> None:
         """Take the templates the cache was made with, else those of `Settings.template_file`."""
@@ -33,7 +33,7 @@ class Templating:
         Raises `TemplateError` for a template that no question could be answered with;
         then the old ones stay.
         """
-        await self._take(templates)
+        await self._take(_checked(templates))
         await self._parts.l1.invalidate_all()
 
     async def load_templates_from_file(self, file_path: str | Path) -> None:
@@ -65,3 +65,9 @@ class Templating:
             extractor.load()
         self._parts.waterfall.warm_up()
         return made
+
+
+def _checked(templates: object) -> list[QueryTemplate]:
+    if not isinstance(templates, Sequence):
+        raise ArgumentTypeError("templates", "a list of QueryTemplate", templates)
+    return list(templates)

@@ -157,6 +157,16 @@ class VectorStorageBackend(ABC):
         wanted = set(ids)
         return [row async for page in self.pages(collection_name) for row in page if row.id in wanted]
 
+    async def search_by_query_hash(self, collection_name: str, query_hash: str) -> CacheResult | None:
+        """An entry, not expired, whose query has this hash; of several any one."""
+        now = datetime.now(UTC)
+        rows = await self.get(collection_name, await self.find_by_query_hash(collection_name, query_hash))
+        return next((row for row in rows if row.expires_at is None or row.expires_at > now), None)
+
+    async def update_usage_count(self, collection_name: str, point_id: str) -> None:
+        """`touch`, for programs that await it."""
+        self.touch(collection_name, point_id)
+
     async def find_by_filters(self, collection_name: str, filters: Mapping[str, MetadataValue]) -> list[str]:
         """Ids of all entries whose metadata equals `filters`, expired ones too.
 
@@ -225,7 +235,7 @@ class VectorStorageBackend(ABC):
         """
         fetch = filter_fetch_size(limit, filters, overfetch)
         found = await self.search(collection_name, vector, fetch, score_threshold)
-        return verify_filters(found, filters)[:limit]
+        return verify_filters(found, filters, limit)
 
     async def candidates(
         self,

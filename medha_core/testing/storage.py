@@ -267,6 +267,10 @@ class StorageContract(MetadataContract):
         assert sorted(await store.find_by_template_id("c", "t")) == ["id-1", "id-3"]
         assert await store.find_by_query_hash("c", "none") == []
         assert await store.find_by_template_id("c", "none") == []
+        assert (await store.search_by_query_hash("c", "h2")).id == "id-3"
+        assert await store.search_by_query_hash("c", "none") is None
+        await store.update_usage_count("c", "id-3")
+        await store.update_usage_count("c", "unknown")
         found = await store.search_by_normalized_question("c", entry(2).normalized_question)
         assert found.id == "id-2"
         assert await store.search_by_normalized_question("c", "how many") is None
@@ -290,6 +294,7 @@ class StorageContract(MetadataContract):
         assert await store.find_expired("c") == ["id-gone"]
         assert ids(await store.search("c", vector(), limit=1)) == ["id-alive"]
         assert ids(await store.search("c", vector(), limit=9)) == ["id-alive", "id-for ever"]
+        assert await store.search_by_query_hash("c", entry("gone").query_hash) is None
         assert await store.expire("c") == ["id-gone"]
         assert await store.expire("c") == []
         assert await store.count("c") == 2

@@ -1,0 +1,1 @@
+"""Helpers, under the paths the Medha library gives them."""
