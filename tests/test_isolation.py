@@ -8,15 +8,19 @@ import uuid
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from medha_core import (
     Chunk,
     EmbeddedChunk,
+    HashingEmbedder,
     InMemoryVectorStore,
+    Medha,
+    NativeBackend,
     NativeVectorStore,
     PgVectorStore,
+    SearchStrategy,
     Settings,
 )
 
@@ -222,3 +226,123 @@ class TestStores:
 
     def test_postgresql(self, postgres):
         hold(Postgres(postgres), 40)
+
+
+QUESTIONS = (
+    "How many users are in region {}?",
+    "how many  users are in region {}",
+    "please how many users are in region {}",
+    "How many usres are in region {}?",
+)
+"""As it was stored, spelt with other signs, said with more words, mistyped."""
+regions = st.integers(1, 2)
+acts = st.one_of(
+    st.tuples(st.sampled_from(["store", "store", "many"]), places, places, regions),
+    st.tuples(st.sampled_from(["forget", "reopen", "fresh"]), places, places, regions),
+)
+
+
+class Caches:
+    """One cache: an owner is a tenant (None: entries without metadata) in a collection."""
+
+    def __init__(self, collections, labels, tier, thresholds):
+        self.folder = tempfile.mkdtemp()
+        self.owners = [(name, label) for name in collections for label in (None, *labels)]
+        self.held = {owner: set() for owner in self.owners}
+        self.seen = set()
+        self.settings = Settings(_env_file=None, index_tier=tier, substitution="any", **thresholds)
+
+    async def open(self):
+        backend = NativeBackend(self.folder, settings=self.settings)
+        self.cache = Medha("first", HashingEmbedder(64), backend, self.settings)
+        await self.cache.start()
+        for name in {name for name, _ in self.owners}:
+            await self.cache.store(f"of nobody {uuid.uuid4()}", "SELECT 0", collection_name=name)
+
+    async def close(self):
+        await self.cache.close()
+
+    def query(self, owner, region):
+        return f"SELECT count(*) FROM users_{self.owners.index(owner)} WHERE region = {region}"
+
+    async def act(self, what, owner, region):
+        name, label = owner
+        metadata = None if label is None else {"tenant": label}
+        if what == "reopen":
+            await self.close()
+            await self.open()
+        elif what == "fresh":
+            await self.cache.clear_caches()
+        elif what == "forget":
+            if label is not None:
+                await self.cache.invalidate_where({"tenant": label}, collection_name=name)
+                self.held[owner].clear()
+        else:
+            text, query = QUESTIONS[0].format(region), self.query(owner, region)
+            given = {"question": text, "generated_query": query, "metadata": metadata}
+            if what == "many":
+                await self.cache.store_many([given], collection_name=name)
+            else:
+                await self.cache.store(text, query, metadata=metadata, collection_name=name)
+            self.held[owner].add(region)
+
+    async def ask(self):
+        """Every owner asks everything; what was stored is found, and what answers is the owner's own."""
+        for owner in self.owners:
+            name, label = owner
+            filters = None if label is None else {"tenant": label}
+            for region in range(1, 4):
+                for spelling in QUESTIONS:
+                    text = spelling.format(region)
+                    hit = await self.cache.search(text, filters=filters, collection_name=name)
+                    assert not hit.error
+                    self.seen.add(hit.strategy)
+                    if hit:
+                        assert self.held[owner]
+                        assert hit.generated_query == self.query(owner, region)
+                    elif spelling == QUESTIONS[0]:
+                        assert region not in self.held[owner]
+
+
+async def live(caches, steps):
+    await caches.open()
+    try:
+        for what, collection, label, region in steps:
+            name = caches.owners[collection % len(caches.owners)][0]
+            mine = [owner for owner in caches.owners if owner[0] == name]
+            await caches.act(what, mine[label % len(mine)], region)
+        await caches.ask()
+        await caches.ask()
+    finally:
+        await caches.close()
+        shutil.rmtree(caches.folder)
+
+
+STRICT = {"score_threshold_semantic": 0.99, "score_threshold_exact": 0.999}
+"""So high that a mistyped question is left to the fuzzy tier."""
+
+
+@pytest.mark.parametrize(
+    ("tier", "thresholds", "last"),
+    [("scan", {}, SearchStrategy.SEMANTIC_MATCH), ("graph", STRICT, SearchStrategy.FUZZY_MATCH)],
+)
+def test_no_tier_of_a_cache_answers_with_another_tenants_query(tier, thresholds, last):
+    seen = set()
+    labels = tenants(most=2).filter(lambda found: all(len(name) <= 256 for name in found))
+
+    @settings(max_examples=12, **QUIET)
+    @example(["a", "A"], ["t", "T"], [("store", 0, place, 1) for place in (0, 1)])
+    @given(tenants(most=2), labels, st.lists(acts, min_size=4, max_size=12))
+    def property_holds(collections, tenants_of_each, steps):
+        caches = Caches(collections, tenants_of_each, tier, thresholds)
+        asyncio.run(live(caches, steps))
+        seen.update(caches.seen)
+
+    property_holds()
+    assert seen >= {
+        SearchStrategy.L1_CACHE,
+        SearchStrategy.EXACT_MATCH,
+        SearchStrategy.PARAMETRIC_MATCH,
+        last,
+        SearchStrategy.NO_MATCH,
+    }
