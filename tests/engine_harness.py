@@ -169,7 +169,6 @@ class QdrantServer(Proxied):
 
 class ChromaHttp(Proxied):
     name = "chroma-http"
-    rows = 3000
 
     def make(self, **options):
         at = {"chroma_host": "127.0.0.1", "chroma_port": self.proxy.port}
