@@ -30,9 +30,9 @@ from benchmarks.compare.report import markdown, plots
 ROOT = Path(__file__).parents[2]
 
 
-def tasks(quick: bool, questions: str) -> list[dict[str, Any]]:
+def tasks(quick: bool, sizes: list[int], questions: str) -> list[dict[str, Any]]:
     """The rows to measure, small ones first."""
-    sizes = [1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
+    sizes = sizes or ([1_000, 10_000] if quick else [1_000, 10_000, 100_000, 1_000_000])
     found: list[dict[str, Any]] = []
     for size in sizes:
         for data in ("synthetic", "text"):
@@ -75,6 +75,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--quick", action="store_true", help="small sizes only")
+    arguments.add_argument("--sizes", nargs="*", type=int, default=[], help="other numbers of entries")
     arguments.add_argument("--out", type=Path, default=Path("compare-results"), help="folder of the results")
     arguments.add_argument("--questions", nargs="*", default=[], help="JSONL files with real questions")
     arguments.add_argument(
@@ -86,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="compare-") as folder:
         questions = question_vectors(given.questions, Path(folder))
         limits = Limits()
-        for task in tasks(given.quick, questions):
+        for task in tasks(given.quick, given.sizes, questions):
             if given.only not in task["peer"] + " " + task["work"] or task["peer"] in absent:
                 continue
             progress(started, task)
