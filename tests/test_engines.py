@@ -146,7 +146,7 @@ class TestEngines:
             await store.count("c")
 
     @pytest.mark.parametrize("metric", ["cosine", "l2", "dot"])
-    async def test_lancedb_gives_cosines_whatever_its_metric(self, metric, tmp_path):
+    async def test_W10_lancedb_gives_cosines_whatever_its_metric(self, metric, tmp_path):
         given = settings(backend_type="lancedb", lancedb_uri=str(tmp_path), lancedb_metric=metric)
         async with make_backend(given) as store:
             await store.initialize("c", 2)

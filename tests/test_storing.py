@@ -347,7 +347,7 @@ async def test_exports_stay_below_the_allowed_directory(tmp_path):
             await cache.export_jsonl(tmp_path / "in" / ".." / "b")
 
 
-async def test_a_frame_comes_back(tmp_path):
+async def test_T11_a_frame_comes_back_with_expiry_feedback_metadata_and_vectors(tmp_path):
     async with make("first") as cache:
         await filled(cache)
         plain = await cache.export_to_dataframe()
