@@ -10,11 +10,12 @@ from medha_core import ArgumentTypeError, ArgumentValueError, ConfigurationError
 
 @pytest.fixture(autouse=True)
 def put_back():
-    """The logger as it was."""
+    """A logger that nobody has set up, and afterwards the logger as it was."""
     logger = logging.getLogger("medha_core")
     before = (list(logger.handlers), logger.level, logger.propagate)
+    logger.handlers = []
     yield
-    for handler in [one for one in logger.handlers if one not in before[0]]:
+    for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
     logger.handlers, logger.level, logger.propagate = before
