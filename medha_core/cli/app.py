@@ -52,7 +52,9 @@ for more in (serve, keeping, export, forgetting, logo):
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     # What the library logs is in the error's line already.
-    logging.getLogger("medha_core").addHandler(logging.NullHandler())
+    logger = logging.getLogger("medha_core")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     # Text that the terminal's encoding lacks is escaped, never a traceback.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
