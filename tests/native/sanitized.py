@@ -39,7 +39,7 @@ OPTIONS = {
     # The interpreter keeps what it allocates for itself until the process ends.
     "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": "exitcode=66",
+    "TSAN_OPTIONS": f"exitcode=66:suppressions={ROOT / 'tests/native/tsan.txt'}",
 }
 
 
