@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medha_core.guard import FAR, Guard, Learned, Reading, Reason, Verdict, Weighed
 from medha_core.reading.features import Features
-from medha_core.substitution import Proposal, Substituted, proposals, substitute
+from medha_core.substitution import Proposal, Substituted, Written, completed, proposals, write
 
 if TYPE_CHECKING:
     from medha_core.guard.compiled import CompiledGuard
@@ -48,7 +48,8 @@ class _Answer(NamedTuple):
     place: int
     query: str
     verdict: Verdict
-    substituted: Substituted | None
+    written: Written | None
+    """Its query, where values were exchanged."""
 
 
 def decide(
@@ -75,7 +76,7 @@ def decide(
             verdicts.append(weighed.exchanged)  # the same words answer: no query need be written
             continue
         if weighed.exchanged is not None and weighed.fitted is not None:
-            made = substitute(
+            made = write(
                 candidate.query, candidate.features, weighed.fitted, backslash_escapes=backslash_escapes
             )
             verdict = weighed.exchanged if made else verdict
@@ -85,7 +86,11 @@ def decide(
     winner = _winner(guard, answers, candidates, verdicts)
     if winner is None:
         return Decision(None, None, tuple(_ambiguous(verdict) for verdict in verdicts))
-    return Decision(winner.place, winner.substituted, tuple(verdicts))
+    if winner.written is None:
+        return Decision(winner.place, None, tuple(verdicts))
+    candidate, fitted = candidates[winner.place], found[winner.place].fitted
+    made = completed(candidate.query, candidate.features, fitted, winner.written)
+    return Decision(winner.place, made, tuple(verdicts))
 
 
 def _weighed_at_once(
@@ -144,12 +149,12 @@ def _winner(
     verdicts: Sequence[Verdict],
 ) -> _Answer | None:
     """The answer to give. Cases: the same words; none; answers that disagree; one answer, and its support."""
-    same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.substituted), None)
+    same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.written), None)
     if same or not answers or guard.limits is None:
         return same or next(iter(answers), None)
     if len({answer.query for answer in answers}) > 1:
         return None
-    best = next((a for a in answers if not a.substituted), answers[0])
+    best = next((a for a in answers if not a.written), answers[0])
     rest = [
         verdict
         for candidate, verdict in zip(candidates, verdicts, strict=True)
@@ -162,6 +167,6 @@ def _winner(
 
 def _stands_alone(guard: "Guard | CompiledGuard", answer: _Answer, *, unrivalled: bool) -> bool:
     """Whether one candidate's word is enough."""
-    if answer.substituted:
+    if answer.written:
         return answer.verdict.confidence >= guard.limits.alone_exchanged
     return unrivalled or answer.verdict.confidence >= guard.limits.alone

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,7 @@ from medha_core.vector_file import VectorFile
 __all__ = ["CachedEmbedder"]
 
 _PROBE = "How many orders were placed today?"
+_NO_LIMIT = nullcontext()
 _READ_INLINE = 32
 """Vectors that are read from the file without leaving the event loop: below a millisecond."""
 
@@ -205,7 +206,8 @@ class CachedEmbedder(ArrayEmbedder):
         what is no vector, `DimensionMismatchError` for vectors of another length.
         """
         check_texts(texts)
-        await self.probe()
+        if self._dimension is None:
+            await self.probe()
         keys = self._keys(texts, is_document)
         found = self._cache.remembered(keys)
         if self._cache.file is not None and (behind := [key for key in keys if key not in found]):
@@ -239,11 +241,12 @@ class CachedEmbedder(ArrayEmbedder):
         """The vectors of all texts, those included that nobody remembers yet."""
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         self._count(hits=len(texts) - len(missing), misses=len(missing))
+        if not missing:
+            return self._rows(keys, found)
         work = _Work(missing, is_document)
         try:
-            if missing:
-                async with _limit(self._timeout):
-                    found |= await self._missing(work, shared)
+            async with _limit(self._timeout):
+                found |= await self._missing(work, shared)
         finally:
             # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
             if work.computed and self._cache.file is not None:
@@ -394,8 +397,12 @@ def _in_loop() -> bool:
     return True
 
 
+def _limit(seconds: float | None) -> AbstractAsyncContextManager[Any]:
+    return _NO_LIMIT if seconds is None else _within(seconds)
+
+
 @asynccontextmanager
-async def _limit(seconds: float | None) -> AsyncIterator[None]:
+async def _within(seconds: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield

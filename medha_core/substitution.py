@@ -4,6 +4,7 @@ Only whole literals are exchanged. The new query is read again, and where anythi
 differs, it is refused: no value can end a literal, add a clause or change a type.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -20,10 +21,22 @@ from medha_core.reading.slots import Slot, is_iso_date, slots
 from medha_core.reading.values import KnownValues
 from medha_core.reading.words import Word
 
-__all__ = ["MODES", "Proposal", "Slot", "Substituted", "proposals", "slots", "substitute"]
+__all__ = [
+    "MODES",
+    "Proposal",
+    "Slot",
+    "Substituted",
+    "Written",
+    "completed",
+    "proposals",
+    "slots",
+    "substitute",
+    "write",
+]
 
 MODES = ("seen", "any", "off")
 _SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MAX_ORDERS = 24
 """Assignments of values to slots that are tried for one entry."""
 MAX_LENGTH = 512
@@ -53,6 +66,14 @@ class Substituted(NamedTuple):
     """The query with a `?` for each exchanged literal, for drivers that bind values."""
     bind_values: tuple[str | int | float, ...]
     """The values of those marks, in order."""
+
+
+class Written(NamedTuple):
+    """A query in which values were exchanged, and is nothing else."""
+
+    query: str
+    values: dict[int, str]
+    """The new value of each literal that has one, by its number."""
 
 
 class _Words(NamedTuple):
@@ -153,6 +174,14 @@ def substitute(
     Cypher, GraphQL: True; standard SQL: False). None finds out: what begins like SQL gets its quotes doubled,
     and values with a backslash, which its dialects read differently, are refused.
     """
+    written = write(query, stored, proposal, backslash_escapes=backslash_escapes)
+    return None if written is None else completed(query, stored, proposal, written)
+
+
+def write(
+    query: str, stored: Features, proposal: Proposal, *, backslash_escapes: bool | None = None
+) -> Written | None:
+    """The first half of `substitute`: the new query alone, which is all that candidates are compared by."""
     if backslash_escapes is None and not _is_sql(query):
         backslash_escapes = True
     found = read_query(query).literals
@@ -162,15 +191,24 @@ def substitute(
         for which in mention.literals
         if spelling != found[which].value
     }
-    texts = {which: _written(query, found[which], value, backslash_escapes) for which, value in new.items()}
-    if any(text is None for text in texts.values()):
-        return None
-    made = _spliced(query, found, {which: text or "" for which, text in texts.items()})
-    if not differ_only_at(query, made, {found[which].start for which in new}):
+    texts: dict[int, str] = {}
+    for which, value in new.items():
+        text = _written(query, found[which], value, backslash_escapes)
+        if text is None:
+            return None
+        texts[which] = text
+    made = _spliced(query, found, texts)
+    if not differ_only_at(query, made, [found[which].start for which in new]):
         return None  # read again, the new query is not the old one with these values
+    return Written(made, new)
+
+
+def completed(query: str, stored: Features, proposal: Proposal, written: Written) -> Substituted:
+    """The second half: what a program that binds its values needs."""
+    found, new = read_query(query).literals, written.values
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
     values = tuple(_bound(found[which], _patterned(found[which], new[which])) for which in sorted(new))
-    return Substituted(made, _parameters(stored, proposal), marks, values)
+    return Substituted(written.query, _parameters(stored, proposal), marks, values)
 
 
 @lru_cache(maxsize=1024)
@@ -186,7 +224,7 @@ def _written(query: str, literal: Literal, value: str, backslash_escapes: bool |
         return None
     if literal.is_number:
         return value if _is_number(value) else None
-    if any(ord(c) < 32 or c == "\x7f" for c in value) or ("\\" in value and backslash_escapes is None):
+    if _CONTROL.search(value) or ("\\" in value and backslash_escapes is None):
         return None
     quote = query[literal.start]
     inner = value

@@ -18,7 +18,9 @@ from medha_core.errors import (
 
 T = TypeVar("T")
 
-_UNIT_TOLERANCE = 1e-4  # float32 rounding stays below 1e-6; more means that nobody scaled the vector
+_UNIT_TOLERANCE = (
+    1e-4  # of a squared length: rounding stays below 1e-6; more means that nobody scaled the vector
+)
 
 # What a `dimension` property may raise as long as the embedder does not know its model.
 _NOT_KNOWN_YET = (MedhaError, RuntimeError, ValueError, TypeError, AttributeError, LookupError)
@@ -118,6 +120,8 @@ class ArrayEmbedder(BaseEmbedder):
 
 def as_array(vectors: object) -> np.ndarray:
     """Vectors of one length as float32 (rows, dimension). Raises `EmbeddingError`."""
+    if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.ndim == 2:
+        return vectors
     try:
         with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which callers refuse
             array = np.asarray(vectors, dtype=np.float32)
@@ -141,14 +145,15 @@ def unit_rows(vectors: np.ndarray, count: int, dimension: int | None) -> np.ndar
         raise EmbeddingError(f"the embedder returned {len(vectors)} vectors for {count} texts")
     if dimension is not None and vectors.shape[1] != dimension:
         raise DimensionMismatchError(dimension, vectors.shape[1], "vector from the embedder")
+    squares = np.einsum("ij,ij->i", vectors, vectors).tolist()
+    if all(abs(square - 1) < _UNIT_TOLERANCE for square in squares):
+        return vectors
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.linalg.norm(vectors, axis=1)
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if bad.size:
         raise EmbeddingError(f"the embedder's vector {bad[0]} is zero, infinite or not a number")
-    if np.abs(lengths - 1).max(initial=0) > _UNIT_TOLERANCE:
-        return vectors / lengths[:, None]
-    return vectors
+    return vectors / lengths[:, None]
 
 
 def known_dimension(embedder: BaseEmbedder) -> int | None:

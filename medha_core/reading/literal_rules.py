@@ -38,13 +38,19 @@ def may_hold(query: str, literal: Literal, value: str) -> bool:
     """Whether a literal may take a value: it is a plain one now, and stays one."""
     if literal.is_number:
         return literal.column not in _WHOLE or value.isdigit()
-    if literal.start and _PREFIX.match(query[literal.start - 1]):
-        return False
-    if _DOCUMENT_SIGNS.search(literal.value) or _is_matched(query, literal):
+    if not _is_plain(query, literal):
         return False
     if _DATE.fullmatch(literal.value) and not _is_date(value):
         return False
     return not literal.is_pattern or _fits_pattern(query, literal, value)
+
+
+@lru_cache(maxsize=4096)
+def _is_plain(query: str, literal: Literal) -> bool:
+    """Whether a text says itself in every dialect."""
+    if literal.start and _PREFIX.match(query[literal.start - 1]):
+        return False
+    return not (_DOCUMENT_SIGNS.search(literal.value) or _is_matched(query, literal))
 
 
 @lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ class ReadQuery(NamedTuple):
     """The parts of three letters and more of its names, case folded."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def read_query(query: str) -> ReadQuery:
     """The literals of a query, in order of appearance, and the parts of its names. Any text is accepted."""
     found = _READER.read(query) if extension_loaded else None
