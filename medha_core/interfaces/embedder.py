@@ -18,9 +18,7 @@ from medha_core.errors import (
 
 T = TypeVar("T")
 
-_UNIT_TOLERANCE = (
-    1e-4  # of a squared length: rounding stays below 1e-6; more means that nobody scaled the vector
-)
+_UNIT_TOLERANCE = 1e-4  # of a squared length: rounding stays below 1e-6, more says that nobody scaled it
 
 # What a `dimension` property may raise as long as the embedder does not know its model.
 _NOT_KNOWN_YET = (MedhaError, RuntimeError, ValueError, TypeError, AttributeError, LookupError)
