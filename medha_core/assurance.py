@@ -52,6 +52,11 @@ class Assurance:
     def _calibration(self) -> Calibration:
         return self._measured or calibration.shipped()
 
+    @property
+    def has_judge(self) -> bool:
+        """Whether settling may wait for somebody's answer."""
+        return self._judge is not None
+
     def required(self, correct: int = 0, incorrect: int = 0) -> float:
         """The confidence asked of an entry with this much feedback; infinity: the same words only.
 

@@ -178,6 +178,11 @@ class CachedEmbedder(ArrayEmbedder):
         """The parts of `text` that its vector says nothing of."""
         return self._unread(text)
 
+    def unread_of(self, texts: Iterable[str]) -> list[tuple[str, ...]]:
+        """`unread` of each text."""
+        unread = self._unread
+        return [unread(text) for text in texts]
+
     async def probe(self) -> int:
         """The embedder's dimension; embeds one text if the embedder does not know it before."""
         if self._dimension is None:
@@ -285,15 +290,15 @@ class CachedEmbedder(ArrayEmbedder):
         while waiting := [key for key in work.texts if key not in found]:
             futures, mine = self._inflight.claim(waiting)
             if mine:
-                await self._compute(mine, work)
-            for key, future in futures.items():
-                await done(future)
-                vector = outcome(future, work.texts.keys())
+                found |= await self._compute(mine, work)
+            for key in futures.keys() - mine.keys():
+                await done(futures[key])
+                vector = outcome(futures[key], work.texts.keys())
                 if vector is not None:
                     found[key] = vector
         return found
 
-    async def _compute(self, mine: dict[bytes, Future], work: _Work) -> None:
+    async def _compute(self, mine: dict[bytes, Future], work: _Work) -> dict[bytes, np.ndarray]:
         try:
             # Somebody may have finished between our look at the cache and our claim.
             found = self._cache.remembered(mine)
@@ -305,6 +310,7 @@ class CachedEmbedder(ArrayEmbedder):
         except BaseException as error:
             self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
             raise
+        return found
 
     async def _new(self, keys: Sequence[bytes], work: _Work) -> dict[bytes, np.ndarray]:
         rows = await self._embedded([work.texts[key] for key in keys], work.is_document)

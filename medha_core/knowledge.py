@@ -108,7 +108,8 @@ class Knowledge:
         While the stored entries are being read, evidence against a candidate may be missing. What needs
         none is answered: the same words, whose verdict no evidence changes.
         """
-        proposed = [decision.Candidate(self._features(c), c.query, c.score) for c in candidates]
+        read = self._stored
+        proposed = [decision.Candidate(read(c.question, c.query), c.query, c.score) for c in candidates]
         with self._lock:
             learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
             learning = collection in self._learning

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -20,7 +20,7 @@ from medha_core.keeper import Keeper
 from medha_core.native import VectorIndex
 from medha_core.native_collection import NativeCollection
 from medha_core.opening import Opened, open_store
-from medha_core.rows import CollectionRow, Row, Rows, check_space
+from medha_core.rows import CollectionRow, RecentRows, Rows, check_space
 from medha_core.rows.database import Mode
 from medha_core.settings import Settings
 from medha_core.snapshot import IndexSource, Progress, write_snapshot
@@ -58,7 +58,7 @@ class NativeKeeping(VectorStorageBackend):
         self._spaces: dict[str, tuple[int, str]] = {}
         """By collection, dimension and model that `initialize` was called with: they hold for as long as this
         object lives, whatever another process makes of the collection."""
-        self._recent: dict[int, Row] = {}
+        self._recent = RecentRows()
         self._checkpoints: Checkpoints | None = None
         self._upkeep: Upkeep | None = None
         self._generation: Generation | None = None
@@ -129,7 +129,7 @@ class NativeKeeping(VectorStorageBackend):
 
     def abandon(self) -> None:
         """In a forked child: whatever is asked from now on goes to the rows, which refuse it."""
-        self._collections, self._recent, self._uses = {}, {}, PendingUses()
+        self._collections, self._recent, self._uses = {}, RecentRows(), PendingUses()
         self._generation = self._upkeep = None
         self._keeper = Keeper()
 
@@ -195,7 +195,7 @@ class NativeKeeping(VectorStorageBackend):
                     del self._collections[name]
                 else:
                     collection.catch_up(self.rows)
-            self._recent = {}
+            self._recent.clear()
             self._data_version, self._news = version, True
 
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:
@@ -296,15 +296,11 @@ class NativeKeeping(VectorStorageBackend):
             return
         with self._writing:
             self._collections.pop(collection_name, None)
-            self._recent = {}
+            self._recent.clear()
             self.rows.drop_collection(row.id)
             if self._checkpoints is not None:
                 self._checkpoints.forget(row.id)
             self._tell_readers()
-
-    def _forget_recent(self, labels: Iterable[int]) -> None:
-        for label in labels:
-            self._recent.pop(label, None)
 
     async def load_stats(self, collection_name: str) -> PersistedStats | None:
         return _kept_stats(self.rows.load_stats(self._collection(collection_name).id))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from medha_core.types import CacheResult, MetadataValue
 
 __all__ = ["NativeReading"]
 
-_RECENT_ROWS = 65_536
+_BY_SCORE_AND_LABEL = itemgetter(1, 0)
 _ROWS_AT_ONCE = 64
 
 
@@ -65,11 +66,9 @@ class NativeReading(NativeKeeping):
             await asyncio.to_thread(self._follow)
             found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
             rows = self._read([label for label, _ in found])
-        return _latest(
-            _candidate(row, score)
-            for label, score in found
-            if (row := rows.get(label)) is not None and metadata_matches(row.metadata, filters)
-        )
+        if filters:
+            rows = {label: row for label, row in rows.items() if metadata_matches(row.metadata, filters)}
+        return _latest([_candidate(rows[label], score) for label, score in found if label in rows])
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         row: Row = candidate.label
@@ -104,8 +103,8 @@ class NativeReading(NativeKeeping):
             found += _pairs(collection.scoped.search(query, limit, min_score=threshold, allowed=allowed))
         if collection.unverified:
             found = self._confirmed(collection, query, found, threshold)
-        found.sort(key=lambda pair: (-pair[1], -pair[0]))
-        return [(label, min(1.0, score)) for label, score in found[:limit]]
+        found.sort(key=_BY_SCORE_AND_LABEL, reverse=True)
+        return [(label, score if score < 1.0 else 1.0) for label, score in found[:limit]]
 
     def _confirmed(
         self,
@@ -133,17 +132,25 @@ class NativeReading(NativeKeeping):
         collection.allowed[key] = (version, labels)
         return labels
 
-    def _read(self, labels: list[int]) -> Mapping[int, Row]:
-        """Rows by label; a row under a label never changes, so recent ones are kept."""
-        recent = self._recent
-        missing = [label for label in labels if label not in recent]
-        if not missing:
-            return recent
-        read = self.rows.by_labels(missing)
-        if len(recent) + len(read) > _RECENT_ROWS:
-            self._recent = {}
-        self._recent.update(read)
-        return read if len(missing) == len(labels) else {**recent, **read}
+    def _read(self, labels: Sequence[int]) -> dict[int, Row]:
+        """Rows by label, those that are there."""
+        rows = self._recent.of(labels)
+        if len(rows) < len(labels):
+            read = self.rows.by_labels([label for label in labels if label not in rows])
+            self._recent.keep(read.values())
+            rows |= read
+        return rows
+
+    def _read_ids(self, collection: NativeCollection, ids: Sequence[str]) -> list[Row]:
+        """The rows of these ids that are there, in the order of `ids`."""
+        held = self._recent.of_ids(collection.id, ids)
+        rows = {entry_id: row for entry_id, row in held.items() if collection.holds(row.label)}
+        missing = [entry_id for entry_id in ids if entry_id not in rows]
+        if missing:
+            read = self.rows.by_ids(collection.id, missing)
+            self._recent.keep(read)
+            rows |= {row.id: row for row in read}
+        return [rows[entry_id] for entry_id in ids if entry_id in rows]
 
     # looking up
 
@@ -264,19 +271,21 @@ class NativeReading(NativeKeeping):
         return found[:limit]
 
     async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
-        return self._live(self.rows.by_ids(self._collection(collection_name).id, ids))
+        return self._live(self._read_ids(self._collection(collection_name), ids))
 
     def _live(self, rows: Iterable[Row]) -> list[Candidate]:
         now = self._clock()
-        return _latest(_candidate(row, 1.0) for row in rows if row.expires is None or row.expires > now)
+        return _latest([_candidate(row, 1.0) for row in rows if row.expires is None or row.expires > now])
 
 
 def _candidate(row: Row, score: float) -> Candidate:
     return Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row, row.features)
 
 
-def _latest(candidates: Iterable[Candidate]) -> list[Candidate]:
+def _latest(candidates: list[Candidate]) -> list[Candidate]:
     """Without those that stand behind a newer entry for the same question and metadata."""
+    if len({one.normalized_question for one in candidates}) == len(candidates):
+        return candidates
     newest: dict[tuple[bytes, str], Candidate] = {}
     for one in candidates:
         key = question_key(b"", one.question), dumps_metadata(one.metadata)

@@ -87,7 +87,7 @@ class NativeWriting(NativeKeeping):
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
         collection.remove([one.label for one in gone])
-        self._forget_recent(one.label for one in gone)
+        self._recent.forget(one.label for one in gone)
 
     async def expire(self, collection_name: str) -> list[str]:
         return await asyncio.to_thread(self._expire, collection_name)
@@ -113,7 +113,7 @@ class NativeWriting(NativeKeeping):
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)
         with self._writing:
-            self._forget_recent(self.rows.labels(collection.id, [point_id]))
+            self._recent.forget(self.rows.labels(collection.id, [point_id]))
             count = self.rows.add_feedback(collection.id, point_id, correct)
             self._tell_readers()
         return count

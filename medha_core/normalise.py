@@ -13,6 +13,7 @@ __all__ = [
     "normalize_question",
     "query_hash",
     "question_hash",
+    "quotes",
 ]
 
 _FIRST_N = re.compile(r"\bfirst (\d+)\b")
@@ -51,6 +52,11 @@ def _normalize_with(question: str, replacements: Sequence[tuple[str, str]], lega
     for pattern, replacement in replacements:
         text = re.sub(pattern, replacement, text)
     return finish(text)
+
+
+def quotes(question: str) -> bool:
+    """Whether a question quotes a text."""
+    return _QUOTED.search(question) is not None
 
 
 def differ_in_quoted_case(one: str, other: str) -> bool:

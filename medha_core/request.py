@@ -1,8 +1,6 @@
 """One question on its way, who may see which entry, and what becomes of the one that answers."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from medha_core.errors import MedhaError, StorageError
@@ -47,15 +45,19 @@ def failure(error: MedhaError, settings: Settings) -> CacheHit:
     return CacheHit(strategy=SearchStrategy.NO_MATCH if missed else SearchStrategy.ERROR, error=str(error))
 
 
-@contextmanager
-def named() -> Iterator[None]:
+class _Named:
     """Errors that are not ours become ours: a store of somebody else's may raise anything."""
-    try:
-        yield
-    except MedhaError:
-        raise
-    except Exception as error:
-        raise MedhaError(f"a tier raised {type(error).__name__}: {error}") from error
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, MedhaError):
+            raise MedhaError(f"a tier raised {type(error).__name__}: {error}") from error
+
+
+NAMED = _Named()
+"""The context; it holds nothing."""
 
 
 def is_visible(candidate: Candidate, scope: Scope) -> bool:

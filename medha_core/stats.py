@@ -98,7 +98,8 @@ class StatsRecorder:
         if self.enabled:
             with self._lock:
                 self._guard_seconds.append(seconds)
-                self._near_misses.update(near_misses)
+                for reason in near_misses:
+                    self._near_misses[reason] += 1
                 if best_refused is not None:
                     self._near_scores.append(best_refused)
                     self.meters.similarity["miss"].add(best_refused)

@@ -21,14 +21,18 @@ class Tiers:
     """
 
     def __init__(self, settings: Settings, question: str, trust: Mapping[str, float] | None = None):
-        self._settings = settings
+        self._exact = settings.score_threshold_exact
+        self._semantic = settings.semantic_threshold
+        self._prefilter = settings.score_threshold_fuzzy_prefilter
+        self._letters = settings.score_threshold_fuzzy / 100.0
+        self._boost = settings.feedback_boost_factor
         self._text = normalize_question(question)
         self._trust = trust or {}
 
     def boosted(self, candidate: Candidate, score: float) -> float:
         """A score lifted by the entry's feedback, at most 1."""
         trust = self._trust.get(candidate.id, 0.0)
-        return min(1.0, score * (1 + self._settings.feedback_boost_factor * trust)) if trust else score
+        return min(1.0, score * (1 + self._boost * trust)) if trust else score
 
     def of(self, candidate: Candidate) -> tuple[SearchStrategy, float]:
         """The tier and the confidence on its scale.
@@ -36,19 +40,18 @@ class Tiers:
         Cases: exact by cosine; semantic by cosine; fuzzy by the letters, for
         cosines over the prefilter; none.
         """
-        settings, score = self._settings, candidate.score
-        if score >= settings.score_threshold_exact:
+        score = candidate.score
+        if score >= self._exact:
             return SearchStrategy.EXACT_MATCH, score
-        semantic = self.boosted(candidate, score)
-        if semantic >= settings.semantic_threshold:
+        semantic = self.boosted(candidate, score) if self._trust else score
+        if semantic >= self._semantic:
             return SearchStrategy.SEMANTIC_MATCH, semantic * 0.9
-        return self.by_letters(candidate) if score >= settings.score_threshold_fuzzy_prefilter else _NONE
+        return self.by_letters(candidate) if score >= self._prefilter else _NONE
 
     def by_letters(self, candidate: Candidate) -> tuple[SearchStrategy, float]:
         """The fuzzy tier, whatever the cosine, and the confidence; or no tier."""
         ratio = self.boosted(candidate, fuzz.ratio(self._text, candidate.normalized_question) / 100.0)
-        reached = ratio >= self._settings.score_threshold_fuzzy / 100.0
-        return (SearchStrategy.FUZZY_MATCH, ratio) if reached else _NONE
+        return (SearchStrategy.FUZZY_MATCH, ratio) if ratio >= self._letters else _NONE
 
     def reaches(self, candidate: Candidate) -> bool:
         """Whether a candidate reaches any tier."""

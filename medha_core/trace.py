@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from medha_core.interfaces.storage import Candidate
 
@@ -24,6 +24,8 @@ class SeenCandidate:
 class Step:
     """One step of the way; `outcome` is "hit", "miss" or "error: ...". A context that times itself."""
 
+    wanted: ClassVar[bool] = True
+    """Whether somebody wants to know what a step saw."""
     name: str
     outcome: str = "miss"
     microseconds: float = 0.0
@@ -84,6 +86,7 @@ def _line(seen: SeenCandidate) -> str:
 class NoTrace:
     """Stands in for `Explanation` and `Step` when nobody asked for one."""
 
+    wanted = False
     outcome = ""
     microseconds = 0.0
 

@@ -98,11 +98,13 @@ class CacheHit(BaseModel):
     strategy: SearchStrategy = SearchStrategy.NO_MATCH
     template_used: str | None = None
     expires_at: datetime | None = None
-    metadata: Annotated[dict[str, MetadataValue], AfterValidator(FrozenDict)] = FrozenDict()
+    metadata: Annotated[dict[str, MetadataValue], AfterValidator(FrozenDict)] = Field(
+        default_factory=FrozenDict
+    )
     entry_id: str | None = None
     similarity: float | None = None
     """Cosine of question and stored question, 0..1; None where no vectors were compared."""
-    parameters: dict[str, str] = FrozenDict()
+    parameters: dict[str, str] = Field(default_factory=FrozenDict)
     """For a parametric match: the values put into the stored query, by column."""
     bound: Bound | None = None
     """For a parametric match: the same for drivers that bind values."""

@@ -11,7 +11,7 @@ from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
-from medha_core.normalise import differ_in_quoted_case, normalize_question
+from medha_core.normalise import differ_in_quoted_case, normalize_question, quotes
 from medha_core.request import Request, hit_from, is_visible
 from medha_core.scope import Scope
 from medha_core.settings import Settings
@@ -19,7 +19,7 @@ from medha_core.stats import StatsRecorder
 from medha_core.substitution import Substituted
 from medha_core.tiers import Tiers
 from medha_core.trace import NoTrace, Step
-from medha_core.types import Bound, CacheHit, SearchStrategy
+from medha_core.types import Bound, CacheHit, CacheResult, SearchStrategy
 
 _JUDGED = 8
 """Candidates the guard weighs at most; the right one is rarely further down."""
@@ -89,10 +89,10 @@ class VectorTiers:
         for candidate in tiers.sorted(found):
             strategy, confidence = tiers.of(candidate)
             step.saw(candidate, confidence, strategy.value)
-            hit = await self._taken(request, candidate, strategy, confidence)
-            if hit is not None:
+            row = await self._store.fetch(request.scope.collection, candidate)
+            if row is not None:
                 step.outcome = strategy.value
-                return hit
+                return hit_from(row, strategy, min(1.0, confidence), candidate.score)
         return None
 
     async def _guarded(
@@ -104,10 +104,11 @@ class VectorTiers:
         started = perf_counter()
         decided = self._knowledge.decide(request.scope.collection, request.question, found)
         seconds = perf_counter() - started
-        decided = await self._settled(request, found, decided, tiers)
+        decided, row = await self._settled(request, found, decided, tiers)
         self._count(seconds, found, decided, tiers)
-        for candidate, verdict in zip(found, decided.verdicts, strict=True):
-            step.saw(candidate, candidate.score, verdict.reason.value, verdict.evidence)
+        if step.wanted:
+            for candidate, verdict in zip(found, decided.verdicts, strict=True):
+                step.saw(candidate, candidate.score, verdict.reason.value, verdict.evidence)
         if decided.winner is None:
             return None
         candidate = found[decided.winner]
@@ -118,30 +119,44 @@ class VectorTiers:
             if strategy is SearchStrategy.NO_MATCH and not candidate.score:
                 # Found by its words: a slip took the vector away, not what is asked.
                 strategy, confidence = tiers.by_letters(candidate)
-        if strategy is SearchStrategy.NO_MATCH:
+        if strategy is SearchStrategy.NO_MATCH or row is None:
             return None
         step.outcome = strategy.value
-        hit = await self._taken(request, candidate, strategy, confidence)
-        return hit if hit is None or decided.substituted is None else _exchanged(hit, decided.substituted)
+        hit = hit_from(row, strategy, min(1.0, confidence), candidate.score)
+        return hit if decided.substituted is None else _exchanged(hit, decided.substituted)
 
     async def _settled(
         self, request: Request, found: Sequence[Candidate], decided: Decision, tiers: Tiers
-    ) -> Decision:
-        """The decision held against the entry's record, what was ruled and, in doubt, the judge."""
-        record = (0, 0)
-        if decided.winner is not None:
-            row = await self._store.fetch(request.scope.collection, found[decided.winner])
-            record = (0, 0) if row is None else (row.feedback_correct, row.feedback_incorrect)
-        return await self._assurance.settle(
-            request.question, found, decided, record=record, reaches=tiers.reaches
+    ) -> tuple[Decision, CacheResult | None]:
+        """The decision held against the entry's record, what was ruled and, in doubt, the judge.
+
+        With the row of its winner, None when it is gone by now.
+        """
+        row = await self._row(request, found, decided)
+        settled = await self._assurance.settle(
+            request.question,
+            found,
+            decided,
+            record=(0, 0) if row is None else (row.feedback_correct, row.feedback_incorrect),
+            reaches=tiers.reaches,
         )
+        if self._assurance.has_judge:  # which takes its time, and may have chosen another one
+            row = await self._row(request, found, settled)
+        return settled, row
+
+    async def _row(
+        self, request: Request, found: Sequence[Candidate], decided: Decision
+    ) -> CacheResult | None:
+        if decided.winner is None:
+            return None
+        return await self._store.fetch(request.scope.collection, found[decided.winner])
 
     def _count(self, seconds: float, found: Sequence[Candidate], decided: Decision, tiers: Tiers) -> None:
         """Add a decision, with the refused candidates that had reached a tier, to the statistics."""
         if not self._stats.enabled:
             return
         refused = [
-            (verdict.reason.value, candidate.score)
+            (verdict.reason._value_, candidate.score)
             for candidate, verdict in zip(found, decided.verdicts, strict=True)
             if not verdict.accepted and tiers.reaches(candidate)
         ]
@@ -197,24 +212,20 @@ class VectorTiers:
 
     def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
         """The candidates that differ from the question in nothing that vectors cannot tell."""
-        asked = self._embedding.unread(request.question)
+        question = request.question
+        asked, *stored = self._embedding.unread_of([question, *[one.question for one in found]])
+        quoting = not self._knowledge.is_off and quotes(question)
+        if not quoting and stored.count(asked) == len(stored):
+            return found
         readable = []
-        for candidate in found:
-            stored = self._embedding.unread(candidate.question)
-            if stored != asked:
-                step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {stored}")
-            elif not self._knowledge.is_off and differ_in_quoted_case(request.question, candidate.question):
+        for candidate, unread in zip(found, stored, strict=True):
+            if unread != asked:
+                step.saw(candidate, candidate.score, "unread", f"asked {asked}, stored {unread}")
+            elif quoting and differ_in_quoted_case(question, candidate.question):
                 step.saw(candidate, candidate.score, "literal", "letters of a quoted text differ in case")
             else:
                 readable.append(candidate)
         return readable
-
-    async def _taken(
-        self, request: Request, candidate: Candidate, strategy: SearchStrategy, confidence: float
-    ) -> CacheHit | None:
-        """The hit for a candidate, or None when it is gone by now."""
-        row = await self._store.fetch(request.scope.collection, candidate)
-        return None if row is None else hit_from(row, strategy, min(1.0, confidence), candidate.score)
 
 
 def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:

@@ -20,7 +20,7 @@ from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.knowledge import Knowledge
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question
-from medha_core.request import Request, failure, hit_from, is_visible, named
+from medha_core.request import NAMED, Request, failure, hit_from, is_visible
 from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
@@ -87,7 +87,7 @@ class Waterfall:
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
         try:
-            with named():
+            with NAMED:
                 return await tier
         except MedhaError as error:
             return failure(error, self._settings)
@@ -164,7 +164,7 @@ class Waterfall:
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
         started = perf_counter()
-        with steps[0], named():
+        with steps[0], NAMED:
             vectors = await self._embedding.aembed_array([request.question for request in requests])
         self._stats.record_embedding(perf_counter() - started)
         for step in steps:  # one call for all: each waited as long

@@ -8,7 +8,7 @@ from medha_core.acts.parts import Filters, Parts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, MedhaError
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.pairs import check_question
-from medha_core.request import Request, failure, named
+from medha_core.request import NAMED, Request, failure
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
 from medha_core.types import CacheHit, SearchStrategy
@@ -153,7 +153,7 @@ class Searching:
     async def _refused(self, question: object, scope: Scope) -> CacheHit | None:
         """An error hit for what cannot be searched for, None for a question that can."""
         try:
-            with named():
+            with NAMED:
                 self._parts.check_started()
                 check_question(question, self._parts.settings)
                 await self._parts.known(scope.collection)

@@ -58,6 +58,7 @@ class Database:
     def __init__(self, path: Path | None, mode: Mode = "r+", *, synchronous: str = "NORMAL"):
         self.path, self.mode = path, mode
         self._lock = rlock()
+        self._statements = _Statements(self)
         self._abandoned = False
         try:
             self._db = _open(path, mode, synchronous)
@@ -83,19 +84,27 @@ class Database:
         self._abandoned = True
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
 
-    @contextmanager
-    def statements(self) -> Iterator[sqlite3.Connection]:
-        """The connection, with SQLite's errors translated."""
+    def statements(self) -> "_Statements":
+        """A context: the connection for one thread, with SQLite's errors translated."""
+        return self._statements
+
+    def take(self) -> sqlite3.Connection:
+        """The connection, until `let_go`. A thread that has it may take it again."""
         if self._abandoned:
             raise StorageError(
                 f"{self.name} was opened before process {os.getpid()} was forked: open it here again"
             )
-        with self._lock:
-            try:
-                yield self._db
-            except SQLITE_ERRORS as error:
+        self._lock.acquire()
+        return self._db
+
+    def let_go(self, error: BaseException | None) -> None:
+        """Give the connection back. Raises `StorageError` for an error of SQLite's."""
+        try:
+            if isinstance(error, SQLITE_ERRORS):
                 self._note(error)
                 raise StorageError(f"the rows at {self.name} failed: {error}") from error
+        finally:
+            self._lock.release()
 
     def _note(self, error: Exception) -> None:
         """Leave word for the next opening that SQLite found the file damaged."""
@@ -185,6 +194,19 @@ class Database:
         with self.statements() as db:
             version: int = db.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+
+class _Statements:
+    """One for all: entering it makes nothing, for it stands around every look-up."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._database.take()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._database.let_go(error)
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, on_progress: Progress | None) -> None:

@@ -112,6 +112,8 @@ class Lookups:
             labels = self._filtered_with_text(collection, normalized, filters)
         elif include_scoped:
             labels += nlargest(_FEW, self._with_text(_SCOPED, collection, normalized))
+        if not labels:
+            return []
         # The row is sealed, the index that led to it is not.
         rows = [
             row
