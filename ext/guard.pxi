@@ -51,7 +51,17 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         vector[Phrase] phrases
         Keys parts
 
+    cppclass Relatable:
+        void add_lines(string_view text) except +
+        void add_negating(string_view prefix) except +
+
+    cdef enum Relation "medha::guard::Relation":
+        SYNONYMS "medha::guard::SYNONYMS"
+        ANTONYMS "medha::guard::ANTONYMS"
+        RELATED "medha::guard::RELATED"
+
     cppclass Language:
+        Relatable relatable
         unordered_map[const Symbol*, const Symbol*] magnitudes
         vector[const Symbol*] summing
         vector[const Symbol*] telling
@@ -62,6 +72,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         Symbol* intern(string_view text) except +
         Symbol* pin(string_view text) except +
         size_t size()
+        cpp_bool may_relate(string_view a, string_view b, Relation relation)
         void tidy() except +
         void sweep() except +
         int busy
@@ -214,6 +225,15 @@ cdef const Symbol* symbol_of(Symbols* symbols, object text) except NULL:
     return symbols.intern(string_view(PyBytes_AS_STRING(encoded), <size_t> PyBytes_GET_SIZE(encoded)))
 
 
+cdef string_view view_of(str text) except *:
+    """The bytes of a text, which live as long as it does."""
+    cdef Py_ssize_t size = 0
+    cdef const char* data = utf8_or_null(text, &size)
+    if data == NULL:
+        raise ArgumentValueError("text", "text without lone surrogates", text)
+    return string_view(data, <size_t> size)
+
+
 cdef const Symbol* symbol_or_null(Symbols* symbols, object text) except? NULL:
     return symbol_of(symbols, text) if text else NULL
 
@@ -321,6 +341,9 @@ cdef class QuestionReader:
             language.summing.push_back(self._pinned(key))
         for key in lexicon.telling:
             language.telling.push_back(self._pinned(key))
+        language.relatable.add_lines(view_of(lexicon.pairs))
+        for prefix in lexicon.negating:
+            language.relatable.add_negating(view_of(prefix))
         self._lexicons.append(lexicon)
         self._symbols.languages.push_back(language)
         return len(self._lexicons) - 1
@@ -342,6 +365,11 @@ cdef class QuestionReader:
         """Drop the texts that no question and no evidence holds. Happens by itself when there are many."""
         if self._symbols.busy == 0:
             self._symbols.sweep()
+
+    def may_relate(self, str one not None, str other not None, *, bint opposite=False):
+        """Whether the first lexicon is asked how two words are related; `opposite`: whether they are opposites."""
+        self._symbols.language = 0
+        return self._symbols.may_relate(view_of(one), view_of(other), ANTONYMS if opposite else SYNONYMS)
 
     def read(self, question):
         """An asked question, in the first language."""

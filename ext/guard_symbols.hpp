@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "guard_relatable.hpp"
 #include "text.hpp"
 
 namespace medha::guard {
@@ -123,6 +124,7 @@ class Symbol {
 struct Language {
     std::unordered_map<const Symbol*, const Symbol*> magnitudes;
     std::vector<const Symbol*> summing, telling;
+    Relatable relatable;
 };
 
 // Asks the lexicon of a language: fills the facts, or leaves a Python error.
@@ -207,6 +209,10 @@ class Symbols {
     }
 
     bool related(const Symbol* a, const Symbol* b, Relation relation);
+    bool may_relate(std::string_view a, std::string_view b, Relation relation) const {
+        const Relatable& words = languages[language].relatable;
+        return words.pair(a, b) || (relation == ANTONYMS && (words.negates(a) || words.negates(b)));
+    }
 
     size_t size() const { return table_.size(); }
 
@@ -344,6 +350,7 @@ inline const Facts& Symbol::body_facts() const {
 }
 
 inline bool Symbols::related(const Symbol* a, const Symbol* b, Relation relation) {
+    if (!may_relate(a->body(), b->body(), relation)) return false;
     const int asked = language;
     const size_t place = static_cast<size_t>(asked) * RELATIONS + relation;
     if (relations_.size() <= place) relations_.resize(place + 1);

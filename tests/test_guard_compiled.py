@@ -290,6 +290,25 @@ def test_an_error_of_the_lexicon_reaches_the_caller():
     assert guard.judge(stored, stored, 1.0).accepted
 
 
+def test_no_related_words_are_passed_over():
+    lexicon, core = english(), shared_reader().core
+    pairs = [line.split() for line in lexicon.pairs().splitlines()]
+    assert len(pairs) > 100_000
+    assert all(core.may_relate(one, other) and core.may_relate(other, one) for one, other in pairs)
+    for word in lexicon.words:
+        for prefix in lexicon.negating:
+            if lexicon.are_antonyms(word, prefix + word):
+                assert core.may_relate(word, prefix + word, opposite=True)
+
+
+def test_few_unrelated_words_are_asked_about():
+    rng, lexicon, core = random.Random(4), english(), shared_reader().core
+    words = sorted(lexicon.words)
+    chosen = [rng.sample(words, 2) for _ in range(20_000)]
+    apart = [pair for pair in chosen if not lexicon.are_related(*pair) and not lexicon.are_antonyms(*pair)]
+    assert sum(core.may_relate(*pair) for pair in apart) < len(apart) / 20
+
+
 def test_many_threads_may_ask_at_once():
     evidence = COMPILED.evidence()
     stored = [COMPILED.features(q, QUERIES[i % 5].format("Rome", 5)) for i, q in enumerate(QUESTIONS[:50])]

@@ -31,6 +31,10 @@ class Words(NamedTuple):
     facts: Callable[[str], Facts]
     relations: tuple[Callable[[str, str], bool], ...]
     """Whether two words are synonyms, antonyms, related."""
+    pairs: str
+    """A line for each two words that may be one of these."""
+    negating: Collection[str]
+    """Prefixes that make a word the opposite of another one."""
     magnitudes: Mapping[str, str]
     """Operators and what they are before a quantity."""
     summing: Collection[str]
@@ -145,6 +149,8 @@ def _words_of(lexicon: Lexicon) -> Words:
         partial(words, lexicon=lexicon),
         partial(word_facts, lexicon=lexicon),
         (lexicon.are_synonyms, lexicon.are_antonyms, lexicon.are_related),
+        lexicon.pairs(),
+        lexicon.negating,
         {f"o:{operator}": f"o:{way}" for operator, way in lexicon.magnitude.items()},
         lexicon.summing,
         lexicon.telling,

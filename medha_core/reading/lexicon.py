@@ -69,7 +69,7 @@ class Lexicon:
         }
         self._endings: list[str] = table.get("endings", "").split()
         self._shortest_stem: int = table.get("shortest_stem", 1)
-        self._negating = tuple(table["negating"].split())
+        self.negating = tuple(table["negating"].split())
         self.language = language
         self.words = dict(_pairs(f"{language}_words.txt.gz"))
         self.irregular = dict(_pairs(f"{language}_irregular.txt.gz"))
@@ -158,10 +158,14 @@ class Lexicon:
     def are_antonyms(self, a: str, b: str) -> bool:
         """Whether one is the opposite of the other, by the dictionary or by a prefix (`paid`, `unpaid`)."""
         short, long = sorted((a, b), key=len)
-        for prefix in self._negating:
+        for prefix in self.negating:
             if long.startswith(prefix) and short in (long[len(prefix) :], self.lemma(long[len(prefix) :])):
                 return True
         return ((a, b) if a < b else (b, a)) in self.antonyms
+
+    def pairs(self) -> str:
+        """A line for each two words that are synonyms, related, or opposites without a prefix that says so."""
+        return "\n".join([*map(" ".join, self.synonyms), *map(" ".join, self.antonyms), *self._related])
 
     def _lemma(self, word: str) -> str:
         """The dictionary form. Unknown words lose only a plural s, so that they stay themselves."""
