@@ -164,7 +164,7 @@ class Lexicon:
         return ((a, b) if a < b else (b, a)) in self.antonyms
 
     def pairs(self) -> str:
-        """A line for each two words that are synonyms, related, or opposites without a prefix that says so."""
+        """A line for each two words that are synonyms, related, or opposites, but for those by a prefix."""
         return "\n".join([*map(" ".join, self.synonyms), *map(" ".join, self.antonyms), *self._related])
 
     def _lemma(self, word: str) -> str:
