@@ -25,6 +25,7 @@ struct Literal {
     std::string value, column;
     bool is_number, is_pattern;
     uint32_t start, end;
+    bool is_matched;
 };
 
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -149,8 +150,14 @@ class Scanner {
 
 // The words of query languages, in lower case.
 struct Vocabulary {
-    std::unordered_set<std::string> comparisons, clauses, keywords;
+    std::unordered_set<std::string> comparisons, clauses, keywords, matching, sql_starts;
 };
+
+inline std::string lowered(std::string_view text) {
+    std::string made(text);
+    std::transform(made.begin(), made.end(), made.begin(), text::lower);
+    return made;
+}
 
 // Finds the literals of a query and the column each is compared with.
 class LiteralReader {
@@ -162,14 +169,16 @@ class LiteralReader {
         std::vector<Literal> found;
         for (size_t i = 0; i < tokens_.size(); ++i) {
             const Token& token = tokens_[i];
+            if (is(i, "(")) opened_.push_back(i);
+            if (is(i, ")") && !opened_.empty()) opened_.pop_back();
             if (!is_value(token.kind)) continue;
             if (lower_.empty()) prepare();
             std::string column = column_of(i);
             if (token.kind == Kind::DOUBLE && column.empty() && !is_value_place(i)) continue;
             const bool is_number = token.kind == Kind::NUMBER;
-            const bool is_pattern = i > 0 && (lower_[i - 1] == "like" || lower_[i - 1] == "ilike");
+            const bool is_pattern = i > 0 && is_like(i - 1);
             found.push_back({is_number ? std::string(text_of(i)) : unquoted(text_of(i)), std::move(column), is_number,
-                             is_pattern, token.start, token.end});
+                             is_pattern, token.start, token.end, is_matched(i)});
         }
         return found;
     }
@@ -184,11 +193,17 @@ class LiteralReader {
     bool is(size_t i, std::string_view text) const { return text_of(i) == text; }
     bool is_keyword(size_t i) const { return vocabulary_.keywords.count(lower_[i]) != 0; }
     bool is_comparison(size_t i) const { return vocabulary_.comparisons.count(lower_[i]) != 0; }
+    bool is_matching(size_t i) const { return vocabulary_.matching.count(lower_[i]) != 0; }
+    bool is_like(size_t i) const { return lower_[i] == "like" || lower_[i] == "ilike"; }
 
-    static std::string lowered(std::string_view text) {
-        std::string made(text);
-        std::transform(made.begin(), made.end(), made.begin(), text::lower);
-        return made;
+    // Whether the literal at `i` is a regular expression, or part of an expression that makes a pattern.
+    bool is_matched(size_t i) const {
+        if (i > 0 && is_matching(i - 1)) return true;
+        if (opened_.empty()) return false;
+        const size_t place = opened_.back();
+        for (size_t k = place < 2 ? 0 : place - 2; k < place; ++k)
+            if (is_matching(k) || is_like(k)) return true;
+        return false;
     }
 
     void prepare() {
@@ -308,8 +323,18 @@ class LiteralReader {
     const std::vector<Token>& tokens_;
     const Vocabulary& vocabulary_;
     std::vector<std::string> lower_;
+    std::vector<size_t> opened_;  // places of the parentheses that a token stands in
     std::unordered_map<std::string, std::string> tables_;
 };
+
+// Whether a query begins like SQL, and is not Cypher that does.
+inline bool is_sql(std::string_view text, const std::vector<Token>& tokens, const Vocabulary& vocabulary) {
+    const auto word = [&](const Token& token) { return lowered(text.substr(token.start, token.end - token.start)); };
+    return !tokens.empty() && vocabulary.sql_starts.count(word(tokens[0])) &&
+           std::none_of(tokens.begin(), tokens.end(), [&](const Token& token) {
+               return token.end - token.start == 5 && word(token) == "match";
+           });
+}
 
 // Whether two queries have the same tokens, but for those of the first that begin at `starts` (sorted).
 inline bool differ_only_at(std::string_view before, std::string_view after, const std::vector<uint32_t>& starts) {

@@ -17,11 +17,14 @@ cdef extern from "query.hpp" namespace "medha::query":
         cpp_bool is_pattern
         uint32_t start
         uint32_t end
+        cpp_bool is_matched
 
     cppclass QueryVocabulary "medha::query::Vocabulary":
         unordered_set[string] comparisons
         unordered_set[string] clauses
         unordered_set[string] keywords
+        unordered_set[string] matching
+        unordered_set[string] sql_starts
 
     cppclass QueryScanner "medha::query::Scanner":
         QueryScanner(string_view text)
@@ -33,6 +36,8 @@ cdef extern from "query.hpp" namespace "medha::query":
 
     cpp_bool differ_only_at "medha::query::differ_only_at"(
         string_view before, string_view after, const vector[uint32_t]& starts) except +
+    cpp_bool is_sql "medha::query::is_sql"(
+        string_view text, const vector[QueryToken]& tokens, const QueryVocabulary& words) except +
     vector[string] name_parts "medha::query::name_parts"(
         string_view text, const vector[QueryToken]& tokens) except +
 
@@ -47,25 +52,33 @@ cdef inline str ascii_text(const string& text):
     return PyUnicode_DecodeUTF8(text.data(), <Py_ssize_t> text.size(), "strict")
 
 
+cdef unordered_set[string] words_of(words) except *:
+    cdef unordered_set[string] found
+    for word in words:
+        found.insert(word.encode())
+    return found
+
+
 cdef class QueryReader:
     """Finds literals and names in query texts.
 
     Args:
-        comparisons, clauses, keywords: the words of `medha_core.reading.literals`.
+        comparisons, clauses, keywords, matching: the words of `medha_core.reading.literals`.
+        sql_starts: what a query of SQL begins with.
     """
 
     cdef QueryVocabulary _vocabulary
 
-    def __init__(self, comparisons, clauses, keywords):
-        for word in comparisons:
-            self._vocabulary.comparisons.insert(word.encode())
-        for word in clauses:
-            self._vocabulary.clauses.insert(word.encode())
-        for word in keywords:
-            self._vocabulary.keywords.insert(word.encode())
+    def __init__(self, comparisons, clauses, keywords, matching, sql_starts):
+        self._vocabulary.comparisons = words_of(comparisons)
+        self._vocabulary.clauses = words_of(clauses)
+        self._vocabulary.keywords = words_of(keywords)
+        self._vocabulary.matching = words_of(matching)
+        self._vocabulary.sql_starts = words_of(sql_starts)
 
     def read(self, str query not None):
-        """The literals, each as (value, column, is_number, is_pattern, start, end), and the parts of names.
+        """The literals, each as (value, column, is_number, is_pattern, start, end, is_matched), the parts of
+        names, and whether it is SQL.
 
         None for a query that is not ASCII.
         """
@@ -79,10 +92,12 @@ cdef class QueryReader:
             tokens = scanner.run()
             reader = new QueryLiteralReader(text, tokens, self._vocabulary)
             literals = [
-                (ascii_text(one.value), ascii_text(one.column), one.is_number, one.is_pattern, one.start, one.end)
+                (ascii_text(one.value), ascii_text(one.column), one.is_number, one.is_pattern, one.start, one.end,
+                 one.is_matched)
                 for one in reader.run()
             ]
-            return literals, [ascii_text(part) for part in name_parts(text, tokens)]
+            parts = [ascii_text(part) for part in name_parts(text, tokens)]
+            return literals, parts, is_sql(text, tokens, self._vocabulary)
         finally:
             del reader
             del scanner

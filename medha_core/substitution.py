@@ -7,14 +7,13 @@ differs, it is refused: no value can end a literal, add a clause or change a typ
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import islice, permutations
 from typing import NamedTuple
 
 from medha_core.errors import ArgumentValueError
 from medha_core.reading.features import Features
 from medha_core.reading.literal_rules import may_hold
-from medha_core.reading.literals import Literal, tokenize
+from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention
 from medha_core.reading.query import differ_only_at, read_query
 from medha_core.reading.slots import Slot, is_iso_date, slots
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 MODES = ("seen", "any", "off")
-_SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 MAX_ORDERS = 24
 """Assignments of values to slots that are tried for one entry."""
@@ -182,9 +180,10 @@ def write(
     query: str, stored: Features, proposal: Proposal, *, backslash_escapes: bool | None = None
 ) -> Written | None:
     """The first half of `substitute`: the new query alone, which is all that candidates are compared by."""
-    if backslash_escapes is None and not _is_sql(query):
+    read = read_query(query)
+    if backslash_escapes is None and not read.is_sql:
         backslash_escapes = True
-    found = read_query(query).literals
+    found = read.literals
     new = {
         which: spelling
         for mention, spelling in zip(stored.mentions, proposal.spellings, strict=True)
@@ -209,13 +208,6 @@ def completed(query: str, stored: Features, proposal: Proposal, written: Written
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
     values = tuple(_bound(found[which], _patterned(found[which], new[which])) for which in sorted(new))
     return Substituted(written.query, _parameters(stored, proposal), marks, values)
-
-
-@lru_cache(maxsize=1024)
-def _is_sql(query: str) -> bool:
-    tokens = {token.text.lower() for token in tokenize(query)}
-    first = next(iter(tokenize(query))).text.lower()
-    return first in _SQL_STARTS and "match" not in tokens
 
 
 def _written(query: str, literal: Literal, value: str, backslash_escapes: bool | None) -> str | None:

@@ -12,6 +12,7 @@ if not extension_loaded:
     pytest.skip("there is no compiled reader to compare", allow_module_level=True)
 
 PIECES = [
+    *"SELECT With explain match MATCH similar to =~ regexp CONCAT( ) )".split(),
     *"'\"\\`[]()-/*.,=<>!:$@|~ \n\x1ceE+5aAbX_",
     *"like LIKE in( between and as from join where limit not is count( max( t. 1.5e-3 '' \\'".split(),
     "flightFare",

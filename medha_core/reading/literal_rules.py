@@ -5,9 +5,7 @@ so that nothing depends on knowing the dialect.
 """
 
 import re
-from bisect import bisect_left
 from datetime import date
-from functools import lru_cache
 
 from medha_core.reading.literals import Literal, tokenize
 
@@ -17,8 +15,6 @@ _DOLLAR_QUOTED = re.compile(r"\$\w*\$")
 _NESTED_COMMENT = re.compile(r"/\*(?:[^*]|\*(?!/))*/\*")
 _DOCUMENT_SIGNS = re.compile(r"[*\[\]{}\\]")
 """In a stored value: it may be a pattern, a list or a document, not a name."""
-_MATCHING = frozenset(["rlike", "regexp", "glob", "similar", "to", "match", "against", "=~", "~"])
-_LIKES = frozenset(["like", "ilike"])
 _WHOLE = frozenset(["limit", "offset", "skip", "top", "first", "last"])
 _PREFIX = re.compile(r"[\w&@$]")
 """Right before a quote: x'..', E'..', U&'..', r'..' are no plain strings, and N'..' is not worth the risk."""
@@ -45,33 +41,11 @@ def may_hold(query: str, literal: Literal, value: str) -> bool:
     return not literal.is_pattern or _fits_pattern(query, literal, value)
 
 
-@lru_cache(maxsize=4096)
 def _is_plain(query: str, literal: Literal) -> bool:
     """Whether a text says itself in every dialect."""
     if literal.start and _PREFIX.match(query[literal.start - 1]):
         return False
-    return not (_DOCUMENT_SIGNS.search(literal.value) or _is_matched(query, literal))
-
-
-@lru_cache(maxsize=256)
-def _tokens(query: str) -> tuple[list[int], list[str]]:
-    """Where each token of a query starts, and its text in lower case."""
-    found = tokenize(query)
-    return [token.start for token in found], [token.text.lower() for token in found]
-
-
-def _is_matched(query: str, literal: Literal) -> bool:
-    """Whether the literal is a regular expression, or part of an expression that makes a LIKE pattern."""
-    starts, texts = _tokens(query)
-    before = bisect_left(starts, literal.start)
-    if before and texts[before - 1] in _MATCHING:
-        return True
-    depth = 0
-    for place in range(before - 1, -1, -1):
-        depth += (texts[place] == ")") - (texts[place] == "(")
-        if depth < 0:  # the literal stands in this parenthesis
-            return any(text in _MATCHING or text in _LIKES for text in texts[max(0, place - 2) : place])
-    return False
+    return not (literal.is_matched or _DOCUMENT_SIGNS.search(literal.value))
 
 
 def _fits_pattern(query: str, literal: Literal, value: str) -> bool:

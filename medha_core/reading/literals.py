@@ -47,6 +47,9 @@ COMPARISONS = frozenset(
         "is",
     ]
 )
+MATCHING = frozenset(["rlike", "regexp", "glob", "similar", "to", "match", "against", "=~", "~"])
+"""Before a text that is no plain one: a regular expression, or another kind of pattern."""
+_LIKES = frozenset(["like", "ilike"])
 CLAUSES = frozenset(["limit", "offset", "skip", "top", "first", "last"])
 KEYWORDS = frozenset(
     [
@@ -131,6 +134,8 @@ class Literal(NamedTuple):
     """Whether it is compared with LIKE."""
     start: int
     end: int
+    is_matched: bool
+    """Whether it is a regular expression, or part of an expression that makes a pattern."""
 
 
 def tokenize(query: str) -> list[Token]:
@@ -149,7 +154,12 @@ def literals(query: str) -> tuple[Literal, ...]:
     tokens = tokenize(query)
     tables = _aliases(tokens)
     found = []
+    opened: list[int] = []  # places of the parentheses that the token stands in
     for i, token in enumerate(tokens):
+        if token.text == "(":
+            opened.append(i)
+        elif token.text == ")" and opened:
+            opened.pop()
         if token.kind not in ("single", "double", "number"):
             continue
         column = _column(tokens, i, tables)
@@ -157,9 +167,16 @@ def literals(query: str) -> tuple[Literal, ...]:
             continue
         is_number = token.kind == "number"
         value = token.text if is_number else _unquote(token.text)
-        is_pattern = i > 0 and tokens[i - 1].text.lower() in ("like", "ilike")
-        found.append(Literal(value, column, is_number, is_pattern, token.start, token.end))
+        before = tokens[i - 1].text.lower() if i else ""
+        is_matched = before in MATCHING or (bool(opened) and _makes_pattern(tokens, opened[-1]))
+        found.append(Literal(value, column, is_number, before in _LIKES, token.start, token.end, is_matched))
     return tuple(found)
+
+
+def _makes_pattern(tokens: list[Token], place: int) -> bool:
+    """Whether what stands in the parenthesis at `place` is part of a pattern."""
+    before = [token.text.lower() for token in tokens[max(0, place - 2) : place]]
+    return any(text in MATCHING or text in _LIKES for text in before)
 
 
 def _unquote(text: str) -> str:

@@ -12,12 +12,14 @@ from medha_core.reading.literals import Literal
 if extension_loaded:
     from medha_core._core import QueryReader, differ_only_in
 
-    _READER = QueryReader(plain.COMPARISONS, plain.CLAUSES, plain.KEYWORDS)
-
 __all__ = ["ReadQuery", "differ_only_at", "read_query"]
 
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+")
 _SHORTEST_PART = 3
+_SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
+
+if extension_loaded:
+    _READER = QueryReader(plain.COMPARISONS, plain.CLAUSES, plain.KEYWORDS, plain.MATCHING, _SQL_STARTS)
 
 
 class ReadQuery(NamedTuple):
@@ -26,6 +28,8 @@ class ReadQuery(NamedTuple):
     literals: tuple[Literal, ...]
     name_parts: frozenset[str]
     """The parts of three letters and more of its names, case folded."""
+    is_sql: bool
+    """Whether it begins like SQL, and is not Cypher that does."""
 
 
 @lru_cache(maxsize=1024)
@@ -33,14 +37,19 @@ def read_query(query: str) -> ReadQuery:
     """The literals of a query, in order of appearance, and the parts of its names. Any text is accepted."""
     found = _READER.read(query) if extension_loaded else None
     if found is not None:
-        return ReadQuery(tuple(Literal(*literal) for literal in found[0]), frozenset(found[1]))
+        return ReadQuery(tuple(Literal(*literal) for literal in found[0]), frozenset(found[1]), found[2])
     return _plain_query(query)
 
 
 def _plain_query(query: str) -> ReadQuery:
-    names = (token.text for token in plain.tokenize(query) if token.kind == "name")
-    parts = (part.casefold() for name in names for part in _NAME_PART.findall(name))
-    return ReadQuery(plain.literals(query), frozenset(part for part in parts if len(part) >= _SHORTEST_PART))
+    tokens = plain.tokenize(query)
+    parts = (
+        part.casefold() for token in tokens if token.kind == "name" for part in _NAME_PART.findall(token.text)
+    )
+    names = frozenset(part for part in parts if len(part) >= _SHORTEST_PART)
+    words = [token.text.lower() for token in tokens]
+    is_sql = bool(words) and words[0] in _SQL_STARTS and "match" not in words
+    return ReadQuery(plain.literals(query), names, is_sql)
 
 
 def differ_only_at(before: str, after: str, starts: Collection[int]) -> bool:
