@@ -55,6 +55,35 @@ async def test_search_gives_the_nearest_first(store):
     assert await store.search("c", entry(9).vector, limit=3, score_threshold=0.9999) == found[:1]
 
 
+async def test_an_entry_read_by_id_is_the_one_that_stands_there(store):
+    await store.initialize("d", 8)
+    await store.upsert("c", [entry(1), entry(2)])
+    await store.upsert("d", [entry(1, generated_query="SELECT 'of d'")])
+    for _ in range(2):  # the second time from memory
+        assert [one.query for one in await store.with_ids("c", ["e2", "e1"])] == ["SELECT 2", "SELECT 1"]
+        assert [one.query for one in await store.with_ids("d", ["e1", "e2"])] == ["SELECT 'of d'"]
+    await store.upsert("c", [entry(1, generated_query="SELECT 1.5")])
+    assert [one.query for one in await store.with_ids("c", ["e1"])] == ["SELECT 1.5"]
+    await store.update_feedback("c", "e1", True)
+    (found,) = await store.with_ids("c", ["e1"])
+    assert (await store.fetch("c", found)).feedback_correct == 1
+    await store.delete("c", ["e1"])
+    assert await store.with_ids("c", ["e1", "e2", "e2"]) == await store.with_ids("c", ["e2"])
+
+
+async def test_a_reader_sees_by_id_what_the_writer_put_in_its_place(tmp_path):
+    async with NativeBackend(tmp_path) as writer:
+        await writer.initialize("c", 8)
+        await writer.upsert("c", [entry(1), entry(2)])
+        async with NativeBackend(tmp_path, mode="r") as reader:
+            await reader.initialize("c", 8)
+            assert len(await reader.with_ids("c", ["e1", "e2"])) == 2
+            await writer.upsert("c", [entry(1, generated_query="SELECT 1.5")])
+            await writer.delete("c", ["e2"])
+            await reader.refresh()
+            assert [one.query for one in await reader.with_ids("c", ["e1", "e2"])] == ["SELECT 1.5"]
+
+
 async def test_upsert_replaces_by_id(store):
     await store.upsert("c", [entry(1), entry(2)])
     await store.upsert(

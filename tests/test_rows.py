@@ -20,7 +20,7 @@ from medha_core import (
     StorageInitializationError,
     VectorRole,
 )
-from medha_core.rows import Rows
+from medha_core.rows import RecentRows, Rows
 from medha_core.rows.schema import FORMAT
 from medha_core.verification import verify
 
@@ -60,6 +60,33 @@ def rows(tmp_path):
 @pytest.fixture
 def collection(rows):
     return rows.create_collection("c", 8).id
+
+
+# rows that were read a short while ago
+
+
+def test_recent_rows_are_found_by_label_and_id_until_they_are_forgotten(rows, collection):
+    labels = write(rows, collection, [entry(i) for i in range(3)]).labels
+    recent = RecentRows(limit=3)
+    recent.keep(rows.by_labels(labels).values())
+    assert list(recent.of([*labels, 99])) == labels
+    assert [row.label for row in recent.of_ids(collection, ["e2", "e0", "nobody"]).values()] == [
+        labels[2],
+        labels[0],
+    ]
+    assert not recent.of_ids(collection + 1, ["e0"])
+    recent.forget([labels[0], 99])
+    assert len(recent) == 2
+    assert list(recent.of(labels)) == labels[1:]
+    assert not recent.of_ids(collection, ["e0"])
+
+
+def test_recent_rows_all_go_when_there_are_too_many(rows, collection):
+    labels = write(rows, collection, [entry(i) for i in range(3)]).labels
+    recent = RecentRows(limit=2)
+    recent.keep(rows.by_labels(labels).values())
+    assert len(recent) == 0
+    assert not recent.of_ids(collection, ["e0", "e1", "e2"])
 
 
 # what statements cost
