@@ -8,6 +8,7 @@ information is the share of the asked questions that got their own query.
 
 import asyncio
 from collections.abc import Coroutine
+from functools import cache
 from itertools import cycle
 from typing import Any
 
@@ -52,7 +53,7 @@ def words(number: int, prefix: str) -> str:
 class Filled:
     """A cache of `size` entries and questions that are near an entry (hits) or near none (misses)."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, guard: str):
         rng = np.random.default_rng(7)
         centres = rng.standard_normal((max(size // 50, 20), DIMENSION))
         stored = unit(
@@ -65,7 +66,7 @@ class Filled:
         self.hits = [f"the {question}" for question in self.questions[:ASKED]]
         self.misses = [words(i, "stock") for i in range(ASKED)]
         self.embedder.vectors = dict(zip([*self.hits, *self.misses], [*near, *far], strict=True))
-        self.cache = Medha("c", self.embedder, NativeBackend(), Settings(_env_file=None, guard="off"))
+        self.cache = Medha("c", self.embedder, NativeBackend(), Settings(_env_file=None, guard=guard))
         asyncio.run(self._fill(stored))
 
     async def _fill(self, vectors: np.ndarray) -> None:
@@ -85,13 +86,9 @@ class Filled:
             await self.cache._backend.upsert("c", entries[start : start + 5_000])
 
 
-_filled: dict[int, Filled] = {}
-
-
-def filled(size: int) -> Filled:
-    if size not in _filled:
-        _filled[size] = Filled(size)
-    return _filled[size]
+@cache
+def filled(size: int, guard: str = "off") -> Filled:
+    return Filled(size, guard)
 
 
 def run(coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> Any:
@@ -115,9 +112,10 @@ def step(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("guard", ["off", "balanced"])
 @pytest.mark.parametrize("kind", ["hit", "miss"])
-def test_search(benchmark, loop, size, kind):
-    case = filled(size)
+def test_search(benchmark, loop, size, kind, guard):
+    case = filled(size, guard)
     questions = case.hits if kind == "hit" else case.misses
     case.cache._searching.lookup = None
     asked = cycle(questions)
