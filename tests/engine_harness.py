@@ -45,8 +45,6 @@ class Harness:
     real = True
     shared = True
     """Whether two stores can be open on the same data."""
-    rows = 10_000
-    """What the test of many rows writes."""
 
     def __init__(self, server, folder):
         self.server, self.folder = server, folder
@@ -129,7 +127,6 @@ class Proxied(Harness):
 
 class RedisVectorSets(Proxied):
     name = "redis"
-    rows = 3000  # the double adds an element in linear time
 
     def make(self, **options):
         url = f"redis://127.0.0.1:{self.proxy.port}/0"
@@ -141,7 +138,6 @@ class RedisVectorSets(Proxied):
 class Elasticsearch(Proxied):
     name = "elasticsearch"
     real = False
-    rows = 2000
 
     def make(self, **options):
         hosts = [f"http://127.0.0.1:{self.proxy.port}"]
@@ -151,13 +147,11 @@ class Elasticsearch(Proxied):
 class RediSearch(RedisVectorSets):
     name = "redisearch"
     real = False
-    rows = 1000
 
 
 class QdrantServer(Proxied):
     name = "qdrant-server"
     real = False
-    rows = 1000
 
     def make(self, **options):
         url = f"http://127.0.0.1:{self.proxy.port}"
@@ -183,7 +177,6 @@ class VectorChord(Pgvector):
 
     name = "vectorchord"
     real = False
-    rows = 2000
 
     def make(self, **options):
         store = super().make(**options)
@@ -220,7 +213,6 @@ def _standing_in(driver):
 class Azure(Proxied):
     name = "azure-search"
     real = False
-    rows = 1000
 
     def make(self, **options):
         return store_on(
@@ -235,7 +227,6 @@ class Azure(Proxied):
 class Weaviate(Proxied):
     name = "weaviate"
     real = False
-    rows = 1000
 
     def __init__(self, server, folder):
         super().__init__(server, folder)
