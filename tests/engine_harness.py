@@ -7,6 +7,7 @@ or a small server of ours that speaks its protocol.
 import functools
 import time
 import uuid
+from typing import ClassVar
 
 import pytest
 from proxy import Proxy
@@ -22,17 +23,10 @@ def store_on(engine, clock=time.time, **given):
     return made
 
 
-_TYPES = {"qdrant-server": "qdrant", "chroma-http": "chroma", "redisearch": "redis"}
-
-
 def client_of(kind):
     """Whether an engine's client is installed, and what is missing."""
     try:
-        store_on(
-            {"qdrant-server": "qdrant", "chroma-http": "chroma", "redisearch": "redis"}.get(
-                kind.name, kind.name
-            )
-        )
+        store_on(kind.engine or kind.name, **kind.chosen)
     except ConfigurationError as error:
         return False, str(error)
     return True, ""
@@ -42,6 +36,10 @@ class Harness:
     """One engine, for one test."""
 
     name = ""
+    engine = ""
+    """Its `backend_type`, where that is not its name."""
+    chosen: ClassVar = {}
+    """Settings beside it that choose the engine."""
     real = True
     shared = True
     """Whether two stores can be open on the same data."""
@@ -61,11 +59,43 @@ class Harness:
         pass
 
 
-class Pgvector(Harness):
+class Proxied(Harness):
+    """An engine behind a relay, which cuts connections and counts round trips."""
+
+    together = True
+    """Whether it takes several searches in one request."""
+
+    @property
+    def address(self):
+        return self.server.port
+
+    def __init__(self, server, folder):
+        super().__init__(server, folder)
+        self.proxy = Proxy(self.address)
+
+    @property
+    def proxies(self):
+        return [self.proxy]
+
+    async def break_connections(self):
+        for proxy in self.proxies:
+            proxy.cut()
+
+    async def clean(self):
+        for proxy in self.proxies:
+            proxy.down()
+
+
+class Pgvector(Proxied):
     name = "pgvector"
 
+    @property
+    def address(self):
+        return str(self.server.folder / ".s.PGSQL.5432")
+
     def make(self, **options):
-        return store_on(self.name, pg_dsn=self.server.url, pg_schema=self.id, pg_pool_min_size=1, **options)
+        dsn = f"postgresql://postgres@127.0.0.1:{self.proxy.port}/postgres"
+        return store_on(self.name, pg_dsn=dsn, pg_schema=self.id, pg_pool_min_size=1, **options)
 
     async def break_connections(self):
         await self.admin(
@@ -84,6 +114,7 @@ class Pgvector(Harness):
 
     async def clean(self):
         await self.admin(f"DROP SCHEMA IF EXISTS {self.id} CASCADE")
+        await super().clean()
 
 
 class QdrantLocal(Harness):
@@ -92,6 +123,17 @@ class QdrantLocal(Harness):
 
     def make(self, **options):
         return store_on("qdrant", **options)
+
+
+class QdrantEdge(Harness):
+    name = "qdrant-edge"
+    engine = "qdrant"
+    chosen: ClassVar = {"qdrant_mode": "edge"}
+    shared = False
+
+    def make(self, **options):
+        path = str(self.folder / "qdrant")
+        return store_on(self.engine, qdrant_path=path, **self.chosen, **options)
 
 
 class LanceDB(Harness):
@@ -109,20 +151,6 @@ class Chroma(Harness):
     def make(self, **options):
         path = str(self.folder / "chroma")
         return store_on("chroma", chroma_mode="persistent", chroma_persist_path=path, **options)
-
-
-class Proxied(Harness):
-    """An engine on a port: a relay before it lets tests cut connections."""
-
-    def __init__(self, server, folder):
-        super().__init__(server, folder)
-        self.proxy = Proxy(server.port)
-
-    async def break_connections(self):
-        self.proxy.cut()
-
-    async def clean(self):
-        self.proxy.down()
 
 
 class RedisVectorSets(Proxied):
@@ -146,11 +174,13 @@ class Elasticsearch(Proxied):
 
 class RediSearch(RedisVectorSets):
     name = "redisearch"
+    engine = "redis"
     real = False
 
 
 class QdrantServer(Proxied):
     name = "qdrant-server"
+    engine = "qdrant"
     real = False
 
     def make(self, **options):
@@ -163,6 +193,7 @@ class QdrantServer(Proxied):
 
 class ChromaHttp(Proxied):
     name = "chroma-http"
+    engine = "chroma"
 
     def make(self, **options):
         at = {"chroma_host": "127.0.0.1", "chroma_port": self.proxy.port}
@@ -213,6 +244,7 @@ def _standing_in(driver):
 class Azure(Proxied):
     name = "azure-search"
     real = False
+    together = False
 
     def make(self, **options):
         return store_on(
@@ -227,6 +259,7 @@ class Azure(Proxied):
 class Weaviate(Proxied):
     name = "weaviate"
     real = False
+    together = False
 
     def __init__(self, server, folder):
         super().__init__(server, folder)
@@ -242,13 +275,9 @@ class Weaviate(Proxied):
             **options,
         )
 
-    async def break_connections(self):
-        self.proxy.cut()
-        self.grpc_proxy.cut()
-
-    async def clean(self):
-        await super().clean()
-        self.grpc_proxy.down()
+    @property
+    def proxies(self):
+        return [self.proxy, self.grpc_proxy]
 
 
 ENGINES = (
@@ -262,6 +291,7 @@ ENGINES = (
     (RedisVectorSets, "vector_redis"),
     (Pgvector, "postgres"),
     (QdrantLocal, None),
+    (QdrantEdge, None),
     (LanceDB, None),
     (Chroma, None),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.record import Record
@@ -184,7 +184,8 @@ class AzureSearchDriver(Driver):
             )
         self._documents(space).upload_documents(documents)
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        (vector,) = vectors
         k = min(limit, _TOP)
         query = VectorizedQuery(
             vector=vector.tolist(),
@@ -200,7 +201,7 @@ class AzureSearchDriver(Driver):
             select=_SHOWN,
         )
         # Its score is 1 / (1 + distance), and the distance 1 - cosine.
-        return [(_record(held), 2.0 - 1.0 / held["@search.score"]) for held in found]
+        return [[(_record(held), 2.0 - 1.0 / held["@search.score"]) for held in found]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         records: list[Record] = []

@@ -3,12 +3,12 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of, page_by_ranges
@@ -44,6 +44,7 @@ class ChromaDriver(Driver):
     # A server says InternalError of a collection that it is just making, too.
     lost = (ConnectionError, httpx.TransportError, InternalError)
     name_limit = 120
+    together = 100
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -182,28 +183,21 @@ class ChromaDriver(Driver):
             ],
         )
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
         found = self._collection(space).query(
-            query_embeddings=[vector],
+            query_embeddings=list(vectors),
             n_results=limit,
             where=_where(where),
             include=["metadatas", "distances"],
         )
-        rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
-        # One without metadata was deleted meanwhile.
-        near = [(_record(key, held), 1.0 - distance) for key, held, distance in rows if held]
-        return near if len(near) == limit else self._compared(space, vector, limit, where)
-
-    def _compared(
-        self, space: str, vector: np.ndarray, limit: int, where: Where
-    ) -> list[tuple[Record, float]]:
-        """All records that satisfy `where`, compared one by one.
-
-        Chroma's graph may not lead to what a filter lets through; few are left over then.
-        """
+        answers = zip(found["ids"], found["metadatas"], found["distances"], strict=True)
+        near = [_near(zip(*answer, strict=True)) for answer in answers]
+        if all(len(one) == limit for one in near):
+            return near
+        # The graph may not lead to what a filter lets through; few are left over then, and all are compared.
         records = self._get(space, _where(where), True)
-        scored = [(record, float(record.vector @ vector)) for record in records if record.vector is not None]
-        return sorted(scored, key=lambda pair: -pair[1])[:limit]
+        compared = zip(near, vectors, strict=True)
+        return [one if len(one) == limit else _compared(records, vector, limit) for one, vector in compared]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         if where.keys:
@@ -262,6 +256,17 @@ def _sessions(client: Any) -> list[Any]:
 
 def _key(record: Record) -> str:
     return record.key
+
+
+def _near(rows: Iterable[tuple[str, Any, float]]) -> Nearest:
+    """One answer of a query; a row without metadata was deleted meanwhile."""
+    return [(_record(key, held), 1.0 - distance) for key, held, distance in rows if held]
+
+
+def _compared(records: Sequence[Record], vector: np.ndarray, limit: int) -> Nearest:
+    """The records nearest to a vector, of all of them."""
+    scored = [(record, float(record.vector @ vector)) for record in records if record.vector is not None]
+    return sorted(scored, key=lambda pair: -pair[1])[:limit]
 
 
 def _where(where: Where) -> Any:

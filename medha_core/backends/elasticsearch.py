@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.record import Record
@@ -34,6 +34,7 @@ class ElasticsearchDriver(Driver):
     engine = "elasticsearch"
     lost = (ConnectionError, elasticsearch.ConnectionError)
     name_limit = 200
+    together = 100
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -157,23 +158,21 @@ class ElasticsearchDriver(Driver):
                     f"elasticsearch: {len(failed)} of {len(results)} writes failed: {failed[0]}"
                 )
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
         k = min(limit, _WINDOW)
-        candidates = min(_WINDOW, max(self._settings.es_num_candidates, 2 * k))
-        found = self._client.search(
-            index=space,
-            knn={
-                "field": "vector",
-                "query_vector": vector.tolist(),
-                "k": k,
-                "num_candidates": candidates,
-                "filter": _filter(where),
-            },
-            size=k,
-            source=["key", *_PLAIN],
-        )
-        # Its score is (1 + cosine) / 2.
-        return [(_record(hit["_source"]), 2.0 * hit["_score"] - 1.0) for hit in found["hits"]["hits"]]
+        knn = {
+            "field": "vector",
+            "k": k,
+            "num_candidates": min(_WINDOW, max(self._settings.es_num_candidates, 2 * k)),
+            "filter": _filter(where),
+        }
+        asked: list[Any] = []
+        for vector in vectors:
+            asked.append({})  # the index is in the address
+            asked.append(
+                {"knn": {**knn, "query_vector": vector.tolist()}, "size": k, "_source": ["key", *_PLAIN]}
+            )
+        return [_near(one) for one in self._client.msearch(index=space, searches=asked)["responses"]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         records: list[Record] = []
@@ -214,6 +213,13 @@ class ElasticsearchDriver(Driver):
         except elasticsearch.NotFoundError:
             return 0
         return int(answer["get"]["_source"][name])
+
+
+def _near(answer: Mapping[str, Any]) -> Nearest:
+    """One answer of several; its score is (1 + cosine) / 2."""
+    if "error" in answer:
+        raise StorageError(f"elasticsearch: a search failed: {answer['error']}")
+    return [(_record(hit["_source"]), 2.0 * hit["_score"] - 1.0) for hit in answer["hits"]["hits"]]
 
 
 def _filter(where: Where) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.record import Record
@@ -121,7 +121,8 @@ class LanceDBDriver(Driver):
             )
         table.optimize(cleanup_older_than=timedelta(minutes=10))
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        (vector,) = vectors
         metric = self._settings.lancedb_metric
         query = self._table(space).search(vector, vector_column_name="vector").distance_type(metric)
         # Candidates of an index are compared again by their exact vectors.
@@ -131,7 +132,7 @@ class LanceDBDriver(Driver):
             query = query.where(condition, prefilter=True)
         # Of unit vectors: LanceDB gives 1 - cosine, its "dot" 1 - dot, and l2 squared.
         scale = 0.5 if metric == "l2" else 1.0
-        return [(_record(row), 1.0 - scale * row["_distance"]) for row in query.to_arrow().to_pylist()]
+        return [[(_record(row), 1.0 - scale * row["_distance"]) for row in query.to_arrow().to_pylist()]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         columns = [*_COLUMNS, "vector"] if with_vectors else _COLUMNS

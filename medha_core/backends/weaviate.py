@@ -8,7 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of
@@ -103,6 +103,7 @@ class WeaviateDriver(Driver):
             distance_metric=VectorDistances.COSINE,
             max_connections=settings.hnsw_m,
             ef_construction=settings.hnsw_ef_construct,
+            quantizer=Configure.VectorIndex.Quantizer.none(),  # which newer servers have by default
         )
         try:
             self._client.collections.create(
@@ -183,7 +184,8 @@ class WeaviateDriver(Driver):
                 f"weaviate: {len(done.errors)} of {len(objects)} writes failed: {first.message}"
             )
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        (vector,) = vectors
         found = self._objects(space).query.near_vector(
             near_vector=vector.tolist(),
             limit=min(limit, _WINDOW),
@@ -191,7 +193,7 @@ class WeaviateDriver(Driver):
             return_metadata=MetadataQuery(distance=True),
             return_properties=_SHOWN,
         )
-        return [(_record(one), 1.0 - one.metadata.distance) for one in found.objects]
+        return [[(_record(one), 1.0 - one.metadata.distance) for one in found.objects]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         records: list[Record] = []
