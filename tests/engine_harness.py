@@ -44,6 +44,11 @@ class Harness:
     shared = True
     """Whether two stores can be open on the same data."""
 
+    @property
+    def kind(self):
+        """Its `backend_type`."""
+        return self.engine or self.name
+
     def __init__(self, server, folder):
         self.server, self.folder = server, folder
         self.id = f"t{uuid.uuid4().hex[:12]}"

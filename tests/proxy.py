@@ -12,6 +12,8 @@ _QUIET = 0.05
 
 class _Relay(socketserver.BaseRequestHandler):
     def handle(self):
+        if self.server.refusing:
+            return
         with contextlib.suppress(OSError), _connected(self.server.target) as upstream:
             pair = (self.request, upstream)
             for one in pair:
@@ -19,6 +21,8 @@ class _Relay(socketserver.BaseRequestHandler):
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.server.lock:
                 self.server.pairs.append(pair)
+            if self.server.refusing:
+                return
             answer = self.server.answer
             back = threading.Thread(target=_copy, args=(upstream, self.request, answer), daemon=True)
             back.start()
@@ -62,7 +66,7 @@ class Proxy(socketserver.ThreadingTCPServer):
     def __init__(self, address):
         super().__init__(("127.0.0.1", 0), _Relay)
         self.target = address
-        self.pairs, self.lock = [], threading.Lock()
+        self.pairs, self.lock, self.refusing = [], threading.Lock(), False
         self.round_trips, self._held, self._asked, self._last = 0, None, False, 0.0
         self._thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -109,6 +113,14 @@ class Proxy(socketserver.ThreadingTCPServer):
         with self.lock:  # what comes next must not overtake them
             _deliver(self._held)
             self._held = None
+
+    def refuse(self):
+        """Be a server that is gone: until `relent`, every connection breaks, and so does every new one."""
+        self.refusing = True
+        self.cut()
+
+    def relent(self):
+        self.refusing = False
 
     def cut(self):
         with self.lock:

@@ -5,16 +5,12 @@ import sys
 import tomllib
 
 import pytest
-from proxy import Proxy
 
 from medha_core import (
     CacheEntry,
     ConfigurationError,
-    HashingEmbedder,
     InMemoryBackend,
-    Medha,
     NativeBackend,
-    SearchStrategy,
     Settings,
     StorageError,
     StorageInitializationError,
@@ -182,39 +178,3 @@ class TestEngines:
         assert options == {"residual_quantization": False, "build": {"internal": {"lists": [100, 4000]}}}
         assert "USING vchordrq (embedding vector_cosine_ops)" in statement
         assert driver.session["vchordrq.probes"] == "10,400"
-
-
-class TestOutage:
-    @pytest.fixture(params=["error", "miss"])
-    async def cache(self, request, stand_in_elasticsearch):
-        proxy = Proxy(stand_in_elasticsearch.port)
-        given = settings(
-            backend_type="elasticsearch",
-            es_hosts=[f"http://127.0.0.1:{proxy.port}"],
-            es_index_prefix=f"out{request.param}",
-            on_store_error=request.param,
-        )
-        async with Medha("c", HashingEmbedder(), settings=given) as cache:
-            await cache.store("How many users are there?", "SELECT count(*) FROM users")
-            cache.proxy, cache.asked = proxy, request.param
-            yield cache
-            if proxy.fileno() != -1:
-                proxy.down()
-
-    async def test_an_outage_gives_what_was_asked_for_and_is_counted(self, cache):
-        cache.proxy.down()
-        hit = await cache.search("How many users are there?")
-        assert (hit.strategy, hit.generated_query) == (SearchStrategy.L1_CACHE, "SELECT count(*) FROM users")
-        missed = await cache.search("How many orders are there?")
-        expected = SearchStrategy.ERROR if cache.asked == "error" else SearchStrategy.NO_MATCH
-        assert missed.strategy is expected
-        assert not missed
-        assert "elasticsearch" in missed.error
-        assert not await cache.store("How many orders are there?", "SELECT 1")
-        found = cache._parts.stats.snapshot(0)
-        assert (found.total_requests, found.total_hits, found.total_errors) == (2, 1, 1)
-
-    async def test_a_batch_is_answered_together(self, cache):
-        await cache.clear_caches()
-        hits = await cache.search_batch(["How many users are there?", "what is the weather"] * 5)
-        assert [bool(hit) for hit in hits] == [True, False] * 5

@@ -68,7 +68,7 @@ async def source(tmp_path):
     return path
 
 
-@pytest.fixture(params=["pgvector", "qdrant", "chroma", "lancedb", "redis", "native"])
+@pytest.fixture(params=["pgvector", "qdrant", "qdrant+edge", "chroma", "lancedb", "redis", "native"])
 def target(request, tmp_path, monkeypatch):
     """An address on an engine that is empty."""
     own = f"t{uuid.uuid4().hex[:10]}"

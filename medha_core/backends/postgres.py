@@ -25,6 +25,8 @@ __all__ = ["PostgresDriver", "quoted"]
 _COLUMNS = "key, tags, expires, body, correct, incorrect"
 _FEW = 2000
 """Matches of a filter up to which all are compared: exact, and faster than walking the graph past others."""
+_TIMEOUT = 60.0
+"""Seconds a statement may take; asyncpg itself would wait for ever."""
 _LOCK = 0x6D65646861  # "medha": one key for whatever changes tables
 
 
@@ -95,6 +97,7 @@ class PostgresDriver(Driver):
             max_size=self._settings.pg_pool_max_size,
             init=prepare_connection,
             reset=_as_it_is,
+            command_timeout=_TIMEOUT,
             # Plans are made for the values at hand: whether an index helps depends on them.
             server_settings={"plan_cache_mode": "force_custom_plan", **self.session},
         )

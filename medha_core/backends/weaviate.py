@@ -17,12 +17,14 @@ from medha_core.errors import ConfigurationError, StorageError
 from medha_core.settings import Settings
 
 try:
+    import grpc
     import httpx
     import weaviate
     from weaviate.classes.config import Configure, DataType, Property, Tokenization, VectorDistances
     from weaviate.classes.data import DataObject
-    from weaviate.classes.init import Auth
+    from weaviate.classes.init import AdditionalConfig, Auth
     from weaviate.classes.query import Filter, MetadataQuery, Sort
+    from weaviate.config import GrpcConfig
     from weaviate.exceptions import WeaviateConnectionError, WeaviateGRPCUnavailableError
 except ImportError as error:
     raise ConfigurationError(
@@ -35,6 +37,10 @@ _WINDOW = 5000
 """Objects asked for at once; the server's own limit is 10,000."""
 _SPARE = 8
 """Objects more than asked for: their numbers may be that of the key before, their keys smaller."""
+_CONFIG = AdditionalConfig(
+    # Else a new channel would share what an older one knows of the server.
+    grpc_config=GrpcConfig(channel_options=[("grpc.use_local_subchannel_pool", 1)])
+)
 _SHOWN = ["key", "tags", "expires", "body", "correct", "incorrect"]
 
 
@@ -69,17 +75,21 @@ class WeaviateDriver(Driver):
     # life
 
     def open(self) -> None:
+        self._client = self._connected()
+        self._create(self._notes_name, [_text("key"), _text("space"), _text("kind"), _unsearched("body")])
+
+    def _connected(self) -> Any:
         settings = self._settings
         key = settings.weaviate_api_key.get_secret_value() if settings.weaviate_api_key else None
         credentials = Auth.api_key(key) if key else None
         if settings.weaviate_mode == "cloud":
             if not settings.weaviate_cloud_url:
                 raise ConfigurationError("weaviate_mode 'cloud' needs weaviate_cloud_url")
-            self._client = weaviate.connect_to_weaviate_cloud(
-                settings.weaviate_cloud_url, auth_credentials=credentials
+            client = weaviate.connect_to_weaviate_cloud(
+                settings.weaviate_cloud_url, auth_credentials=credentials, additional_config=_CONFIG
             )
         else:
-            self._client = weaviate.connect_to_custom(
+            client = weaviate.connect_to_custom(
                 http_host=settings.weaviate_host,
                 http_port=settings.weaviate_http_port,
                 http_secure=settings.weaviate_http_secure,
@@ -87,8 +97,19 @@ class WeaviateDriver(Driver):
                 grpc_port=settings.weaviate_grpc_port,
                 grpc_secure=settings.weaviate_grpc_secure,
                 auth_credentials=credentials,
+                additional_config=_CONFIG,
             )
-        self._create(self._notes_name, [_text("key"), _text("space"), _text("kind"), _unsearched("body")])
+        stub = client._connection._grpc_stub
+        for name in ("Search", "BatchObjects", "BatchDelete", "Aggregate"):
+            setattr(stub, name, _at_once(getattr(stub, name)))
+        return client
+
+    def reconnect(self) -> None:
+        """A channel waits, longer each time, before it tries a server again: a new one does not."""
+        fresh = self._connected()
+        old, self._client = self._client, fresh
+        if old is not None:
+            old.close()
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -230,6 +251,20 @@ class WeaviateDriver(Driver):
             record = held[0]._replace(**{name: getattr(held[0], name) + 1})
             self.write(space, [record])
             return int(getattr(record, name))
+
+
+def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that says at once that the server is away: Weaviate's client tries for a minute before."""
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except grpc.RpcError as error:
+            if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise ConnectionError(error.details()) from error
+            raise
+
+    return called
 
 
 def _text(name: str, kind: DataType = DataType.TEXT) -> Property:
