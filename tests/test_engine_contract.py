@@ -470,8 +470,11 @@ class TestAtScale:
         hits = 0
         for question in random_entries(20, seed=8):
             unit = np.array(question.vector) / np.linalg.norm(question.vector)
-            best = {f"e{i}" for i in np.argsort(-(matrix @ unit))[:10]}
-            hits += len(best & {row.id for row in await store.search("c", question.vector, limit=10)})
+            cosines = matrix @ unit
+            best = {f"e{i}" for i in np.argsort(-cosines)[:10]}
+            found = await store.search("c", question.vector, limit=10)
+            hits += len(best & {row.id for row in found})
+            assert all(abs(row.score - cosines[int(row.id[1:])]) < 1e-3 for row in found)
         assert hits >= 190
         assert len({row.id for row in await all_pages(store, limit=2000)}) == ROWS
 

@@ -17,6 +17,7 @@ from medha_core.settings import Settings
 try:
     import lancedb
     import pyarrow as pa
+    from lancedb.index import HnswSq
     from lancedb.query import ColumnOrdering
 except ImportError as error:
     raise ConfigurationError(
@@ -111,13 +112,14 @@ class LanceDBDriver(Driver):
 
     def _tend(self, table: Any) -> None:
         if table.count_rows() >= _INDEX_FROM and not table.list_indices():
-            metric, m = self._settings.lancedb_metric, self._settings.hnsw_m
+            settings = self._settings
             table.create_index(
-                metric,
-                vector_column_name="vector",
-                index_type="IVF_HNSW_SQ",
-                m=m,
-                ef_construction=self._settings.hnsw_ef_construct,
+                "vector",
+                config=HnswSq(
+                    distance_type=settings.lancedb_metric,
+                    m=settings.hnsw_m,
+                    ef_construction=settings.hnsw_ef_construct,
+                ),
             )
         table.optimize(cleanup_older_than=timedelta(minutes=10))
 
