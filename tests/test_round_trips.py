@@ -136,3 +136,13 @@ class TestACache:
         assert few <= 5
         if engine.together:
             assert many <= few
+
+    async def test_what_is_stored_is_learnt_again_a_page_at_a_time(self, engine, cache):
+        knows = cache._parts.teacher._knowledge.alike("c", "", ALIKE[0])
+        assert len(knows) > 20
+        async with Medha("c", HashingEmbedder(), engine.make(), Settings(_env_file=None)) as again:
+            teacher = again._parts.teacher
+            assert sorted(teacher._knowledge.alike("c", "", ALIKE[0])) == sorted(knows)
+            count, _ = await waits(engine, lambda: teacher.recall("c"))
+            if engine.together:
+                assert count <= 6

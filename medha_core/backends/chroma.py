@@ -12,7 +12,7 @@ from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of, page_by_ranges
-from medha_core.backends.record import Record
+from medha_core.backends.record import Record, fields_of, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -170,17 +170,7 @@ class ChromaDriver(Driver):
         self._collection(space).upsert(
             ids=[record.key for record in records],
             embeddings=[record.vector for record in records],
-            metadatas=[
-                {
-                    "tags": list(record.tags),
-                    "expires": float(record.expires),
-                    "order": order_of(record.key),
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                }
-                for record in records
-            ],
+            metadatas=[{**fields_of(record), "order": order_of(record.key)} for record in records],
         )
 
     def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
@@ -228,7 +218,7 @@ class ChromaDriver(Driver):
         found = self._collection(space).get(ids=ids, where=condition, include=include)
         vectors = found["embeddings"] if with_vectors else [None] * len(found["ids"])
         rows = zip(found["ids"], found["metadatas"], vectors, strict=True)
-        return [_record(*row) for row in rows if row[1]]
+        return [record_from(*row) for row in rows if row[1]]
 
     def count(self, space: str) -> int:
         return int(self._collection(space).count())
@@ -260,7 +250,7 @@ def _key(record: Record) -> str:
 
 def _near(rows: Iterable[tuple[str, Any, float]]) -> Nearest:
     """One answer of a query; a row without metadata was deleted meanwhile."""
-    return [(_record(key, held), 1.0 - distance) for key, held, distance in rows if held]
+    return [(record_from(key, held), 1.0 - distance) for key, held, distance in rows if held]
 
 
 def _compared(records: Sequence[Record], vector: np.ndarray, limit: int) -> Nearest:
@@ -283,18 +273,6 @@ def _where(where: Where) -> Any:
 def _either(parts: list[Any], operator: str) -> Any:
     """Chroma wants two conditions at least."""
     return parts[0] if len(parts) == 1 else {operator: parts}
-
-
-def _record(key: str, held: Any, vector: Any = None) -> Record:
-    return Record(
-        key,
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if vector is None else np.array(vector, dtype=np.float32),
-    )
 
 
 class ChromaBackend(ForeignBackend):

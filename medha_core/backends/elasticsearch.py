@@ -1,7 +1,6 @@
 """Elasticsearch: an index a collection, with kNN search over dense vectors."""
 
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, numbers, packed, record_from, unpacked
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.settings import Settings
 
@@ -25,7 +24,6 @@ __all__ = ["ElasticsearchBackend"]
 
 _WINDOW = 10_000
 """Results that Elasticsearch gives at most, and candidates it looks at."""
-_PLAIN = ["tags", "expires", "body", "correct", "incorrect"]
 
 
 class ElasticsearchDriver(Driver):
@@ -132,18 +130,13 @@ class ElasticsearchDriver(Driver):
     def write(self, space: str, records: Sequence[Record]) -> None:
         operations: list[Any] = []
         for record in records:
-            vector = np.asarray(record.vector, dtype="<f4")
             operations.append({"index": {"_id": record.key}})
             operations.append(
                 {
                     "key": record.key,
-                    "tags": list(record.tags),
-                    "expires": float(record.expires),
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                    "raw": b64encode(vector.tobytes()).decode(),
-                    "vector": vector.tolist(),
+                    **fields_of(record),
+                    "raw": packed(record.vector),
+                    "vector": numbers(record.vector),
                 }
             )
         self._bulk(space, operations)
@@ -170,7 +163,7 @@ class ElasticsearchDriver(Driver):
         for vector in vectors:
             asked.append({})  # the index is in the address
             asked.append(
-                {"knn": {**knn, "query_vector": vector.tolist()}, "size": k, "_source": ["key", *_PLAIN]}
+                {"knn": {**knn, "query_vector": vector.tolist()}, "size": k, "_source": ["key", *FIELDS]}
             )
         return [_near(one) for one in self._client.msearch(index=space, searches=asked)["responses"]]
 
@@ -183,7 +176,7 @@ class ElasticsearchDriver(Driver):
                 query={"bool": {"filter": _filter(where)}},
                 sort=[{"key": "asc"}],
                 size=size,
-                source=["key", *_PLAIN, *(["raw"] if with_vectors else [])],
+                source=["key", *FIELDS, *(["raw"] if with_vectors else [])],
             )
             page = [_record(hit["_source"]) for hit in found["hits"]["hits"]]
             records += page
@@ -238,16 +231,7 @@ def _filter(where: Where) -> list[Any]:
 
 
 def _record(held: Mapping[str, Any]) -> Record:
-    raw = held.get("raw")
-    return Record(
-        held["key"],
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if raw is None else np.frombuffer(b64decode(raw), dtype="<f4"),
-    )
+    return record_from(held["key"], held, unpacked(held.get("raw")))
 
 
 class ElasticsearchBackend(ForeignBackend):

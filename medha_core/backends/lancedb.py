@@ -10,7 +10,7 @@ import numpy as np
 from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -26,7 +26,7 @@ except ImportError as error:
 
 __all__ = ["LanceDBBackend"]
 
-_COLUMNS = ["key", "tags", "expires", "body", "correct", "incorrect"]
+_COLUMNS = ["key", *FIELDS]
 _TEND_EVERY = 50
 """Writes after which a table's fragments are put together: each write makes a version of its own."""
 _INDEX_FROM = 100_000
@@ -101,10 +101,7 @@ class LanceDBDriver(Driver):
 
     def write(self, space: str, records: Sequence[Record]) -> None:
         table = self._table(space)
-        rows = [
-            {**dict(zip(_COLUMNS, record, strict=False)), "tags": list(record.tags), "vector": record.vector}
-            for record in records
-        ]
+        rows = [{"key": record.key, **fields_of(record), "vector": record.vector} for record in records]
         self._merge(space, pa.Table.from_pylist(rows, schema=table.schema))
         self._writes[space] = self._writes.get(space, 0) + 1
         if self._writes[space] % _TEND_EVERY == 0:
@@ -194,16 +191,7 @@ def _condition(where: Where) -> str:
 
 
 def _record(row: dict[str, Any]) -> Record:
-    vector = row.get("vector")
-    return Record(
-        row["key"],
-        tuple(row["tags"]),
-        row["expires"],
-        row["body"],
-        row["correct"],
-        row["incorrect"],
-        None if vector is None else np.array(vector, dtype=np.float32),
-    )
+    return record_from(row["key"], row, row.get("vector"))
 
 
 class LanceDBBackend(ForeignBackend):

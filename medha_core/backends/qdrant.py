@@ -11,7 +11,7 @@ import numpy as np
 from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import Record, fields_of, numbers, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -147,14 +147,8 @@ class QdrantDriver(Driver):
         points = [
             models.PointStruct(
                 id=_id(record.key),
-                vector=[] if record.vector is None else record.vector.tolist(),
-                payload={
-                    "tags": list(record.tags),
-                    "expires": record.expires,
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                },
+                vector=numbers(record.vector),
+                payload=fields_of(record),
             )
             for record in records
         ]
@@ -241,16 +235,7 @@ def _filter(where: Where) -> models.Filter | None:
 
 
 def _record(point: Any) -> Record:
-    held = point.payload
-    return Record(
-        UUID(str(point.id)).hex,
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if point.vector is None else np.array(point.vector, dtype=np.float32),
-    )
+    return record_from(UUID(str(point.id)).hex, point.payload, point.vector)
 
 
 def _driver(settings: Settings) -> Driver:

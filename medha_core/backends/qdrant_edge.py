@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from medha_core.backends.driver import Driver, Nearest, Where
-from medha_core.backends.record import Record
+from medha_core.backends.record import Record, fields_of, numbers, record_from
 from medha_core.directory import WriterLock
 from medha_core.errors import ConfigurationError, StorageError, StorageInitializationError
 from medha_core.settings import Settings
@@ -147,14 +147,8 @@ class QdrantEdgeDriver(Driver):
         points = [
             edge.Point(
                 UUID(hex=record.key),
-                [] if record.vector is None else record.vector.tolist(),
-                {
-                    "tags": list(record.tags),
-                    "expires": record.expires,
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                },
+                numbers(record.vector),
+                fields_of(record),
             )
             for record in records
         ]
@@ -233,13 +227,4 @@ def _filter(where: Where) -> Any:
 
 
 def _record(point: Any) -> Record:
-    held = point.payload
-    return Record(
-        point.id.hex,
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if point.vector is None else np.array(point.vector, dtype=np.float32),
-    )
+    return record_from(point.id.hex, point.payload, point.vector)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, numbers, record_from
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.settings import Settings
 
@@ -41,7 +41,7 @@ _CONFIG = AdditionalConfig(
     # Else a new channel would share what an older one knows of the server.
     grpc_config=GrpcConfig(channel_options=[("grpc.use_local_subchannel_pool", 1)])
 )
-_SHOWN = ["key", "tags", "expires", "body", "correct", "incorrect"]
+_SHOWN = ["key", *FIELDS]
 
 
 class WeaviateDriver(Driver):
@@ -182,15 +182,11 @@ class WeaviateDriver(Driver):
         objects = [
             DataObject(
                 uuid=UUID(hex=record.key),
-                vector=[] if record.vector is None else record.vector.tolist(),
+                vector=numbers(record.vector),
                 properties={
                     "key": record.key,
-                    "tags": list(record.tags),
+                    **fields_of(record),
                     "order": float(order_of(record.key)),
-                    "expires": float(record.expires),
-                    "body": record.body,
-                    "correct": float(record.correct),
-                    "incorrect": float(record.incorrect),
                 },
             )
             for record in records
@@ -303,16 +299,8 @@ def _filter(where: Where) -> Any:
 
 
 def _record(one: Any) -> Record:
-    held: Mapping[str, Any] = one.properties
-    vector = one.vector.get("default") if one.vector else None
-    return Record(
-        held["key"],
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        int(held["correct"]),
-        int(held["incorrect"]),
-        None if vector is None else np.array(vector, dtype=np.float32),
+    return record_from(
+        one.properties["key"], one.properties, one.vector.get("default") if one.vector else None
     )
 
 
