@@ -350,6 +350,33 @@ class TestWriting:
         assert await store.count("c") == 2
 
 
+class TestTheRest:
+    """Methods that the interface has a default for."""
+
+    async def test_pages_hold_every_entry_once(self, store):
+        await store.upsert("c", [entry(i) for i in range(25)])
+        pages = [page async for page in store.pages("c", with_vectors=True, size=10)]
+        assert [len(page) for page in pages] == [10, 10, 5]
+        assert {row.id for page in pages for row in page} == {f"e{i}" for i in range(25)}
+        assert all(len(row.vector) == DIMENSION for page in pages for row in page)
+
+    async def test_what_only_a_store_in_this_process_answers_is_left_out(self, store):
+        await store.upsert("c", [entry(1)])
+        assert not store.local
+        assert await store.with_text("c", "question 1") == []
+        assert await store.spelled_like("c", "question 1", 80.0, 5) == []
+        assert store.generation == 0
+        assert await store.refresh() is False
+        store.touch("c", "e1")
+        await store.update_usage_count("c", "e1")
+        assert (await store.get("c", ["e1"]))[0].usage_count == 1
+
+    async def test_by_the_hash_of_a_query(self, store):
+        await store.upsert("c", [entry(1), entry(2)])
+        assert (await store.search_by_query_hash("c", "hash2")).id == "e2"
+        assert await store.search_by_query_hash("c", "hash0") is None
+
+
 class TestExpiry:
     async def test_no_read_finds_what_has_expired(self, engine):
         clock = [2_000_000_000.0]
