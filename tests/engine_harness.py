@@ -1,7 +1,7 @@
 """The engines that tests run against: how each is started, and how a test gets a store on it.
 
-A harness makes stores that are empty at first. `real` says whether the engine itself runs
-or a small server of ours that speaks its protocol.
+A harness makes stores that are empty at first. `server_is` says whether the engine itself runs
+or a small server that speaks its protocol.
 """
 
 import functools
@@ -40,7 +40,8 @@ class Harness:
     """Its `backend_type`, where that is not its name."""
     chosen: ClassVar = {}
     """Settings beside it that choose the engine."""
-    real = True
+    server_is = "real"
+    """The engine itself, a "double" by others, or "ours"."""
     shared = True
     """Whether two stores can be open on the same data."""
 
@@ -160,6 +161,7 @@ class Chroma(Harness):
 
 class RedisVectorSets(Proxied):
     name = "redis"
+    server_is = "double"
 
     def make(self, **options):
         url = f"redis://127.0.0.1:{self.proxy.port}/0"
@@ -170,7 +172,7 @@ class RedisVectorSets(Proxied):
 
 class Elasticsearch(Proxied):
     name = "elasticsearch"
-    real = False
+    server_is = "ours"
 
     def make(self, **options):
         hosts = [f"http://127.0.0.1:{self.proxy.port}"]
@@ -180,13 +182,13 @@ class Elasticsearch(Proxied):
 class RediSearch(RedisVectorSets):
     name = "redisearch"
     engine = "redis"
-    real = False
+    server_is = "ours"
 
 
 class QdrantServer(Proxied):
     name = "qdrant-server"
     engine = "qdrant"
-    real = False
+    server_is = "ours"
 
     def make(self, **options):
         url = f"http://127.0.0.1:{self.proxy.port}"
@@ -212,7 +214,7 @@ class VectorChord(Pgvector):
     """The statements run in a real PostgreSQL; an index method of the name is made of pgvector's."""
 
     name = "vectorchord"
-    real = False
+    server_is = "ours"
 
     def make(self, **options):
         store = super().make(**options)
@@ -248,7 +250,7 @@ def _standing_in(driver):
 
 class Azure(Proxied):
     name = "azure-search"
-    real = False
+    server_is = "ours"
     together = False
 
     def make(self, **options):
@@ -263,7 +265,7 @@ class Azure(Proxied):
 
 class Weaviate(Proxied):
     name = "weaviate"
-    real = False
+    server_is = "ours"
     together = False
 
     def __init__(self, server, folder):
