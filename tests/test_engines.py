@@ -1,8 +1,10 @@
 """Choosing an engine, engines that are not there, and what a cache does while its engine is away."""
 
+import asyncio
 import subprocess
 import sys
 import tomllib
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +20,14 @@ from medha_core import (
     StorageError,
     StorageInitializationError,
 )
+from medha_core.backends.driver import Where
 from medha_core.backends.naming import space_name
 from medha_core.backends.paging import order_of, page_by_ranges
 from medha_core.backends.qdrant import QdrantBackend
-from medha_core.backends.record import Record
+from medha_core.backends.record import PLAIN, Record
 from medha_core.backends.redis_vector import RedisVectorBackend
 from medha_core.backends.vectorchord import VectorChordDriver
+from medha_core.bridge import bridge
 from medha_core.engines import ENGINES, make_backend
 
 
@@ -217,6 +221,21 @@ async def farthest_from_exact(store, count, dimension):
         exact = {row.id: float(vectors[int(row.id[1:])].astype(float) @ question) for row in found}
         worst = max(worst, *(abs(row.score - exact[row.id]) for row in found))
     return worst
+
+
+async def test_searches_side_by_side_walk_the_indexes_of_postgresql(postgres):
+    schema = f"t{uuid.uuid4().hex[:12]}"
+    async with make_backend(
+        settings(backend_type="pgvector", pg_dsn=postgres.url, pg_schema=schema, pg_pool_min_size=1)
+    ) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", near(1500, 8)[0])
+        driver, where = store._driver, Where(all_of=(PLAIN,), alive_at=0.0)
+        statement, arguments = driver.nearest_statement(driver.space("c"), near(3, 8)[1], 5, where)
+        explained = driver._pool.fetch(f"EXPLAIN {statement}", *arguments)
+        plan = "\n".join(row[0] for row in await asyncio.wrap_future(bridge.submit(explained)))
+        assert "Index Scan using ix_plain_" in plan
+        await asyncio.wrap_future(bridge.submit(driver._pool.execute(f"DROP SCHEMA {schema} CASCADE")))
 
 
 class TestScoresOfCodes:
