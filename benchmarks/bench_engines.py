@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from engine_harness import ChromaHttp, LanceDB, Pgvector, QdrantLocal, RedisVectorSets
+from engine_harness import ChromaHttp, LanceDB, Pgvector, QdrantEdge, QdrantLocal, RedisVectorSets
 
 from medha_core import CacheEntry, InMemoryBackend, Settings
 from servers import ChromaServer, PostgresServer, VectorRedis
@@ -46,6 +46,8 @@ async def measured(store, rows, questions, truth):
     started = time.perf_counter()
     for start in range(0, len(rows), 500):
         await store.upsert("bench", rows[start : start + 500])
+    if isinstance(store, InMemoryBackend):
+        store._keeper.wait()  # in the background vectors join the graph
     writing = time.perf_counter() - started
     times, right = [], 0
     for question, best in zip(questions, truth, strict=True):
@@ -78,6 +80,7 @@ async def main(count, dimension):
         for kind, server in (
             (Pgvector, PostgresServer),
             (QdrantLocal, None),
+            (QdrantEdge, None),
             (LanceDB, None),
             (ChromaHttp, lambda: ChromaServer(folder)),
             (RedisVectorSets, VectorRedis),

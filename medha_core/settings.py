@@ -180,7 +180,7 @@ class _Embedders(BaseSettings):
 
 
 class _Qdrant(BaseSettings):
-    qdrant_mode: Literal["memory", "docker", "cloud"] = "memory"
+    qdrant_mode: Literal["memory", "edge", "docker", "cloud"] = "memory"
     qdrant_path: str | None = None
     """Directory of mode "memory"; None forgets on close."""
     qdrant_host: str = "localhost"

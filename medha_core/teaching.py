@@ -40,7 +40,7 @@ class Teacher:
         Many entries are learnt in the background, on the loop of the synchronous twins, which nobody
         closes; until then the guard lets only the same words answer.
         """
-        if self._knowledge.is_off or not self._store.local:
+        if self._knowledge.is_off:
             return
         if await self._store.count(collection) <= _AT_ONCE:
             await self._recall(collection)
@@ -71,14 +71,20 @@ class Teacher:
     async def _recall(self, collection: str) -> None:
         recalled: set[str] = set()
         async for page in self._store.pages(collection, with_vectors=True, size=_PAGE):
-            for row in page:
-                if self._stopping:
-                    return
-                await self.teach(collection, row, recalled)
-                recalled.add(row.id)
-            if len(recalled) >= self._limit:
+            if self._store.local:
+                for row in page:
+                    await self._teach_again(collection, row, recalled)
+            else:  # a page's searches travel together
+                await asyncio.gather(*(self._teach_again(collection, row, recalled) for row in page))
+            if self._stopping or len(recalled) >= self._limit:
                 return
             await asyncio.sleep(0)  # other tasks of the loop go on between pages
+
+    async def _teach_again(self, collection: str, row: CacheResult, recalled: set[str]) -> None:
+        """Teach a stored entry beside those before it."""
+        if not self._stopping:
+            await self.teach(collection, row, recalled)
+            recalled.add(row.id)
 
     async def teach(
         self, collection: str, entry: CacheEntry | CacheResult, among: Container[str] | None = None

@@ -14,9 +14,9 @@ from medha_core.settings import Settings
 __all__ = ["ADDRESSES", "backend_at"]
 
 ADDRESSES = """DIRECTORY, native:///DIRECTORY; postgresql://..., vectorchord+postgresql://...; \
-qdrant://HOST:PORT, qdrant+https://HOST, qdrant:///DIRECTORY; chroma://HOST:PORT, chroma+https://HOST, \
-chroma:///DIRECTORY; lancedb:///DIRECTORY; redis://HOST:PORT/DB, rediss://...; elasticsearch://HOST:PORT, \
-elasticsearch+https://...; weaviate://HOST:PORT; azure-search://NAME.search.windows.net"""
+qdrant://HOST:PORT, qdrant+https://HOST, qdrant:///DIRECTORY, qdrant+edge:///DIRECTORY; chroma://HOST:PORT, \
+chroma+https://HOST, chroma:///DIRECTORY; lancedb:///DIRECTORY; redis://HOST:PORT/DB, rediss://...; \
+elasticsearch://HOST:PORT, elasticsearch+https://...; weaviate://HOST:PORT; azure-search://NAME.search.windows.net"""
 """The forms an address may have; what it cannot say (keys, prefixes, schemas) comes from the settings."""
 
 
@@ -47,7 +47,8 @@ def _vectorchord(at: SplitResult, inner: str) -> dict[str, object]:
 
 def _qdrant(at: SplitResult, inner: str) -> dict[str, object]:
     if not at.netloc:
-        return {"backend_type": "qdrant", "qdrant_mode": "memory", "qdrant_path": at.path, "qdrant_url": None}
+        mode = "edge" if inner == "edge" else "memory"
+        return {"backend_type": "qdrant", "qdrant_mode": mode, "qdrant_path": at.path, "qdrant_url": None}
     return {"backend_type": "qdrant", "qdrant_mode": "docker", "qdrant_url": _http(at, inner, 6333)}
 
 

@@ -174,8 +174,11 @@ class Writer:
     ) -> None:
         """To the guard and to L1. Of a batch larger than the cache, only the end was kept."""
         kept = slice(-(self._settings.max_entries or len(pairs)), None)
+        if not self._store.local:  # their searches travel together
+            await asyncio.gather(*(self._teacher.teach(collection, entry) for entry in entries[kept]))
         for place, (pair, entry) in enumerate(zip(pairs[kept], entries[kept], strict=True), start=1):
-            await self._teacher.teach(collection, entry)
+            if self._store.local:
+                await self._teacher.teach(collection, entry)
             await self._show(collection, pair, entry, generation)
             if place % _BREATHE == 0:
                 await asyncio.sleep(0)

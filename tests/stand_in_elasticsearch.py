@@ -31,6 +31,11 @@ class Elasticsearch(JsonServer):
         action = rest[0]
         if action == "_bulk":
             return 200, self.bulk(held, [json.loads(line) for line in body.splitlines() if line])
+        if action == "_msearch":
+            lines = [json.loads(line) for line in body.splitlines() if line]
+            assert not any(lines[::2])
+            answers = [{"hits": {"hits": self.search(held, one)}, "status": 200} for one in lines[1::2]]
+            return 200, {"took": 1, "responses": answers}
         given = json.loads(body) if body else {}
         if action == "_search":
             return 200, {"took": 1, "timed_out": False, "hits": {"hits": self.search(held, given)}}

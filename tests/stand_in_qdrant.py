@@ -62,11 +62,8 @@ class Qdrant(JsonServer):
                 with_vectors=bool(asked.with_vector),
             )
             return {"points": [one.model_dump(mode="json") for one in found], "next_page_offset": offset}
-        if action == ("query",):
-            asked = models.QueryRequest(**given)
-            vector = asked.query.nearest if isinstance(asked.query, models.NearestQuery) else asked.query
-            found = self.local.query_points(name, query=vector, query_filter=asked.filter, limit=asked.limit)
-            return {"points": [one.model_dump(mode="json") for one in found.points]}
+        if action == ("query", "batch"):
+            return [self.nearest(name, models.QueryRequest(**one)) for one in given["searches"]]
         if action == ("count",):
             return {"count": self.local.count(name, exact=True).count}
         if action == ("delete",):
@@ -77,3 +74,9 @@ class Qdrant(JsonServer):
             self.local.set_payload(name, given["payload"], points=given["points"])
             return updated
         raise Refused(400, {"status": {"error": f"{method} {action}"}})
+
+    def nearest(self, name, asked):
+        assert asked.with_payload
+        vector = asked.query.nearest if isinstance(asked.query, models.NearestQuery) else asked.query
+        found = self.local.query_points(name, query=vector, query_filter=asked.filter, limit=asked.limit)
+        return {"points": [one.model_dump(mode="json") for one in found.points]}

@@ -26,7 +26,7 @@ from medha_core import (
 )
 from medha_core.testing.storage import StorageContract
 
-DIMENSION = 16
+DIMENSION, ROWS = 16, 10_000
 NAMES = [
     "acme-eu",
     "acme.eu",
@@ -350,6 +350,33 @@ class TestWriting:
         assert await store.count("c") == 2
 
 
+class TestTheRest:
+    """Methods that the interface has a default for."""
+
+    async def test_pages_hold_every_entry_once(self, store):
+        await store.upsert("c", [entry(i) for i in range(25)])
+        pages = [page async for page in store.pages("c", with_vectors=True, size=10)]
+        assert [len(page) for page in pages] == [10, 10, 5]
+        assert {row.id for page in pages for row in page} == {f"e{i}" for i in range(25)}
+        assert all(len(row.vector) == DIMENSION for page in pages for row in page)
+
+    async def test_what_only_a_store_in_this_process_answers_is_left_out(self, store):
+        await store.upsert("c", [entry(1)])
+        assert not store.local
+        assert await store.with_text("c", "question 1") == []
+        assert await store.spelled_like("c", "question 1", 80.0, 5) == []
+        assert store.generation == 0
+        assert await store.refresh() is False
+        store.touch("c", "e1")
+        await store.update_usage_count("c", "e1")
+        assert (await store.get("c", ["e1"]))[0].usage_count == 1
+
+    async def test_by_the_hash_of_a_query(self, store):
+        await store.upsert("c", [entry(1), entry(2)])
+        assert (await store.search_by_query_hash("c", "hash2")).id == "e2"
+        assert await store.search_by_query_hash("c", "hash0") is None
+
+
 class TestExpiry:
     async def test_no_read_finds_what_has_expired(self, engine):
         clock = [2_000_000_000.0]
@@ -461,19 +488,22 @@ class TestCollections:
 
 
 class TestAtScale:
-    async def test_many_rows(self, engine, store):
-        entries = random_entries(engine.rows)
+    async def test_many_rows(self, store):
+        entries = random_entries(ROWS)
         await store.upsert("c", entries)
-        assert await store.count("c") == engine.rows
+        assert await store.count("c") == ROWS
         matrix = np.array([one.vector for one in entries])
         matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
         hits = 0
         for question in random_entries(20, seed=8):
             unit = np.array(question.vector) / np.linalg.norm(question.vector)
-            best = {f"e{i}" for i in np.argsort(-(matrix @ unit))[:10]}
-            hits += len(best & {row.id for row in await store.search("c", question.vector, limit=10)})
+            cosines = matrix @ unit
+            best = {f"e{i}" for i in np.argsort(-cosines)[:10]}
+            found = await store.search("c", question.vector, limit=10)
+            hits += len(best & {row.id for row in found})
+            assert all(abs(row.score - cosines[int(row.id[1:])]) < 1e-3 for row in found)
         assert hits >= 190
-        assert len({row.id for row in await all_pages(store, limit=2000)}) == engine.rows
+        assert len({row.id for row in await all_pages(store, limit=2000)}) == ROWS
 
     async def test_concurrent_writers(self, engine, store):
         other = engine.make() if engine.shared else store

@@ -1,30 +1,33 @@
 """Choosing an engine, engines that are not there, and what a cache does while its engine is away."""
 
+import asyncio
 import subprocess
 import sys
 import tomllib
+import uuid
+from pathlib import Path
 
+import numpy as np
 import pytest
-from proxy import Proxy
+from engine_harness import HARNESSES, client_of
 
 from medha_core import (
     CacheEntry,
     ConfigurationError,
-    HashingEmbedder,
     InMemoryBackend,
-    Medha,
     NativeBackend,
-    SearchStrategy,
     Settings,
     StorageError,
     StorageInitializationError,
 )
+from medha_core.backends.driver import Where
 from medha_core.backends.naming import space_name
 from medha_core.backends.paging import order_of, page_by_ranges
 from medha_core.backends.qdrant import QdrantBackend
-from medha_core.backends.record import Record
+from medha_core.backends.record import PLAIN, Record
 from medha_core.backends.redis_vector import RedisVectorBackend
 from medha_core.backends.vectorchord import VectorChordDriver
+from medha_core.bridge import bridge
 from medha_core.engines import ENGINES, make_backend
 
 
@@ -184,37 +187,140 @@ class TestEngines:
         assert driver.session["vchordrq.probes"] == "10,400"
 
 
-class TestOutage:
-    @pytest.fixture(params=["error", "miss"])
-    async def cache(self, request, stand_in_elasticsearch):
-        proxy = Proxy(stand_in_elasticsearch.port)
-        given = settings(
-            backend_type="elasticsearch",
-            es_hosts=[f"http://127.0.0.1:{proxy.port}"],
-            es_index_prefix=f"out{request.param}",
-            on_store_error=request.param,
+def near(count, dimension, seed=3):
+    """Entries in groups, so that each question has some that are near."""
+    numbers = np.random.default_rng(seed)
+    centres = numbers.normal(size=(20, dimension))
+    vectors = (centres[np.arange(count) % 20] + 0.6 * numbers.normal(size=(count, dimension))).astype("f4")
+    entries = [
+        CacheEntry(
+            id=f"e{i}",
+            vector=vector.tolist(),
+            original_question=f"q{i}",
+            normalized_question=f"q{i}",
+            generated_query="SELECT 1",
+            query_hash="h",
         )
-        async with Medha("c", HashingEmbedder(), settings=given) as cache:
-            await cache.store("How many users are there?", "SELECT count(*) FROM users")
-            cache.proxy, cache.asked = proxy, request.param
-            yield cache
-            if proxy.fileno() != -1:
-                proxy.down()
+        for i, vector in enumerate(vectors)
+    ]
+    return entries, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
-    async def test_an_outage_gives_what_was_asked_for_and_is_counted(self, cache):
-        cache.proxy.down()
-        hit = await cache.search("How many users are there?")
-        assert (hit.strategy, hit.generated_query) == (SearchStrategy.L1_CACHE, "SELECT count(*) FROM users")
-        missed = await cache.search("How many orders are there?")
-        expected = SearchStrategy.ERROR if cache.asked == "error" else SearchStrategy.NO_MATCH
-        assert missed.strategy is expected
-        assert not missed
-        assert "elasticsearch" in missed.error
-        assert not await cache.store("How many orders are there?", "SELECT 1")
-        found = cache._parts.stats.snapshot(0)
-        assert (found.total_requests, found.total_hits, found.total_errors) == (2, 1, 1)
 
-    async def test_a_batch_is_answered_together(self, cache):
-        await cache.clear_caches()
-        hits = await cache.search_batch(["How many users are there?", "what is the weather"] * 5)
-        assert [bool(hit) for hit in hits] == [True, False] * 5
+async def farthest_from_exact(store, count, dimension):
+    """The largest difference of a score from the exact cosine."""
+    entries, vectors = near(count, dimension)
+    await store.initialize("c", dimension)
+    await store.upsert("c", entries)
+    if isinstance(store, NativeBackend):
+        for index in store._collections["c"].indexes:
+            index.join()  # so few would be compared one by one
+    worst = 0.0
+    for question in vectors[:20]:
+        found = await store.search("c", question.tolist(), limit=10)
+        assert len(found) == 10
+        exact = {row.id: float(vectors[int(row.id[1:])].astype(float) @ question) for row in found}
+        worst = max(worst, *(abs(row.score - exact[row.id]) for row in found))
+    return worst
+
+
+async def test_searches_side_by_side_walk_the_indexes_of_postgresql(postgres):
+    schema = f"t{uuid.uuid4().hex[:12]}"
+    async with make_backend(
+        settings(backend_type="pgvector", pg_dsn=postgres.url, pg_schema=schema, pg_pool_min_size=1)
+    ) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", near(1500, 8)[0])
+        driver, where = store._driver, Where(all_of=(PLAIN,), alive_at=0.0)
+        statement, arguments = driver.nearest_statement(driver.space("c"), near(3, 8)[1], 5, where)
+        explained = driver._pool.fetch(f"EXPLAIN {statement}", *arguments)
+        plan = "\n".join(row[0] for row in await asyncio.wrap_future(bridge.submit(explained)))
+        assert "Index Scan using ix_plain_" in plan
+        await asyncio.wrap_future(bridge.submit(driver._pool.execute(f"DROP SCHEMA {schema} CASCADE")))
+
+
+class TestScoresOfCodes:
+    """Candidates found by codes of 8 bits are compared again by their vectors.
+
+    The embedded engine always does so; Qdrant does not where `quantization_rescore` is off.
+    """
+
+    def made(self, engine, tmp_path, rescore):
+        if engine == "native":
+            return NativeBackend(
+                tmp_path, settings=settings(index_tier="graph", quantization_rescore=rescore)
+            )
+        return make_backend(
+            settings(
+                backend_type="qdrant",
+                qdrant_mode="edge",
+                qdrant_path=str(tmp_path),
+                quantization_rescore=rescore,
+            )
+        )
+
+    @pytest.mark.parametrize("engine", ["native", "qdrant-edge"])
+    async def test_they_are_those_of_the_vectors(self, engine, tmp_path, monkeypatch, require):
+        if engine == "qdrant-edge":
+            require(*client_of(HARNESSES[engine][0]))
+            from medha_core.backends import qdrant_edge
+
+            monkeypatch.setattr(qdrant_edge, "_TEND_EVERY", 2000)
+        async with self.made(engine, tmp_path / "a", True) as store:
+            assert await farthest_from_exact(store, 2000, 1536) < 1e-3
+        async with self.made(engine, tmp_path / "b", False) as store:
+            farthest = await farthest_from_exact(store, 2000, 1536)
+            assert farthest < 1e-3 if engine == "native" else 1e-3 < farthest < 0.02
+
+    async def test_an_index_of_lancedb_is_no_exception(self, tmp_path, monkeypatch, require):
+        require(*client_of(HARNESSES["lancedb"][0]))
+        from medha_core.backends import lancedb
+
+        monkeypatch.setattr(lancedb, "_INDEX_FROM", 1000)
+        monkeypatch.setattr(lancedb, "_TEND_EVERY", 1)
+        async with make_backend(settings(backend_type="lancedb", lancedb_uri=str(tmp_path))) as store:
+            assert await farthest_from_exact(store, 3000, 64) < 1e-3
+            assert store._driver._table(store._driver.space("c")).list_indices()
+
+
+class TestQdrantInProcess:
+    def store(self, folder):
+        return make_backend(settings(backend_type="qdrant", qdrant_mode="edge", qdrant_path=str(folder)))
+
+    @pytest.fixture(autouse=True)
+    def _there(self, require):
+        require(*client_of(HARNESSES["qdrant-edge"][0]))
+
+    async def test_a_directory_is_one_stores_at_a_time_and_kept(self, tmp_path):
+        entries, _ = near(50, 8)
+        async with self.store(tmp_path) as store:
+            await store.initialize("c", 8, model="m")
+            await store.upsert("c", entries)
+            await store.update_feedback("c", "e7", True)
+            with pytest.raises(StorageInitializationError, match="in use"):
+                await self.store(tmp_path).connect()
+        async with self.store(tmp_path) as store:
+            assert await store.collection_space("c") == (8, "m")
+            assert await store.count("c") == 50
+            assert (await store.get("c", ["e7"]))[0].feedback_correct == 1
+            await store.drop_collection("c")
+        assert [path.name for path in tmp_path.iterdir()] == ["writer.lock"]
+
+    async def test_what_was_stored_survives_the_death_of_the_process(self, tmp_path):
+        code = (
+            "import asyncio, os, sys; sys.path.insert(0, sys.argv[2]); from test_engines import *\n"
+            "async def main():\n"
+            "    store = TestQdrantInProcess().store(sys.argv[1])\n"
+            "    await store.connect(); await store.initialize('c', 8); await store.upsert('c', near(50, 8)[0])\n"
+            "    os.kill(os.getpid(), 9)\n"
+            "asyncio.run(main())"
+        )
+        tests = str(Path(__file__).parent)
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(tmp_path), tests], check=False)
+        assert done.returncode == -9
+        async with self.store(tmp_path) as store:
+            assert await store.count("c") == 50
+            assert len(await store.search("c", near(50, 8)[1][3].tolist(), limit=5)) == 5
+
+    async def test_a_directory_is_asked_for(self):
+        with pytest.raises(ConfigurationError, match="qdrant_path"):
+            await make_backend(settings(backend_type="qdrant", qdrant_mode="edge")).connect()

@@ -15,11 +15,13 @@ from medha_core import (
     Chunk,
     EmbeddedChunk,
     HashingEmbedder,
+    InMemoryBackend,
     InMemoryVectorStore,
     Medha,
     NativeBackend,
     NativeVectorStore,
     PgVectorStore,
+    QueryTemplate,
     SearchStrategy,
     Settings,
 )
@@ -242,6 +244,18 @@ acts = st.one_of(
 )
 
 
+FOR_TEMPLATE = "List the planes of hangar 4"
+
+
+def template(owner):
+    return QueryTemplate(
+        intent="planes",
+        template_text="List the planes of hangar {number}",
+        query_template=f"SELECT * FROM planes_{owner} WHERE hangar = {{number}}",
+        parameters=["number"],
+    )
+
+
 class Caches:
     """One cache: an owner is a tenant (None: entries without metadata) in a collection."""
 
@@ -254,7 +268,7 @@ class Caches:
 
     async def open(self):
         backend = NativeBackend(self.folder, settings=self.settings)
-        self.cache = Medha("first", HashingEmbedder(64), backend, self.settings)
+        self.cache = Medha("first", HashingEmbedder(64), backend, self.settings, templates=[template("all")])
         await self.cache.start()
         for name in {name for name, _ in self.owners}:
             await self.cache.store(f"of nobody {uuid.uuid4()}", "SELECT 0", collection_name=name)
@@ -302,6 +316,13 @@ class Caches:
                         assert hit.generated_query == self.query(owner, region)
                     elif spelling == QUESTIONS[0]:
                         assert region not in self.held[owner]
+            await self.ask_template(name, filters)
+
+    async def ask_template(self, collection, filters):
+        """A template is nobody's entry: who asks for a tenant's entries gets none, from L1 neither."""
+        hit = await self.cache.search(FOR_TEMPLATE, filters=filters, collection_name=collection)
+        assert hit.generated_query == ("" if filters else "SELECT * FROM planes_all WHERE hangar = 4")
+        self.seen.add(hit.strategy)
 
 
 async def live(caches, steps):
@@ -341,8 +362,46 @@ def test_no_tier_of_a_cache_answers_with_another_tenants_query(tier, thresholds,
     property_holds()
     assert seen >= {
         SearchStrategy.L1_CACHE,
+        SearchStrategy.TEMPLATE_MATCH,
         SearchStrategy.EXACT_MATCH,
         SearchStrategy.PARAMETRIC_MATCH,
         last,
         SearchStrategy.NO_MATCH,
     }
+
+
+async def each_with_templates(names, steps):
+    """A cache for each tenant, all over one store: whose templates answer, after each change of some."""
+    backend, seen = InMemoryBackend(settings=Settings(_env_file=None)), set()
+    await backend.connect()
+    given = Settings(_env_file=None, collect_stats=False)
+    caches = [Medha(name, HashingEmbedder(64), backend, given) for name in names]
+    has = [False] * len(names)
+    for cache in caches:
+        await cache.start()
+    try:
+        for place, given_some in steps:
+            place %= len(names)
+            has[place] = given_some
+            await caches[place].load_templates([template(place)] if given_some else [])
+            for owner, cache in enumerate(caches):
+                hit = await cache.search(FOR_TEMPLATE)
+                right = f"SELECT * FROM planes_{owner} WHERE hangar = 4" if has[owner] else ""
+                assert hit.generated_query == right
+                seen.add(hit.strategy)
+    finally:
+        for cache in caches:
+            await cache.close()
+    return seen
+
+
+def test_no_template_answers_for_another_tenants_cache():
+    seen = set()
+
+    @settings(max_examples=20, **QUIET)
+    @given(tenants().filter(all), st.lists(st.tuples(places, st.booleans()), min_size=1, max_size=8))
+    def property_holds(names, steps):
+        seen.update(asyncio.run(each_with_templates(names, steps)))
+
+    property_holds()
+    assert seen == {SearchStrategy.TEMPLATE_MATCH, SearchStrategy.L1_CACHE, SearchStrategy.NO_MATCH}

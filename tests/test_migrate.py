@@ -68,7 +68,7 @@ async def source(tmp_path):
     return path
 
 
-@pytest.fixture(params=["pgvector", "qdrant", "chroma", "lancedb", "redis", "native"])
+@pytest.fixture(params=["pgvector", "qdrant", "qdrant+edge", "chroma", "lancedb", "redis", "native"])
 def target(request, tmp_path, monkeypatch):
     """An address on an engine that is empty."""
     own = f"t{uuid.uuid4().hex[:10]}"
@@ -188,6 +188,7 @@ async def test_what_cannot_be_moved_is_said(source, tmp_path):
     [
         ("qdrant://box", "qdrant", {"qdrant_url": "http://box:6333"}),
         ("qdrant+https://box", "qdrant", {"qdrant_url": "https://box"}),
+        ("qdrant+edge:///data/x", "qdrant", {"qdrant_mode": "edge", "qdrant_path": "/data/x"}),
         ("chroma+https://box", "chroma", {"chroma_host": "box", "chroma_port": 443, "chroma_ssl": True}),
         ("elasticsearch://box", "elasticsearch", {"es_hosts": ["http://box:9200"]}),
         ("weaviate://box:81", "weaviate", {"weaviate_host": "box", "weaviate_http_port": 81}),

@@ -2,16 +2,15 @@
 
 import threading
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, numbers, packed, record_from, unpacked
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -38,7 +37,7 @@ __all__ = ["AzureSearchBackend"]
 
 _TOP = 1000
 """Documents that the service takes or gives at once."""
-_SHOWN = ["key", "tags", "expires", "body", "correct", "incorrect"]
+_SHOWN = ["key", *FIELDS]
 
 
 class AzureSearchDriver(Driver):
@@ -167,24 +166,19 @@ class AzureSearchDriver(Driver):
     # records
 
     def write(self, space: str, records: Sequence[Record]) -> None:
-        documents = []
-        for record in records:
-            vector = np.asarray(record.vector, dtype="<f4")
-            documents.append(
-                {
-                    "key": record.key,
-                    "tags": list(record.tags),
-                    "expires": float(record.expires),
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                    "raw": b64encode(vector.tobytes()).decode(),
-                    "vector": vector.tolist(),
-                }
-            )
+        documents = [
+            {
+                "key": record.key,
+                **fields_of(record),
+                "raw": packed(record.vector),
+                "vector": numbers(record.vector),
+            }
+            for record in records
+        ]
         self._documents(space).upload_documents(documents)
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        (vector,) = vectors
         k = min(limit, _TOP)
         query = VectorizedQuery(
             vector=vector.tolist(),
@@ -200,7 +194,7 @@ class AzureSearchDriver(Driver):
             select=_SHOWN,
         )
         # Its score is 1 / (1 + distance), and the distance 1 - cosine.
-        return [(_record(held), 2.0 - 1.0 / held["@search.score"]) for held in found]
+        return [[(_record(held), 2.0 - 1.0 / held["@search.score"]) for held in found]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         records: list[Record] = []
@@ -262,16 +256,7 @@ def _filter(where: Where) -> str | None:
 
 
 def _record(held: Mapping[str, Any]) -> Record:
-    raw = held.get("raw")
-    return Record(
-        held["key"],
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if raw is None else np.frombuffer(b64decode(raw), dtype="<f4"),
-    )
+    return record_from(held["key"], held, unpacked(held.get("raw")))
 
 
 class AzureSearchBackend(ForeignBackend):

@@ -3,16 +3,16 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of, page_by_ranges
-from medha_core.backends.record import Record
+from medha_core.backends.record import Record, fields_of, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -44,6 +44,7 @@ class ChromaDriver(Driver):
     # A server says InternalError of a collection that it is just making, too.
     lost = (ConnectionError, httpx.TransportError, InternalError)
     name_limit = 120
+    together = 100
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -169,41 +170,24 @@ class ChromaDriver(Driver):
         self._collection(space).upsert(
             ids=[record.key for record in records],
             embeddings=[record.vector for record in records],
-            metadatas=[
-                {
-                    "tags": list(record.tags),
-                    "expires": float(record.expires),
-                    "order": order_of(record.key),
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                }
-                for record in records
-            ],
+            metadatas=[{**fields_of(record), "order": order_of(record.key)} for record in records],
         )
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
         found = self._collection(space).query(
-            query_embeddings=[vector],
+            query_embeddings=list(vectors),
             n_results=limit,
             where=_where(where),
             include=["metadatas", "distances"],
         )
-        rows = zip(found["ids"][0], found["metadatas"][0], found["distances"][0], strict=True)
-        # One without metadata was deleted meanwhile.
-        near = [(_record(key, held), 1.0 - distance) for key, held, distance in rows if held]
-        return near if len(near) == limit else self._compared(space, vector, limit, where)
-
-    def _compared(
-        self, space: str, vector: np.ndarray, limit: int, where: Where
-    ) -> list[tuple[Record, float]]:
-        """All records that satisfy `where`, compared one by one.
-
-        Chroma's graph may not lead to what a filter lets through; few are left over then.
-        """
+        answers = zip(found["ids"], found["metadatas"], found["distances"], strict=True)
+        near = [_near(zip(*answer, strict=True)) for answer in answers]
+        if all(len(one) == limit for one in near):
+            return near
+        # The graph may not lead to what a filter lets through; few are left over then, and all are compared.
         records = self._get(space, _where(where), True)
-        scored = [(record, float(record.vector @ vector)) for record in records if record.vector is not None]
-        return sorted(scored, key=lambda pair: -pair[1])[:limit]
+        compared = zip(near, vectors, strict=True)
+        return [one if len(one) == limit else _compared(records, vector, limit) for one, vector in compared]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         if where.keys:
@@ -234,7 +218,7 @@ class ChromaDriver(Driver):
         found = self._collection(space).get(ids=ids, where=condition, include=include)
         vectors = found["embeddings"] if with_vectors else [None] * len(found["ids"])
         rows = zip(found["ids"], found["metadatas"], vectors, strict=True)
-        return [_record(*row) for row in rows if row[1]]
+        return [record_from(*row) for row in rows if row[1]]
 
     def count(self, space: str) -> int:
         return int(self._collection(space).count())
@@ -264,6 +248,17 @@ def _key(record: Record) -> str:
     return record.key
 
 
+def _near(rows: Iterable[tuple[str, Any, float]]) -> Nearest:
+    """One answer of a query; a row without metadata was deleted meanwhile."""
+    return [(record_from(key, held), 1.0 - distance) for key, held, distance in rows if held]
+
+
+def _compared(records: Sequence[Record], vector: np.ndarray, limit: int) -> Nearest:
+    """The records nearest to a vector, of all of them."""
+    scored = [(record, float(record.vector @ vector)) for record in records if record.vector is not None]
+    return sorted(scored, key=lambda pair: -pair[1])[:limit]
+
+
 def _where(where: Where) -> Any:
     parts: list[Any] = [{"tags": {"$contains": tag}} for tag in where.all_of]
     if where.any_of:
@@ -278,18 +273,6 @@ def _where(where: Where) -> Any:
 def _either(parts: list[Any], operator: str) -> Any:
     """Chroma wants two conditions at least."""
     return parts[0] if len(parts) == 1 else {operator: parts}
-
-
-def _record(key: str, held: Any, vector: Any = None) -> Record:
-    return Record(
-        key,
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if vector is None else np.array(vector, dtype=np.float32),
-    )
 
 
 class ChromaBackend(ForeignBackend):

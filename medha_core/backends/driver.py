@@ -14,9 +14,11 @@ from medha_core.backends.naming import space_name
 from medha_core.backends.record import Record
 from medha_core.errors import ArgumentValueError
 
-__all__ = ["Driver", "MaybeAwaitable", "Where"]
+__all__ = ["Driver", "MaybeAwaitable", "Nearest", "Where"]
 
 T = TypeVar("T")
+Nearest = list[tuple[Record, float]]
+"""Records with their cosines, best first."""
 MaybeAwaitable = T | Awaitable[T]
 
 
@@ -60,6 +62,8 @@ class Driver(ABC):
     """Whether calls must not overlap."""
     batch: int = 500
     """Records written in one call."""
+    together: int = 1
+    """Searches with the same condition taken in one call, which is one round trip."""
     prefix: str = "medha"
     separator: ClassVar[str] = "_"
     name_limit: ClassVar[int] = 63
@@ -107,9 +111,12 @@ class Driver(ABC):
 
     @abstractmethod
     def nearest(
-        self, space: str, vector: np.ndarray, limit: int, where: Where
-    ) -> MaybeAwaitable[list[tuple[Record, float]]]:
-        """The records that satisfy `where` nearest to a unit vector, with their cosines, best first."""
+        self, space: str, vectors: np.ndarray, limit: int, where: Where
+    ) -> MaybeAwaitable[list[Nearest]]:
+        """For each of n unit vectors, shape (n, dimension), the nearest records that satisfy `where`.
+
+        n is `together` at most.
+        """
 
     @abstractmethod
     def select(

@@ -1,16 +1,15 @@
 """Elasticsearch: an index a collection, with kNN search over dense vectors."""
 
 import time
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, numbers, packed, record_from, unpacked
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.settings import Settings
 
@@ -25,7 +24,6 @@ __all__ = ["ElasticsearchBackend"]
 
 _WINDOW = 10_000
 """Results that Elasticsearch gives at most, and candidates it looks at."""
-_PLAIN = ["tags", "expires", "body", "correct", "incorrect"]
 
 
 class ElasticsearchDriver(Driver):
@@ -34,6 +32,7 @@ class ElasticsearchDriver(Driver):
     engine = "elasticsearch"
     lost = (ConnectionError, elasticsearch.ConnectionError)
     name_limit = 200
+    together = 100
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -131,18 +130,13 @@ class ElasticsearchDriver(Driver):
     def write(self, space: str, records: Sequence[Record]) -> None:
         operations: list[Any] = []
         for record in records:
-            vector = np.asarray(record.vector, dtype="<f4")
             operations.append({"index": {"_id": record.key}})
             operations.append(
                 {
                     "key": record.key,
-                    "tags": list(record.tags),
-                    "expires": float(record.expires),
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                    "raw": b64encode(vector.tobytes()).decode(),
-                    "vector": vector.tolist(),
+                    **fields_of(record),
+                    "raw": packed(record.vector),
+                    "vector": numbers(record.vector),
                 }
             )
         self._bulk(space, operations)
@@ -157,23 +151,21 @@ class ElasticsearchDriver(Driver):
                     f"elasticsearch: {len(failed)} of {len(results)} writes failed: {failed[0]}"
                 )
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
         k = min(limit, _WINDOW)
-        candidates = min(_WINDOW, max(self._settings.es_num_candidates, 2 * k))
-        found = self._client.search(
-            index=space,
-            knn={
-                "field": "vector",
-                "query_vector": vector.tolist(),
-                "k": k,
-                "num_candidates": candidates,
-                "filter": _filter(where),
-            },
-            size=k,
-            source=["key", *_PLAIN],
-        )
-        # Its score is (1 + cosine) / 2.
-        return [(_record(hit["_source"]), 2.0 * hit["_score"] - 1.0) for hit in found["hits"]["hits"]]
+        knn = {
+            "field": "vector",
+            "k": k,
+            "num_candidates": min(_WINDOW, max(self._settings.es_num_candidates, 2 * k)),
+            "filter": _filter(where),
+        }
+        asked: list[Any] = []
+        for vector in vectors:
+            asked.append({})  # the index is in the address
+            asked.append(
+                {"knn": {**knn, "query_vector": vector.tolist()}, "size": k, "_source": ["key", *FIELDS]}
+            )
+        return [_near(one) for one in self._client.msearch(index=space, searches=asked)["responses"]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         records: list[Record] = []
@@ -184,7 +176,7 @@ class ElasticsearchDriver(Driver):
                 query={"bool": {"filter": _filter(where)}},
                 sort=[{"key": "asc"}],
                 size=size,
-                source=["key", *_PLAIN, *(["raw"] if with_vectors else [])],
+                source=["key", *FIELDS, *(["raw"] if with_vectors else [])],
             )
             page = [_record(hit["_source"]) for hit in found["hits"]["hits"]]
             records += page
@@ -216,6 +208,13 @@ class ElasticsearchDriver(Driver):
         return int(answer["get"]["_source"][name])
 
 
+def _near(answer: Mapping[str, Any]) -> Nearest:
+    """One answer of several; its score is (1 + cosine) / 2."""
+    if "error" in answer:
+        raise StorageError(f"elasticsearch: a search failed: {answer['error']}")
+    return [(_record(hit["_source"]), 2.0 * hit["_score"] - 1.0) for hit in answer["hits"]["hits"]]
+
+
 def _filter(where: Where) -> list[Any]:
     parts: list[Any] = [{"term": {"tags": tag}} for tag in where.all_of]
     if where.any_of:
@@ -232,16 +231,7 @@ def _filter(where: Where) -> list[Any]:
 
 
 def _record(held: Mapping[str, Any]) -> Record:
-    raw = held.get("raw")
-    return Record(
-        held["key"],
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if raw is None else np.frombuffer(b64decode(raw), dtype="<f4"),
-    )
+    return record_from(held["key"], held, unpacked(held.get("raw")))
 
 
 class ElasticsearchBackend(ForeignBackend):

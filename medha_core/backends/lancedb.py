@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
 try:
     import lancedb
     import pyarrow as pa
+    from lancedb.index import HnswSq
     from lancedb.query import ColumnOrdering
 except ImportError as error:
     raise ConfigurationError(
@@ -25,7 +26,7 @@ except ImportError as error:
 
 __all__ = ["LanceDBBackend"]
 
-_COLUMNS = ["key", "tags", "expires", "body", "correct", "incorrect"]
+_COLUMNS = ["key", *FIELDS]
 _TEND_EVERY = 50
 """Writes after which a table's fragments are put together: each write makes a version of its own."""
 _INDEX_FROM = 100_000
@@ -100,10 +101,7 @@ class LanceDBDriver(Driver):
 
     def write(self, space: str, records: Sequence[Record]) -> None:
         table = self._table(space)
-        rows = [
-            {**dict(zip(_COLUMNS, record, strict=False)), "tags": list(record.tags), "vector": record.vector}
-            for record in records
-        ]
+        rows = [{"key": record.key, **fields_of(record), "vector": record.vector} for record in records]
         self._merge(space, pa.Table.from_pylist(rows, schema=table.schema))
         self._writes[space] = self._writes.get(space, 0) + 1
         if self._writes[space] % _TEND_EVERY == 0:
@@ -111,17 +109,19 @@ class LanceDBDriver(Driver):
 
     def _tend(self, table: Any) -> None:
         if table.count_rows() >= _INDEX_FROM and not table.list_indices():
-            metric, m = self._settings.lancedb_metric, self._settings.hnsw_m
+            settings = self._settings
             table.create_index(
-                metric,
-                vector_column_name="vector",
-                index_type="IVF_HNSW_SQ",
-                m=m,
-                ef_construction=self._settings.hnsw_ef_construct,
+                "vector",
+                config=HnswSq(
+                    distance_type=settings.lancedb_metric,
+                    m=settings.hnsw_m,
+                    ef_construction=settings.hnsw_ef_construct,
+                ),
             )
         table.optimize(cleanup_older_than=timedelta(minutes=10))
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        (vector,) = vectors
         metric = self._settings.lancedb_metric
         query = self._table(space).search(vector, vector_column_name="vector").distance_type(metric)
         # Candidates of an index are compared again by their exact vectors.
@@ -131,7 +131,7 @@ class LanceDBDriver(Driver):
             query = query.where(condition, prefilter=True)
         # Of unit vectors: LanceDB gives 1 - cosine, its "dot" 1 - dot, and l2 squared.
         scale = 0.5 if metric == "l2" else 1.0
-        return [(_record(row), 1.0 - scale * row["_distance"]) for row in query.to_arrow().to_pylist()]
+        return [[(_record(row), 1.0 - scale * row["_distance"]) for row in query.to_arrow().to_pylist()]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         columns = [*_COLUMNS, "vector"] if with_vectors else _COLUMNS
@@ -191,16 +191,7 @@ def _condition(where: Where) -> str:
 
 
 def _record(row: dict[str, Any]) -> Record:
-    vector = row.get("vector")
-    return Record(
-        row["key"],
-        tuple(row["tags"]),
-        row["expires"],
-        row["body"],
-        row["correct"],
-        row["incorrect"],
-        None if vector is None else np.array(vector, dtype=np.float32),
-    )
+    return record_from(row["key"], row, row.get("vector"))
 
 
 class LanceDBBackend(ForeignBackend):

@@ -5,13 +5,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["prepare_connection", "vector_schema"]
+__all__ = ["encode_vector", "prepare_connection", "vector_schema"]
 
 _HEAD = struct.Struct(">HH")
 
 
 def encode_vector(vector: Any) -> bytes:
-    """Big-endian: dimension, zero, float32 numbers."""
+    """Big-endian: dimension, zero, float32 numbers.
+
+    Bytes are encoded already: asyncpg would take the numbers of an array's elements for arrays.
+    """
+    if isinstance(vector, bytes):
+        return vector
     array = np.asarray(vector, dtype=">f4")
     return _HEAD.pack(len(array), 0) + array.tobytes()
 

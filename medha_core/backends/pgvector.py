@@ -42,7 +42,7 @@ class PgVectorDriver(PostgresDriver):
     def nearness(self, dimension: int) -> str:
         if _VECTOR_LIMIT < dimension <= _HALF_LIMIT:
             half = f"halfvec({int(dimension)})"
-            return f"embedding::{half} <=> $1::{half}"
+            return f"embedding::{half} <=> query::{half}"
         return super().nearness(dimension)
 
 

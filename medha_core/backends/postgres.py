@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.naming import space_name
-from medha_core.backends.pg_codec import prepare_connection, vector_schema
+from medha_core.backends.pg_codec import encode_vector, prepare_connection, vector_schema
 from medha_core.backends.record import PLAIN, Record
 from medha_core.errors import ConfigurationError, StorageInitializationError
 from medha_core.settings import Settings
@@ -25,6 +25,8 @@ __all__ = ["PostgresDriver", "quoted"]
 _COLUMNS = "key, tags, expires, body, correct, incorrect"
 _FEW = 2000
 """Matches of a filter up to which all are compared: exact, and faster than walking the graph past others."""
+_TIMEOUT = 60.0
+"""Seconds a statement may take; asyncpg itself would wait for ever."""
 _LOCK = 0x6D65646861  # "medha": one key for whatever changes tables
 
 
@@ -38,6 +40,7 @@ class PostgresDriver(Driver):
     """Tables and statements; what is left to an engine is its index and its session settings."""
 
     extensions: ClassVar[tuple[str, ...]]
+    together = 100
     session: Mapping[str, str]
     """Settings of each session."""
     lost = (
@@ -93,6 +96,8 @@ class PostgresDriver(Driver):
             min_size=self._settings.pg_pool_min_size,
             max_size=self._settings.pg_pool_max_size,
             init=prepare_connection,
+            reset=_as_it_is,
+            command_timeout=_TIMEOUT,
             # Plans are made for the values at hand: whether an index helps depends on them.
             server_settings={"plan_cache_mode": "force_custom_plan", **self.session},
         )
@@ -147,8 +152,8 @@ class PostgresDriver(Driver):
         """The statement that indexes the vectors of the rows that satisfy a condition."""
 
     def nearness(self, dimension: int) -> str:
-        """The expression to order by, of the column and `$1`."""
-        return "embedding <=> $1"
+        """The expression to order by, of the column and what is asked for."""
+        return "embedding <=> query"
 
     async def create(self, space: str, dimension: int) -> None:
         table, code = self._table(space), space[-32:]
@@ -190,27 +195,26 @@ class PostgresDriver(Driver):
             (r.key, list(r.tags), r.expires, r.body, r.correct, r.incorrect, PLAIN not in r.tags, r.vector)
             for r in sorted(records, key=lambda record: record.key)
         ]
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.executemany(statement, rows)
+        await self._pool.executemany(statement, rows)  # all or nothing
 
-    async def nearest(
-        self, space: str, vector: np.ndarray, limit: int, where: Where
-    ) -> list[tuple[Record, float]]:
-        statement, arguments = self.nearest_statement(space, vector, limit, where)
-        found = await self._pool.fetch(statement, *arguments)
-        return [(_record(row), 1.0 - row["distance"]) for row in found]
+    async def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        statement, arguments = self.nearest_statement(space, vectors, limit, where)
+        near: list[Nearest] = [[] for _ in vectors]
+        for row in await self._pool.fetch(statement, *arguments):
+            near[row["place"] - 1].append((_record(row), 1.0 - row["distance"]))
+        return near
 
     def nearest_statement(
-        self, space: str, vector: np.ndarray, limit: int, where: Where
+        self, space: str, vectors: np.ndarray, limit: int, where: Where
     ) -> tuple[str, list[Any]]:
-        """The one statement of a search, and its arguments.
+        """The one statement of some searches, and its arguments.
 
         Cases: entries without metadata; entries of both kinds; entries of which the
         filter lets few pass (compared one by one); of which it lets many pass.
         """
-        table, near = self._table(space), self.nearness(len(vector))
-        arguments = [vector, where.alive_at]
-        columns = f"{_COLUMNS}, embedding <=> $1 AS distance"
+        table, near = self._table(space), self.nearness(vectors.shape[1])
+        arguments = [[encode_vector(vector) for vector in vectors], where.alive_at]
+        columns, few = f"{_COLUMNS}, embedding <=> query AS distance", ""
 
         def nearest(condition: str) -> str:
             return (
@@ -224,14 +228,20 @@ class PostgresDriver(Driver):
             statement = f"{nearest('NOT scoped')} UNION ALL {nearest('scoped')}"
         else:
             arguments.append(list(where.all_of))
-            statement = (
-                f"WITH few AS MATERIALIZED (SELECT {columns} FROM {table} "  # noqa: S608
+            few = (
+                f"WITH few AS MATERIALIZED (SELECT {_COLUMNS}, embedding FROM {table} "  # noqa: S608
                 f"WHERE tags @> $3 AND expires > $2 LIMIT {_FEW + 1}), "
                 "matches AS MATERIALIZED (SELECT count(*) AS number FROM few) "
-                f"(SELECT * FROM few WHERE (SELECT number FROM matches) <= {_FEW}) UNION ALL "
+            )
+            statement = (
+                f"(SELECT {columns} FROM few WHERE (SELECT number FROM matches) <= {_FEW}) UNION ALL "  # noqa: S608
                 + nearest(f"(SELECT number FROM matches) > {_FEW} AND scoped AND tags @> $3")  # noqa: S608
             )
-        return f"SELECT * FROM ({statement}) AS found ORDER BY distance LIMIT {int(limit)}", arguments  # noqa: S608
+        nearest_of_one = f"SELECT * FROM ({statement}) AS either ORDER BY distance LIMIT {int(limit)}"  # noqa: S608
+        return (
+            f"{few}SELECT place, found.* FROM unnest($1::vector[]) WITH ORDINALITY AS asked (query, place) "  # noqa: S608
+            f"CROSS JOIN LATERAL ({nearest_of_one}) AS found ORDER BY place, distance"
+        ), arguments
 
     async def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         conditions, arguments = ["key > $1"], [where.after]
@@ -271,6 +281,10 @@ class PostgresDriver(Driver):
             key,
         )
         return int(found or 0)
+
+
+async def _as_it_is(_connection: Any) -> None:
+    """Done to a connection before its next use: its state never changes, and asking is a round trip."""
 
 
 def _record(row: Any, vector: np.ndarray | None = None) -> Record:

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
-from medha_core.backends.record import Record
+from medha_core.backends.record import Record, fields_of, numbers, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -35,6 +35,7 @@ class QdrantDriver(Driver):
     engine = "qdrant"
     lost = (ConnectionError, httpx.TransportError, ResponseHandlingException)
     name_limit = 120
+    together = 100
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -146,28 +147,23 @@ class QdrantDriver(Driver):
         points = [
             models.PointStruct(
                 id=_id(record.key),
-                vector=[] if record.vector is None else record.vector.tolist(),
-                payload={
-                    "tags": list(record.tags),
-                    "expires": record.expires,
-                    "body": record.body,
-                    "correct": record.correct,
-                    "incorrect": record.incorrect,
-                },
+                vector=numbers(record.vector),
+                payload=fields_of(record),
             )
             for record in records
         ]
         self._client.upsert(space, points)
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
-        found = self._client.query_points(
-            space,
-            query=vector.tolist(),
-            limit=limit,
-            query_filter=_filter(where),
-            search_params=None if self._is_local else self._search(limit),
-        )
-        return [(_record(point), point.score) for point in found.points]
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        condition, search = _filter(where), None if self._is_local else self._search(limit)
+        asked = [
+            models.QueryRequest(
+                query=vector.tolist(), limit=limit, filter=condition, params=search, with_payload=True
+            )
+            for vector in vectors
+        ]
+        answers = self._client.query_batch_points(space, asked)
+        return [[(_record(point), point.score) for point in found.points] for found in answers]
 
     def _search(self, limit: int) -> Any:
         settings = self._settings
@@ -239,24 +235,25 @@ def _filter(where: Where) -> models.Filter | None:
 
 
 def _record(point: Any) -> Record:
-    held = point.payload
-    return Record(
-        UUID(str(point.id)).hex,
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        held["correct"],
-        held["incorrect"],
-        None if point.vector is None else np.array(point.vector, dtype=np.float32),
-    )
+    return record_from(UUID(str(point.id)).hex, point.payload, point.vector)
+
+
+def _driver(settings: Settings) -> Driver:
+    if settings.qdrant_mode != "edge":
+        return QdrantDriver(settings)
+    from medha_core.backends.qdrant_edge import QdrantEdgeDriver
+
+    return QdrantEdgeDriver(settings)
 
 
 class QdrantBackend(ForeignBackend):
     """Entries in Qdrant, by the settings `qdrant_*`, `hnsw_*`, `quantization_*` and `on_disk`.
 
     `qdrant_mode="memory"` keeps them in this process, in the directory `qdrant_path`
-    where one is given. Feedback that several processes count at once may lose a count.
+    where one is given, and compares them one by one; `"edge"` has Qdrant's own engine
+    in this process, in the directory `qdrant_path`. Feedback that several processes
+    count at once may lose a count.
     """
 
     def __init__(self, settings: Settings | None = None, *, clock: Callable[[], float] = time.time):
-        super().__init__(QdrantDriver(settings or Settings()), clock=clock)
+        super().__init__(_driver(settings or Settings()), clock=clock)

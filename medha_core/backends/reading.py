@@ -1,12 +1,15 @@
 """Searching an engine and looking entries up."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from medha_core.backends.driver import Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.record import PLAIN, UNREAD, Row, Tag, entry_of, key_of, result_of
 from medha_core.backends.spaces import EngineSpaces, Space
+from medha_core.backends.together import Together
 from medha_core.errors import ArgumentValueError
 from medha_core.interfaces import Candidate
 from medha_core.metadata import dumps_metadata, metadata_matches, validate_metadata
@@ -18,8 +21,21 @@ __all__ = ["EngineReading"]
 _PAGE = 500
 
 
+class _Kind(NamedTuple):
+    """What searches have in common that may travel together; the moment of expiry is that of the last."""
+
+    space: str
+    limit: int
+    where: Where
+
+
 class EngineReading(EngineSpaces):
     """The part of a store that reads."""
+
+    def __init__(self, driver: Driver, *, clock: Callable[[], float] = time.time):
+        super().__init__(driver, clock=clock)
+        self._searches = Together(self._search, driver.together)
+        self._lookups = Together(self._look_up, _PAGE)
 
     # searching
 
@@ -79,11 +95,20 @@ class EngineReading(EngineSpaces):
         if not tags and not include_scoped:
             tags = (PLAIN,)
         where = Where(all_of=tags, alive_at=self._clock())
-        found = await self._call("searching", "nearest", space.name, query, limit, where)
+        found = await self._searches.ask(
+            _Kind(space.name, limit, where._replace(alive_at=None)), (query, where)
+        )
         rows = [result_of(record, cosine) for record, cosine in found if cosine >= threshold]
         rows = [row for row in rows if metadata_matches(row.result.metadata, checked)]
         rows.sort(key=lambda row: (-row.result.score, -row.written))
         return rows
+
+    async def _search(self, kind: "_Kind", asked: Sequence[tuple[np.ndarray, Where]]) -> list[Nearest]:
+        vectors, (_, where) = np.array([vector for vector, _ in asked]), asked[-1]
+        found: list[Nearest] = await self._call(
+            "searching", "nearest", kind.space, vectors, kind.limit, where
+        )
+        return found
 
     # looking up
 
@@ -140,7 +165,12 @@ class EngineReading(EngineSpaces):
         return max(rows, key=lambda row: row.written).result if rows else None
 
     async def with_ids(self, collection_name: str, ids: Sequence[str]) -> list[Candidate]:
-        return [_candidate(row) for row in _latest(await self._by_ids(collection_name, ids, self._clock()))]
+        return [_candidate(row) for row in _latest(await self._lookups.ask(collection_name, ids))]
+
+    async def _look_up(self, collection: str, asked: Sequence[Sequence[str]]) -> list[list[Row]]:
+        rows = await self._by_ids(collection, [entry_id for ids in asked for entry_id in ids], self._clock())
+        held = {row.result.id: row for row in rows}
+        return [[held[entry_id] for entry_id in dict.fromkeys(ids) if entry_id in held] for ids in asked]
 
     async def _by_ids(self, collection: str, ids: Sequence[str], alive_at: float | None) -> list[Row]:
         space, rows = await self._space(collection), list[Row]()

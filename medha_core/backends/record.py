@@ -21,9 +21,15 @@ from medha_core.types import CacheEntry, CacheResult, MetadataValue, VectorRole
 
 __all__ = [
     "NEVER",
+    "FIELDS",
     "PLAIN",
     "SCOPED",
     "Record",
+    "fields_of",
+    "numbers",
+    "packed",
+    "record_from",
+    "unpacked",
     "UNREAD",
     "entry_of",
     "Tag",
@@ -40,6 +46,10 @@ UNREAD = "u1"
 """The tag of entries whose tables are not known."""
 
 
+FIELDS = ["tags", "expires", "body", "correct", "incorrect"]
+"""What engines keep of a record beside its key and its vector."""
+
+
 class Record(NamedTuple):
     """What engines read and write."""
 
@@ -52,6 +62,45 @@ class Record(NamedTuple):
     incorrect: int
     vector: np.ndarray | None = None
     """float32, of length 1."""
+
+
+def fields_of(record: Record) -> dict[str, Any]:
+    """The fields of a record, by name."""
+    return {
+        "tags": list(record.tags),
+        "expires": float(record.expires),
+        "body": record.body,
+        "correct": record.correct,
+        "incorrect": record.incorrect,
+    }
+
+
+def record_from(key: str, held: Mapping[str, Any], vector: Any = None) -> Record:
+    """The record whose fields an engine gives back; `vector` is a sequence of numbers, or None."""
+    return Record(
+        key,
+        tuple(held["tags"]),
+        held["expires"],
+        held["body"],
+        int(held["correct"]),
+        int(held["incorrect"]),
+        None if vector is None else np.asarray(vector, dtype=np.float32),
+    )
+
+
+def numbers(vector: np.ndarray | None) -> list[float]:
+    """A vector as clients take it."""
+    return [] if vector is None else list(vector.tolist())
+
+
+def packed(vector: np.ndarray | None) -> str:
+    """A vector as text, for engines that give their own vectors back rounded or not at all."""
+    return b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
+
+
+def unpacked(text: str | None) -> np.ndarray | None:
+    """The vector that was packed, bit for bit."""
+    return None if text is None else np.frombuffer(b64decode(text), dtype="<f4")
 
 
 class Tag:

@@ -1,5 +1,6 @@
 """A connection to Redis, alone or behind sentinels."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from medha_core.errors import ConfigurationError
@@ -11,7 +12,7 @@ try:
 except ImportError as error:
     raise ConfigurationError("backend_type 'redis' needs redis: pip install 'medha-core[redis]'") from error
 
-__all__ = ["connect", "redis"]
+__all__ = ["connect", "redis", "run_script"]
 
 
 def connect(settings: Settings) -> Any:
@@ -39,6 +40,27 @@ def connect(settings: Settings) -> Any:
         given = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
         return redis.Redis.from_url(settings.redis_url, **given)
     return redis.Redis(host=settings.redis_host, port=settings.redis_port, **options)
+
+
+def run_script(client: Any, script: Any, calls: Iterable[Sequence[Any]], *, whole: bool = False) -> list[Any]:
+    """What a script gives for each (key, arguments ...), in one round trip; `whole`: all calls or none.
+
+    Redis forgets scripts when it starts: it is told again then. (The client's own pipelines ask
+    each time whether it knows them.)
+    """
+    wanted = list(calls)
+    for left in (True, False):
+        try:
+            with client.pipeline(transaction=whole) as pipeline:
+                for key, *arguments in wanted:
+                    pipeline.evalsha(script.sha, 1, key, *arguments)
+                found: list[Any] = pipeline.execute()
+                return found
+        except redis.exceptions.NoScriptError:
+            if not left:
+                raise
+            client.script_load(script.script)
+    raise AssertionError("unreachable")
 
 
 def _by_sentinel(settings: Settings, options: dict[str, Any]) -> Any:

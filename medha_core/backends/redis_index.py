@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from medha_core.backends.driver import Where
 from medha_core.backends.record import Record
-from medha_core.backends.redis_connection import redis
+from medha_core.backends.redis_connection import redis, run_script
 from medha_core.settings import Settings
 
 __all__ = ["SearchModule", "VectorIndex", "VectorSets"]
@@ -47,8 +47,13 @@ class VectorIndex(ABC):
         return []
 
     @abstractmethod
-    def nearest(self, space: str, base: str, query: bytes, limit: int, where: Where) -> list[Found]:
-        """Keys, the fields `_SHOWN` of their hashes, and cosines; best first, in one round trip."""
+    def nearest(
+        self, space: str, base: str, queries: Sequence[bytes], limit: int, where: Where
+    ) -> list[list[Found]]:
+        """For each query, keys, the fields `_SHOWN` of their hashes, and cosines; best first.
+
+        In one round trip.
+        """
 
 
 def _knows(client: Any, *command: str) -> bool:
@@ -102,19 +107,24 @@ return answer
         settings = self._settings
         return [json.dumps(attributes), settings.redis_hnsw_ef_construction, settings.redis_hnsw_m]
 
-    def nearest(self, space: str, base: str, query: bytes, limit: int, where: Where) -> list[Found]:
+    def nearest(
+        self, space: str, base: str, queries: Sequence[bytes], limit: int, where: Where
+    ) -> list[list[Found]]:
         conditions = [f".{tag} == 1" for tag in where.all_of]
         if where.alive_at is not None:
             conditions.append(f".x > {int(where.alive_at * _MICROSECONDS)}")
         # FILTER-EF 0: look on until enough satisfy the filter.
         filtered = ["FILTER", " && ".join(conditions), "FILTER-EF", 0] if conditions else []
         ef = max(200, 2 * limit, self._settings.redis_hnsw_ef_runtime)
-        found = self._nearest(keys=[base], args=[query, limit, ef, *filtered])
+        calls = [(base, query, limit, ef, *filtered) for query in queries]
         # VSIM's score is (1 + cosine) / 2; a record without its hash was deleted meanwhile.
         return [
-            (key.decode(), fields, 2.0 * float(score) - 1.0)
-            for key, score, fields in found
-            if fields[0] is not None
+            [
+                (key.decode(), fields, 2.0 * float(score) - 1.0)
+                for key, score, fields in found
+                if fields[0] is not None
+            ]
+            for found in run_script(self._client, self._nearest, calls)
         ]
 
 
@@ -154,20 +164,28 @@ class SearchModule(VectorIndex):
     def _index(self, space: str) -> str:
         return f"{self._settings.redis_key_prefix}:{space}"
 
-    def nearest(self, space: str, base: str, query: bytes, limit: int, where: Where) -> list[Found]:
+    def nearest(
+        self, space: str, base: str, queries: Sequence[bytes], limit: int, where: Where
+    ) -> list[list[Found]]:
         conditions = [f"@tags:{{{tag}}}" for tag in where.all_of]
         if where.alive_at is not None:
             conditions.append(f"@expires:[({float(where.alive_at)!r} +inf]")
         condition = f"({' '.join(conditions)})" if conditions else "*"
-        answer = self._client.execute_command(
-            "FT.SEARCH",
-            self._index(space),
-            f"{condition}=>[KNN {int(limit)} @vector $query AS distance]",
-            *("PARAMS", 2, "query", query),
-            *("RETURN", len(_SHOWN) + 1, *_SHOWN, "distance"),
-            *("SORTBY", "distance", "LIMIT", 0, limit, "DIALECT", 2),
-        )
-        return [_hit(key, pairs) for key, pairs in zip(answer[1::2], answer[2::2], strict=True) if pairs]
+        with self._client.pipeline(transaction=False) as pipeline:
+            for query in queries:
+                pipeline.execute_command(
+                    "FT.SEARCH",
+                    self._index(space),
+                    f"{condition}=>[KNN {int(limit)} @vector $query AS distance]",
+                    *("PARAMS", 2, "query", query),
+                    *("RETURN", len(_SHOWN) + 1, *_SHOWN, "distance"),
+                    *("SORTBY", "distance", "LIMIT", 0, limit, "DIALECT", 2),
+                )
+            answers = pipeline.execute()
+        return [
+            [_hit(key, pairs) for key, pairs in zip(answer[1::2], answer[2::2], strict=True) if pairs]
+            for answer in answers
+        ]
 
 
 def _hit(key: bytes, pairs: Sequence[bytes]) -> Found:

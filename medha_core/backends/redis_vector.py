@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.record import Record
-from medha_core.backends.redis_connection import connect, redis
+from medha_core.backends.redis_connection import connect, redis, run_script
 from medha_core.backends.redis_index import SearchModule, VectorIndex, VectorSets
 from medha_core.errors import StorageInitializationError
 from medha_core.settings import Settings
@@ -61,6 +61,7 @@ class RedisDriver(Driver):
     engine = "redis"
     lost = (redis.ConnectionError, redis.TimeoutError, ConnectionError)
     batch = 200
+    together = 100
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -138,29 +139,26 @@ class RedisDriver(Driver):
 
     def write(self, space: str, records: Sequence[Record]) -> None:
         base = self._base(space)
-        with self._client.pipeline(transaction=True) as pipeline:
-            for record in records:
-                vector = np.asarray(record.vector, dtype="<f4").tobytes()
-                self._write(
-                    keys=[base],
-                    args=[
-                        record.key,
-                        " ".join(record.tags),
-                        repr(float(record.expires)),
-                        record.body,
-                        record.correct,
-                        record.incorrect,
-                        vector,
-                        *self._indexed.write_arguments(record),
-                    ],
-                    client=pipeline,
-                )
-            pipeline.execute()
+        calls = [
+            (
+                base,
+                record.key,
+                " ".join(record.tags),
+                repr(float(record.expires)),
+                record.body,
+                record.correct,
+                record.incorrect,
+                np.asarray(record.vector, dtype="<f4").tobytes(),
+                *self._indexed.write_arguments(record),
+            )
+            for record in records
+        ]
+        run_script(self._client, self._write, calls, whole=True)
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
-        query = np.asarray(vector, dtype="<f4").tobytes()
-        found = self._indexed.nearest(space, self._base(space), query, limit, where)
-        return [(_record(key, fields), cosine) for key, fields, cosine in found]
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        queries = [np.asarray(vector, dtype="<f4").tobytes() for vector in vectors]
+        answers = self._indexed.nearest(space, self._base(space), queries, limit, where)
+        return [[(_record(key, fields), cosine) for key, fields, cosine in found] for found in answers]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         found: list[Record] = []
@@ -207,14 +205,12 @@ class RedisDriver(Driver):
 
     def delete(self, space: str, keys: Sequence[str]) -> None:
         base = self._base(space)
-        with self._client.pipeline(transaction=True) as pipeline:
-            for key in keys:
-                self._delete(keys=[base], args=[key], client=pipeline)
-            pipeline.execute()
+        run_script(self._client, self._delete, [(base, key) for key in keys], whole=True)
 
     def add_feedback(self, space: str, key: str, correct: bool) -> int:
         name = "correct" if correct else "incorrect"
-        return int(self._feedback(keys=[self._base(space)], args=[key, name]))
+        (count,) = run_script(self._client, self._feedback, [(self._base(space), key, name)])
+        return int(count)
 
 
 def _record(key: str, fields: Sequence[Any]) -> Record:

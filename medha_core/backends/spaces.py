@@ -69,7 +69,8 @@ class EngineSpaces(VectorStorageBackend):
                     raise StorageError(
                         f"{self._driver.engine}: {doing} failed: {type(error).__name__}: {error}"
                     ) from error
-                await self._run(self._driver.reconnect, ())
+                with suppress(Exception):  # whether that was in vain, the next attempt says
+                    await self._run(self._driver.reconnect, ())
         raise AssertionError("unreachable")
 
     async def _run(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:

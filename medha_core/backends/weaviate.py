@@ -2,27 +2,29 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from medha_core.backends.driver import Driver, Where
+from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of
-from medha_core.backends.record import Record
+from medha_core.backends.record import FIELDS, Record, fields_of, numbers, record_from
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.settings import Settings
 
 try:
+    import grpc
     import httpx
     import weaviate
     from weaviate.classes.config import Configure, DataType, Property, Tokenization, VectorDistances
     from weaviate.classes.data import DataObject
-    from weaviate.classes.init import Auth
+    from weaviate.classes.init import AdditionalConfig, Auth
     from weaviate.classes.query import Filter, MetadataQuery, Sort
+    from weaviate.config import GrpcConfig
     from weaviate.exceptions import WeaviateConnectionError, WeaviateGRPCUnavailableError
 except ImportError as error:
     raise ConfigurationError(
@@ -35,7 +37,11 @@ _WINDOW = 5000
 """Objects asked for at once; the server's own limit is 10,000."""
 _SPARE = 8
 """Objects more than asked for: their numbers may be that of the key before, their keys smaller."""
-_SHOWN = ["key", "tags", "expires", "body", "correct", "incorrect"]
+_CONFIG = AdditionalConfig(
+    # Else a new channel would share what an older one knows of the server.
+    grpc_config=GrpcConfig(channel_options=[("grpc.use_local_subchannel_pool", 1)])
+)
+_SHOWN = ["key", *FIELDS]
 
 
 class WeaviateDriver(Driver):
@@ -69,17 +75,21 @@ class WeaviateDriver(Driver):
     # life
 
     def open(self) -> None:
+        self._client = self._connected()
+        self._create(self._notes_name, [_text("key"), _text("space"), _text("kind"), _unsearched("body")])
+
+    def _connected(self) -> Any:
         settings = self._settings
         key = settings.weaviate_api_key.get_secret_value() if settings.weaviate_api_key else None
         credentials = Auth.api_key(key) if key else None
         if settings.weaviate_mode == "cloud":
             if not settings.weaviate_cloud_url:
                 raise ConfigurationError("weaviate_mode 'cloud' needs weaviate_cloud_url")
-            self._client = weaviate.connect_to_weaviate_cloud(
-                settings.weaviate_cloud_url, auth_credentials=credentials
+            client = weaviate.connect_to_weaviate_cloud(
+                settings.weaviate_cloud_url, auth_credentials=credentials, additional_config=_CONFIG
             )
         else:
-            self._client = weaviate.connect_to_custom(
+            client = weaviate.connect_to_custom(
                 http_host=settings.weaviate_host,
                 http_port=settings.weaviate_http_port,
                 http_secure=settings.weaviate_http_secure,
@@ -87,8 +97,19 @@ class WeaviateDriver(Driver):
                 grpc_port=settings.weaviate_grpc_port,
                 grpc_secure=settings.weaviate_grpc_secure,
                 auth_credentials=credentials,
+                additional_config=_CONFIG,
             )
-        self._create(self._notes_name, [_text("key"), _text("space"), _text("kind"), _unsearched("body")])
+        stub = client._connection._grpc_stub
+        for name in ("Search", "BatchObjects", "BatchDelete", "Aggregate"):
+            setattr(stub, name, _at_once(getattr(stub, name)))
+        return client
+
+    def reconnect(self) -> None:
+        """A channel waits, longer each time, before it tries a server again: a new one does not."""
+        fresh = self._connected()
+        old, self._client = self._client, fresh
+        if old is not None:
+            old.close()
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -103,6 +124,7 @@ class WeaviateDriver(Driver):
             distance_metric=VectorDistances.COSINE,
             max_connections=settings.hnsw_m,
             ef_construction=settings.hnsw_ef_construct,
+            quantizer=Configure.VectorIndex.Quantizer.none(),  # which newer servers have by default
         )
         try:
             self._client.collections.create(
@@ -160,15 +182,11 @@ class WeaviateDriver(Driver):
         objects = [
             DataObject(
                 uuid=UUID(hex=record.key),
-                vector=[] if record.vector is None else record.vector.tolist(),
+                vector=numbers(record.vector),
                 properties={
                     "key": record.key,
-                    "tags": list(record.tags),
+                    **fields_of(record),
                     "order": float(order_of(record.key)),
-                    "expires": float(record.expires),
-                    "body": record.body,
-                    "correct": float(record.correct),
-                    "incorrect": float(record.incorrect),
                 },
             )
             for record in records
@@ -183,7 +201,8 @@ class WeaviateDriver(Driver):
                 f"weaviate: {len(done.errors)} of {len(objects)} writes failed: {first.message}"
             )
 
-    def nearest(self, space: str, vector: np.ndarray, limit: int, where: Where) -> list[tuple[Record, float]]:
+    def nearest(self, space: str, vectors: np.ndarray, limit: int, where: Where) -> list[Nearest]:
+        (vector,) = vectors
         found = self._objects(space).query.near_vector(
             near_vector=vector.tolist(),
             limit=min(limit, _WINDOW),
@@ -191,7 +210,7 @@ class WeaviateDriver(Driver):
             return_metadata=MetadataQuery(distance=True),
             return_properties=_SHOWN,
         )
-        return [(_record(one), 1.0 - one.metadata.distance) for one in found.objects]
+        return [[(_record(one), 1.0 - one.metadata.distance) for one in found.objects]]
 
     def select(self, space: str, where: Where, limit: int, with_vectors: bool = False) -> list[Record]:
         records: list[Record] = []
@@ -230,6 +249,20 @@ class WeaviateDriver(Driver):
             return int(getattr(record, name))
 
 
+def _at_once(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that says at once that the server is away: Weaviate's client tries for a minute before."""
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except grpc.RpcError as error:
+            if isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise ConnectionError(error.details()) from error
+            raise
+
+    return called
+
+
 def _text(name: str, kind: DataType = DataType.TEXT) -> Property:
     return Property(
         name=name,
@@ -266,16 +299,8 @@ def _filter(where: Where) -> Any:
 
 
 def _record(one: Any) -> Record:
-    held: Mapping[str, Any] = one.properties
-    vector = one.vector.get("default") if one.vector else None
-    return Record(
-        held["key"],
-        tuple(held["tags"]),
-        held["expires"],
-        held["body"],
-        int(held["correct"]),
-        int(held["incorrect"]),
-        None if vector is None else np.array(vector, dtype=np.float32),
+    return record_from(
+        one.properties["key"], one.properties, one.vector.get("default") if one.vector else None
     )
 
 

@@ -11,6 +11,10 @@ __all__ = ["open_pool"]
 logger = logging.getLogger("medha_core")
 
 
+async def _as_it_is(_connection: Any) -> None:
+    """Done to a connection before its next use: its state never changes, and asking is a round trip."""
+
+
 async def open_pool(dsn: str, min_size: int, max_size: int, retries: int, backoff: float) -> Any:
     """A pool of asyncpg. Raises `StorageInitializationError` after the last retry."""
     try:
@@ -27,7 +31,7 @@ async def open_pool(dsn: str, min_size: int, max_size: int, retries: int, backof
     )
     for attempt in range(retries + 1):
         try:
-            return await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size)
+            return await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, reset=_as_it_is)
         except passing as error:
             if attempt == retries:
                 raise StorageInitializationError(
