@@ -175,7 +175,7 @@ class Writer:
         """To the guard and to L1. Of a batch larger than the cache, only the end was kept."""
         kept = slice(-(self._settings.max_entries or len(pairs)), None)
         for place, (pair, entry) in enumerate(zip(pairs[kept], entries[kept], strict=True), start=1):
-            await self._teacher.teach(collection, entry)
+            await self._teacher.teach(collection, entry, at_once=len(pairs) > 1)
             await self._show(collection, pair, entry, generation)
             if place % _BREATHE == 0:
                 await asyncio.sleep(0)
