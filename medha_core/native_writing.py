@@ -46,9 +46,8 @@ class NativeWriting(NativeKeeping):
         collection = self._collection(name)
         if not entries:
             return []
-        vectors = as_unit_rows(
-            [entry.vector for entry in entries], collection.dimension, argument="entries[].vector"
-        )
+        given: Any = [entry.vector for entry in entries] if len(entries) > 1 else entries[0].vector
+        vectors = as_unit_rows(given, collection.dimension, argument="entries[].vector")
         scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in entries])
         limit = self._settings.max_entries
         with self._writing:

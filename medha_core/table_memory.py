@@ -12,7 +12,7 @@ _LONGEST = 4096
 """Characters of a query that is remembered."""
 _VALUE = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])\d+(?:\.\d+)?(?![\w.])""")
 _MARKS = {"'": "\0s", '"': "\0d"}
-_UNCLEAR = re.compile(r"[`\[\\#${]|--|/\*|\bwith\b", re.I)
+_UNCLEAR = re.compile(r"[`\[\\#${]|--|/\*|[Ww][Ii][Tt][Hh]")
 """Here a text in quotes may be none, or may be the name of a common table expression."""
 _WORD = re.compile(r"\w+")
 

@@ -46,10 +46,8 @@ class Teacher:
         self._due: dict[tuple[str, str], CacheEntry] = {}
         """By collection and id, what is to be learnt, in the order in which it was stored."""
         self._learning = forking.rlock()
-        """Held while something that is due is learnt or dropped: nobody decides or forgets in between. A
-        store in this process answers without leaving the thread."""
+        """Held while something that is due is learnt or dropped: nobody decides or forgets in between."""
         self._soon: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
         knowledge.before_deciding = self.caught_up
 
     async def recall(self, collection: str) -> None:
@@ -123,16 +121,18 @@ class Teacher:
     def _learn_soon(self) -> None:
         loop = asyncio.get_running_loop()
         if self._soon is None or self._soon.when() < loop.time():
-            self._soon = loop.call_later(_SOON, self._learn_when_idle, loop)
+            self._soon = loop.call_later(_SOON, self._learn_when_idle)
 
-    def _learn_when_idle(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._task = loop.create_task(self._caught_up_beside())
-
-    async def _caught_up_beside(self) -> None:
+    def _learn_when_idle(self) -> None:
+        learning = self.caught_up()
         try:
-            await self.caught_up()
+            learning.send(None)  # to its end: a store in this process does not wait
+        except StopIteration:
+            pass
         except MedhaError as error:
             logger.warning("a stored entry was not learnt: %s", type(error).__name__)
+        finally:
+            learning.close()
 
     async def _learn(
         self,
