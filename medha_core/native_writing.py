@@ -68,7 +68,7 @@ class NativeWriting(NativeKeeping):
             collection.next_expiry = min([collection.next_expiry, *expiries])
             if written.gone or written.outdated:
                 self._tell_readers()
-            self._look_after(collection)
+            self._look_after(collection, len(entries))
         return [one.id for one in written.gone] + written.outdated
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
@@ -77,12 +77,12 @@ class NativeWriting(NativeKeeping):
             self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
             self.rows.delete(collection.id, ids)
             self._tell_readers()
-            self._look_after(collection)
+            self._look_after(collection, len(ids))
 
-    def _look_after(self, collection: NativeCollection) -> None:
+    def _look_after(self, collection: NativeCollection, entries: int) -> None:
         join_later(collection, self._keeper)
         if self._upkeep is not None and self.mode == "r+":
-            self._upkeep.changed(collection)
+            self._upkeep.changed(collection, entries)
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
         collection.remove([one.label for one in gone])
@@ -100,7 +100,7 @@ class NativeWriting(NativeKeeping):
                 self._hide(collection, gone)
                 if gone:
                     self._tell_readers()
-                    self._look_after(collection)
+                    self._look_after(collection, len(gone))
             if not gone:
                 return ids
             ids += [one.id for one in gone]
