@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -31,6 +31,8 @@ from medha_core.uses import PendingUses
 __all__ = ["NativeKeeping"]
 
 logger = logging.getLogger("medha_core")
+
+_RECENT_ROWS = 65_536
 
 
 class NativeKeeping(VectorStorageBackend):
@@ -301,6 +303,12 @@ class NativeKeeping(VectorStorageBackend):
             if self._checkpoints is not None:
                 self._checkpoints.forget(row.id)
             self._tell_readers()
+
+    def _keep_recent(self, rows: Mapping[int, Row]) -> None:
+        """Keep rows that are likely to be asked for soon. A row under a label never changes."""
+        if len(self._recent) + len(rows) > _RECENT_ROWS:
+            self._recent = {}
+        self._recent.update(rows)
 
     def _forget_recent(self, labels: Iterable[int]) -> None:
         for label in labels:

@@ -17,7 +17,6 @@ from medha_core.types import CacheResult, MetadataValue
 
 __all__ = ["NativeReading"]
 
-_RECENT_ROWS = 65_536
 _ROWS_AT_ONCE = 64
 
 
@@ -140,9 +139,7 @@ class NativeReading(NativeKeeping):
         if not missing:
             return recent
         read = self.rows.by_labels(missing)
-        if len(recent) + len(read) > _RECENT_ROWS:
-            self._recent = {}
-        self._recent.update(read)
+        self._keep_recent(read)
         return read if len(missing) == len(labels) else {**recent, **read}
 
     # looking up

@@ -63,6 +63,8 @@ class NativeWriting(NativeKeeping):
             )
             collection.add(np.array(written.labels, dtype=np.uint64), vectors, scoped)
             collection.last_label = written.labels[-1]
+            if len(entries) <= _INLINE_ENTRIES:  # of a load, few are asked for soon
+                self._keep_recent(written.rows())
             self._hide(collection, written.gone)
             expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])

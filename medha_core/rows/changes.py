@@ -9,7 +9,14 @@ import numpy as np
 from medha_core.errors import ConflictError, StorageError
 from medha_core.metadata import filter_value
 from medha_core.native import question_key
-from medha_core.rows.row import Gone, dumps_tables, loads_tables, seal_row, seal_vector, sealed_fields
+from medha_core.rows.row import (
+    Gone,
+    dumps_tables,
+    loads_tables,
+    seal_row,
+    seal_vector,
+    sealed_fields,
+)
 from medha_core.types import CacheEntry
 
 OnConflict = Literal["replace", "keep_both", "error"]
@@ -58,8 +65,8 @@ def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter
 
 def insert(
     db: Connection, collection: int, entry: CacheEntry, metadata: str, vector: np.ndarray, used: int
-) -> int:
-    """The label of the new row."""
+) -> list[Any]:
+    """What stands in the columns of the new `Row`."""
     sealed = (
         collection,
         entry.id,
@@ -87,7 +94,8 @@ def insert(
     if entry.tables:
         named = [(collection, name, label) for name in set(entry.tables)]
         db.executemany("INSERT INTO entry_tables VALUES (?,?,?)", named)
-    return label
+    usage, _, *judged = counters
+    return [label, *sealed, usage, *judged, tables]
 
 
 def drop_collection(db: Connection, collection: int) -> None:
