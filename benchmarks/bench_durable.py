@@ -4,7 +4,8 @@
     MEDHA_BENCH_SIZES=1000000 pytest benchmarks/bench_durable.py -s -k size
 
 Storing: the same calls on a store in memory and on one in a directory, in turns, vectors given; medians of
-the rounds, as time on the clock and of the processor. "store" is `Medha.store` of one entry, "bulk"
+the rounds, as time on the clock and of the processor. "store" is `Medha.store` of one entry, "given" a store
+of one entry that brings its vector, with the guard on, and what the guard learns of it afterwards; "bulk"
 `Medha.store_many` in batches of 1,000, guard off: what the guard learns costs the same in both. "rows"
 is the store alone, `NativeBackend.put`.
 
@@ -132,6 +133,31 @@ def test_cost_of_durability(tmp_path: Path, act, size: int) -> None:
         f"\n{act.__name__:6} us an entry: memory {memory:6.1f} (processor {memory_cpu:6.1f}), "
         f"disk {disk:6.1f} ({disk_cpu:6.1f}), ratio {disk / memory:.2f} ({disk_cpu / memory_cpu:.2f})"
     )
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_cost_of_one_store(tmp_path: Path, where: str) -> None:
+    size, at_once = 3_000, 12
+    given, asked = vectors(size), pairs(size)
+
+    async def run() -> None:
+        settings = Settings(_env_file=None, path=tmp_path if where == "disk" else None)
+        async with Medha("c", Given(given), settings=settings) as cache:
+            known = {"model": Given(given).fingerprint}
+            items = [{**one, **known, "vector": vector} for one, vector in zip(asked, given, strict=True)]
+            took: dict[str, list[float]] = {"stored": [], "learnt": []}
+            for start in range(0, size, at_once):
+                begin = time.thread_time()
+                for item in items[start : start + at_once]:
+                    assert await cache.store_batch([item])
+                stored = time.thread_time()
+                await cache._parts.teacher.caught_up()
+                took["stored"].append((stored - begin) / at_once * 1e6)
+                took["learnt"].append((time.thread_time() - stored) / at_once * 1e6)
+        said = ", ".join(f"{what} in {statistics.median(each):.1f}" for what, each in took.items())
+        print(f"\ngiven  us of the processor an entry, {where}: {said}")
+
+    asyncio.run(run())
 
 
 MEASURED = {

@@ -4,7 +4,7 @@ Evidence is kept apart by scope (collection and metadata), so that no tenant's
 entries speak for another's.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,10 @@ _SCOPES = 100_000
 _BACKSLASH_ESCAPES = {"cypher": True, "graphql": True}
 
 
+async def _nothing() -> None:
+    """What there is to learn where nobody teaches."""
+
+
 class Knowledge:
     """The guard together with what it has learnt. Safe from several threads.
 
@@ -40,6 +44,8 @@ class Knowledge:
     ):
         self.guard = make_guard(level)
         self.substitution = substitution
+        self.before_deciding: Callable[[], Awaitable[None]] = _nothing
+        """To be awaited before `alike` and `decide`: learns what was stored and waits to be learnt."""
         self._limit = limit
         self._backslash = _BACKSLASH_ESCAPES.get(language)
         self._scopes: dict[tuple[str, str], Any] = {}

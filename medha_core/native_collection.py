@@ -78,11 +78,15 @@ class NativeCollection:
 
     def add(self, labels: np.ndarray, vectors: np.ndarray, scoped: np.ndarray) -> None:
         """Make entries searchable. The caller holds the lock for writing."""
-        for index, chosen in ((self.unscoped, ~scoped), (self.scoped, scoped)):
-            if len(labels) and chosen.all():
-                index.add(labels, vectors)
-            elif chosen.any():
-                index.add(labels[chosen], vectors[chosen])
+        with_metadata = int(np.count_nonzero(scoped))
+        # None; all of one kind, as in most calls; some of each.
+        if not len(labels):
+            return
+        if with_metadata in (0, len(labels)):
+            (self.scoped if with_metadata else self.unscoped).add(labels, vectors)
+        else:
+            self.scoped.add(labels[scoped], vectors[scoped])
+            self.unscoped.add(labels[~scoped], vectors[~scoped])
         self.version += 1
         self.changes += len(labels)
 

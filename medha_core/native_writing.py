@@ -46,9 +46,8 @@ class NativeWriting(NativeKeeping):
         collection = self._collection(name)
         if not entries:
             return []
-        vectors = as_unit_rows(
-            [entry.vector for entry in entries], collection.dimension, argument="entries[].vector"
-        )
+        given: Any = [entry.vector for entry in entries] if len(entries) > 1 else entries[0].vector
+        vectors = as_unit_rows(given, collection.dimension, argument="entries[].vector")
         scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in entries])
         limit = self._settings.max_entries
         with self._writing:
@@ -65,11 +64,13 @@ class NativeWriting(NativeKeeping):
             collection.add(np.array(written.labels, dtype=np.uint64), vectors, scoped)
             collection.last_label = written.labels[-1]
             self._hide(collection, written.gone)
+            if len(entries) <= _INLINE_ENTRIES:  # of a load, few are asked for soon
+                self._recent.keep(written.rows().values())
             expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])
             if written.gone or written.outdated:
                 self._tell_readers()
-            self._look_after(collection)
+            self._look_after(collection, len(entries))
         return [one.id for one in written.gone] + written.outdated
 
     async def delete(self, collection_name: str, ids: list[str]) -> None:
@@ -78,12 +79,12 @@ class NativeWriting(NativeKeeping):
             self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
             self.rows.delete(collection.id, ids)
             self._tell_readers()
-            self._look_after(collection)
+            self._look_after(collection, len(ids))
 
-    def _look_after(self, collection: NativeCollection) -> None:
+    def _look_after(self, collection: NativeCollection, entries: int) -> None:
         join_later(collection, self._keeper)
         if self._upkeep is not None and self.mode == "r+":
-            self._upkeep.changed(collection)
+            self._upkeep.changed(collection, entries)
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
         collection.remove([one.label for one in gone])
@@ -101,7 +102,7 @@ class NativeWriting(NativeKeeping):
                 self._hide(collection, gone)
                 if gone:
                     self._tell_readers()
-                    self._look_after(collection)
+                    self._look_after(collection, len(gone))
             if not gone:
                 return ids
             ids += [one.id for one in gone]

@@ -158,8 +158,8 @@ def _vector(value: Any, label: str) -> np.ndarray:
             vector = np.asarray(value, dtype=np.float32)
     except (binascii.Error, ValueError, TypeError) as error:
         raise ArgumentValueError(label, "numbers, or base64 of little-endian float32", value) from error
-    length = float(np.linalg.norm(vector)) if vector.ndim == 1 else 0.0
-    if not (math.isfinite(length) and length > 0):
+    square = float(vector @ vector) if vector.ndim == 1 else 0.0
+    if not (math.isfinite(square) and square > 0):
         raise ArgumentValueError(label, "one row of finite numbers that are not all zero", value)
     return vector
 

@@ -1,11 +1,17 @@
-"""Teaching the guard what the stored entries show, and taking it back."""
+"""Teaching the guard what the stored entries show, and taking it back.
+
+What was stored last is learnt when somebody needs it or has time: before the next decision, once the
+caller's loop is idle, or when too much waits. Whenever it is, what is learnt is what would have been learnt
+at once: entries stored later are left out of it, and only what was forgotten meanwhile is missing.
+"""
 
 import asyncio
 import logging
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Sequence
 from concurrent.futures import Future
 
+from medha_core import forking
 from medha_core.bridge import bridge
 from medha_core.errors import MedhaError
 from medha_core.interfaces import Candidate, VectorStorageBackend
@@ -18,6 +24,10 @@ logger = logging.getLogger("medha_core")
 _PAGE = 50
 _AT_ONCE = 500
 """Entries that are learnt before a cache answers; more of them are learnt beside its searches."""
+_BEHIND = 16
+"""Entries that wait to be learnt, at most: a millisecond or two for a search that follows."""
+_SOON = 0.002
+"""Seconds after a store in which another may follow; then the caller's loop, if idle, learns."""
 _NEIGHBOURS = 8
 _NEIGHBOUR_SCORE = 0.70
 """Entries at least this near (cosine) show which differences of wording change the query."""
@@ -33,6 +43,12 @@ class Teacher:
         self._recalling: Future[None] | None = None
         self._process = os.getpid()
         self._stopping = False
+        self._due: dict[tuple[str, str], CacheEntry] = {}
+        """By collection and id, what is to be learnt, in the order in which it was stored."""
+        self._learning = forking.rlock()
+        """Held while something that is due is learnt or dropped: nobody decides or forgets in between."""
+        self._soon: asyncio.TimerHandle | None = None
+        knowledge.before_deciding = self.caught_up
 
     async def recall(self, collection: str) -> None:
         """Teach the guard what a collection held before this object was made.
@@ -56,6 +72,7 @@ class Teacher:
     async def end(self) -> None:
         """Stop learning, before the store is closed."""
         self._stopping = True
+        self._due.clear()
         if self._process == os.getpid():  # a forked child has not got the thread that learns
             await self.recalled()
 
@@ -83,30 +100,83 @@ class Teacher:
     async def _teach_again(self, collection: str, row: CacheResult, recalled: set[str]) -> None:
         """Teach a stored entry beside those before it."""
         if not self._stopping:
-            await self.teach(collection, row, recalled)
+            if row.vector is not None:
+                await self._learn(collection, row, among=recalled)
             recalled.add(row.id)
 
-    async def teach(
-        self, collection: str, entry: CacheEntry | CacheResult, among: Container[str] | None = None
-    ) -> None:
-        """Teach the guard an entry, beside those that a search finds next to it (and that are `among`)."""
+    async def teach(self, collection: str, entry: CacheEntry, *, at_once: bool = False) -> None:
+        """Have the guard learn an entry that was just stored, at least before it decides again."""
         if self._knowledge.is_off or entry.vector is None:
             return
-        near = await self._store.candidates(
-            collection, entry.vector, _NEIGHBOURS + 1, _NEIGHBOUR_SCORE, entry.metadata
-        )
-        if self._store.local and not await self._store.with_ids(collection, [entry.id]):
+        if not self._store.local:  # a search over a network: nobody else waits for it
+            await self._learn(collection, entry)
+            return
+        self._due[collection, entry.id] = entry
+        if at_once or len(self._due) >= _BEHIND:
+            await self.caught_up()
+        else:
+            self._learn_soon()
+
+    async def caught_up(self) -> None:
+        """Learn what is due. It never waits, for a store in this process does not."""
+        if self._due:
+            with self._learning:
+                while self._due:
+                    collection, entry_id = next(iter(self._due))
+                    entry = self._due.pop((collection, entry_id))
+                    later = {later_id for name, later_id in self._due if name == collection}
+                    await self._learn(collection, entry, without=later)
+
+    def _learn_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._soon is None or self._soon.when() < loop.time():
+            self._soon = loop.call_later(_SOON, self._learn_when_idle)
+
+    def _learn_when_idle(self) -> None:
+        learning = self.caught_up()
+        try:
+            learning.send(None)  # to its end: a store in this process does not wait
+        except StopIteration:
+            pass
+        except MedhaError as error:
+            logger.warning("a stored entry was not learnt: %s", type(error).__name__)
+        finally:
+            learning.close()
+
+    async def _learn(
+        self,
+        collection: str,
+        entry: CacheEntry | CacheResult,
+        *,
+        among: Container[str] | None = None,
+        without: Collection[str] = (),
+    ) -> None:
+        """Teach the guard an entry, beside those a search finds next to it: of `among`, and not `without`."""
+        limit = _NEIGHBOURS + 1 + len(without)
+        near = await self._store.candidates(collection, entry.vector, limit, _NEIGHBOUR_SCORE, entry.metadata)
+        is_there = any(one.id == entry.id for one in near) or not self._store.local
+        if not is_there and not await self._store.with_ids(collection, [entry.id]):
             return  # forgotten while it was being stored
-        others = [one for one in near if one.id != entry.id and (among is None or one.id in among)]
+        others = [
+            one
+            for one in near
+            if one.id != entry.id and one.id not in without and (among is None or one.id in among)
+        ]
         self._knowledge.learn(collection, candidate_of(entry), others[:_NEIGHBOURS])
 
-    def forget(self, collection: str, ids: Iterable[str]) -> None:
-        """Take back what these entries taught."""
-        self._knowledge.forget(collection, ids)
+    def forget(self, collection: str, ids: Sequence[str]) -> None:
+        """Take back what these entries taught, or were to teach."""
+        with self._learning:
+            for entry_id in ids:
+                self._due.pop((collection, entry_id), None)
+            self._knowledge.forget(collection, ids)
 
     def forget_all(self, collection: str) -> None:
         """Take back everything that a collection taught."""
-        self._knowledge.clear(collection)
+        with self._learning:
+            for due in [due for due in self._due if due[0] == collection]:
+                del self._due[due]
+            self._knowledge.clear(collection)
 
 
 def candidate_of(entry: CacheEntry | CacheResult) -> Candidate:

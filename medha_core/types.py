@@ -72,6 +72,11 @@ class VectorRole(IntEnum):
 class FrozenDict(dict[str, Any]):
     """A dict that cannot be changed: hits are shared between callers."""
 
+    def __hash__(self) -> int:  # type: ignore[override]
+        # Models share a default that can be hashed; any other they copy for each object, which takes longer
+        # than the rest of a hit.
+        return hash(frozenset(self.items()))
+
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("the metadata of a hit cannot be changed; copy it with dict(hit.metadata)")
 

@@ -24,6 +24,11 @@ logger = logging.getLogger("medha_core")
 
 _LEAST_SHARE = 10
 """Files are written again for changes of at least one entry in so many: writing costs what they hold."""
+_LOGGED_PAGES = 8000
+"""Pages (32 MB) of the log of writes after which it is folded into the rows' file. A load in batches writes
+the pages of its indexes again and again; folding seldom, it writes each once."""
+_PAGES_A_WRITE = 8
+"""Those of the indexes and the counts, at least; and about one for each entry."""
 
 
 class Limits(NamedTuple):
@@ -50,14 +55,22 @@ class Upkeep:
         self._directory, self._checkpoints, self._rows = directory, checkpoints, rows
         self._writing, self._limits = writing, limits
         self.keeper = keeper
+        self._logged = 0
+        """Pages, about, since the log was folded."""
 
     def opened(self, collection: NativeCollection) -> None:
         """Have the files verified that were too large to be verified when they were opened."""
         if collection.unverified:
             self.keeper.do(("verify", collection.id), lambda: self._verify(collection))
 
-    def changed(self, collection: NativeCollection) -> None:
-        """Look whether there is something to do. The caller holds the lock for writing."""
+    def changed(self, collection: NativeCollection, entries: int) -> None:
+        """Look whether there is something to do after a write of so many entries. The caller holds the lock
+        for writing.
+        """
+        self._logged += _PAGES_A_WRITE + entries
+        if self._logged >= _LOGGED_PAGES:
+            self._logged = 0
+            self.keeper.do("fold", self._rows.database.fold)
         due = max(self._limits.changes, len(collection) // _LEAST_SHARE)
         if collection.changes - collection.put_off >= due and len(collection) >= WORTH_A_FILE:
             self.keeper.do(("checkpoint", collection.id), lambda: self._checkpoint(collection))

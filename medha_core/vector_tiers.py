@@ -55,6 +55,7 @@ class VectorTiers:
         with request.trace.step("guard") as step:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
+            await self._knowledge.before_deciding()
             alike = self._readable(request, await self._alike(request, found), step)
             return await self._guarded(request, found + alike, tiers, step)
 
@@ -78,6 +79,7 @@ class VectorTiers:
             step.outcome = f"{len(found)} found"
         tiers = Tiers(settings.model_copy(update={"score_threshold_fuzzy_prefilter": far}), request.question)
         with request.trace.step("guard") as step:
+            await self._knowledge.before_deciding()
             choose = self._unguarded if self._knowledge.is_off else self._guarded
             hit = await choose(request, found, tiers, step)
         return hit and hit.model_copy(update={"similarity": None})

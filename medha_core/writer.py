@@ -16,6 +16,7 @@ from medha_core.normalise import normalize_question, query_hash
 from medha_core.pairs import UNSET, Pair
 from medha_core.scope import entry_id, make_scope
 from medha_core.settings import Settings
+from medha_core.table_memory import TableMemory, Tables, Unknown
 from medha_core.tables import read_tables
 from medha_core.teaching import Teacher
 from medha_core.types import CacheEntry, CacheHit, SearchStrategy
@@ -25,10 +26,6 @@ OnConflict = Literal["replace", "keep_both", "error"]
 
 _BREATHE = 4
 """Entries that are taught and shown before other tasks of the loop go on: less than a millisecond."""
-_QUERIES_KNOWN = 1024
-_SHORT = 4096
-"""Characters of a query whose tables are remembered."""
-_UNREAD = object()
 
 
 def check_progress(on_progress: object) -> None:
@@ -55,8 +52,7 @@ class Writer:
         self._embedding = embedding
         self._teacher = teacher
         self._forgetter = forgetter
-        self._tables_of: dict[tuple[str, str], Any] = {}
-        """What short queries were found to read: many questions have the same one."""
+        self._table_memory = TableMemory()
         self._keeps_tables = type(store).find_by_tables is not VectorStorageBackend.find_by_tables
 
     async def embed(self, pairs: Sequence[Pair]) -> np.ndarray:
@@ -123,23 +119,27 @@ class Writer:
             raise ArgumentValueError("ttl", "a positive number of seconds", seconds)
         return datetime.now(UTC) + timedelta(seconds=seconds)
 
-    async def _tables(self, pairs: Sequence[Pair]) -> list[tuple[str, ...] | None]:
-        """Which tables each query is about, read in a thread: a parser takes its time."""
+    async def _tables(self, pairs: Sequence[Pair]) -> Sequence[Tables]:
+        """Which tables each query is about; what is not remembered is read in a thread."""
         if not self._keeps_tables:
             return [None] * len(pairs)
         language = self._settings.query_language
-        known = [self._tables_of.get((pair.query, language), _UNREAD) for pair in pairs]
-        if any(one is _UNREAD for one in known):
-            known = await asyncio.to_thread(lambda: [self._read(pair.query, language) for pair in pairs])
+        known = [self._table_memory.get(pair.query, language) for pair in pairs]
+        unknown = [place for place, tables in enumerate(known) if isinstance(tables, Unknown)]
+        if unknown:
+            await asyncio.to_thread(self._read, pairs, unknown, known)
         return known
 
-    def _read(self, query: str, language: str) -> tuple[str, ...] | None:
-        found = read_tables(query, language)
-        if len(query) <= _SHORT:
-            if len(self._tables_of) >= _QUERIES_KNOWN:
-                self._tables_of.clear()
-            self._tables_of[query, language] = found
-        return found
+    def _read(self, pairs: Sequence[Pair], places: Sequence[int], known: list[Any]) -> None:
+        """Fill `known` at these places."""
+        language = self._settings.query_language
+        for place in places:
+            query = pairs[place].query
+            found = self._table_memory.get(query, language)  # one before may be of the same form
+            if isinstance(found, Unknown):
+                found = read_tables(query, language)
+                self._table_memory.keep(query, language, found)
+            known[place] = found
 
     def _entry(
         self,
@@ -178,7 +178,7 @@ class Writer:
             await asyncio.gather(*(self._teacher.teach(collection, entry) for entry in entries[kept]))
         for place, (pair, entry) in enumerate(zip(pairs[kept], entries[kept], strict=True), start=1):
             if self._store.local:
-                await self._teacher.teach(collection, entry)
+                await self._teacher.teach(collection, entry, at_once=len(pairs) > 1)
             await self._show(collection, pair, entry, generation)
             if place % _BREATHE == 0:
                 await asyncio.sleep(0)

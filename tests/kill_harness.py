@@ -54,8 +54,10 @@ def cache_in(folder: Path) -> Medha:
         checkpoint_changes=40,
         compact_above=0.2,
     )
-    # Files are written and graphs built anew in the background all the time, though there are few entries.
+    # Files are written, graphs built anew and the log folded in the background all the time, though there
+    # are few entries.
     checkpoint.WORTH_A_FILE = upkeep.WORTH_A_FILE = 1
+    upkeep._LOGGED_PAGES = 40
     return Medha(NAME, HashingEmbedder(16), settings=settings)
 
 

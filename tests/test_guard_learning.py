@@ -88,6 +88,99 @@ class Looked(BaseEmbedder):
         return [await self.aembed(text) for text in texts]
 
 
+class Apart(Looked):
+    """No two questions equally far from a third."""
+
+    async def aembed(self, text: str) -> list[float]:
+        return (np.eye(8)[0] + np.random.default_rng(list(text.encode())).standard_normal(8) * 0.05).tolist()
+
+
+def watched(monkeypatch, cache):
+    """What the guard learns from now on: id of an entry, ids of those beside it."""
+    knowledge, seen = cache._parts.teacher._knowledge, []
+    learn = knowledge.learn
+
+    def noted(collection, entry, neighbours):
+        seen.append((entry.id, [one.id for one in neighbours]))
+        learn(collection, entry, neighbours)
+
+    monkeypatch.setattr(knowledge, "learn", noted)
+    return seen
+
+
+CITIES = ["Rome", "Oslo", "Lima", "Paris", "Cairo", "Bergen", "Ulm", "Nice", "Bari", "Turin", "Basel", "Kyiv"]
+
+
+async def test_what_is_learnt_does_not_depend_on_when(monkeypatch):
+    """At once, before the next search, and when too many wait: the same entries beside the same ones."""
+    monkeypatch.setattr(teaching, "_SOON", 1000)
+    found = []
+    for behind in (1, 5, 100):
+        monkeypatch.setattr(teaching, "_BEHIND", behind)
+        async with Medha("c", Apart(), settings=Settings(_env_file=None)) as cache:
+            seen = watched(monkeypatch, cache)
+            for city in CITIES:
+                await cache.store(f"which cafes are in {city}", LIST.format(city))
+            assert len(seen) == len(CITIES) - len(CITIES) % behind
+            answered = await cache.search("which cafes are in Gent")
+            assert len(seen) == len(CITIES)
+            found.append((seen, answered.generated_query))
+    assert [len(near) for _, near in found[0][0]] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8]
+    assert found[0] == found[1] == found[2]
+
+
+async def test_a_store_is_learnt_before_the_next_decision(monkeypatch):
+    monkeypatch.setattr(teaching, "_SOON", 1000)
+    async with Medha("c", Looked(), settings=Settings(_env_file=None)) as cache:
+        seen = watched(monkeypatch, cache)
+        await cache.store("which cafes are in Rome", LIST.format("Rome"))
+        await cache.store("which cafes are in Oslo", LIST.format("Oslo"))
+        assert not seen
+        assert (await cache.search("which cafes are in Oslo")).generated_query == LIST.format("Oslo")
+        assert not seen  # word for word: nothing is decided
+        hit = await cache.search("so which cafes are in Oslo")
+        assert hit.generated_query == LIST.format("Oslo")
+        assert len(seen) == 2
+
+
+async def test_an_idle_loop_learns(monkeypatch):
+    async with Medha("c", Looked(), settings=Settings(_env_file=None)) as cache:
+        seen = watched(monkeypatch, cache)
+        for _ in range(2):
+            seen.clear()
+            await cache.store("which cafes are in Rome", LIST.format("Rome"))
+            async with asyncio.timeout(60):
+                while not seen:
+                    await asyncio.sleep(0.001)
+    assert len(seen) == 1
+
+
+async def test_what_is_replaced_before_it_was_learnt_is_learnt_once(monkeypatch):
+    monkeypatch.setattr(teaching, "_SOON", 1000)
+    async with Medha("c", Looked(), settings=Settings(_env_file=None)) as cache:
+        seen = watched(monkeypatch, cache)
+        await cache.store("which cafes are in Rome", COUNT.format("Rome"))
+        await cache.store("which cafes are in Oslo", LIST.format("Oslo"))
+        await cache.store("which cafes are in Rome", LIST.format("Rome"))
+        assert (await cache.search("so which cafes are in Rome")).generated_query == LIST.format("Rome")
+        assert [len(near) for _, near in seen] == [0, 1]
+
+
+async def test_what_is_forgotten_before_it_was_learnt_teaches_nothing(monkeypatch):
+    monkeypatch.setattr(teaching, "_SOON", 1000)
+    async with Medha("c", Looked(), settings=Settings(_env_file=None)) as cache:
+        seen = watched(monkeypatch, cache)
+        for city in CITIES[:3]:
+            await cache.store(f"which cafes are in {city}", LIST.format(city))
+        await cache.invalidate(f"which cafes are in {CITIES[1]}")
+        assert not await cache.search("how many bars are in Oslo")
+        assert [len(near) for _, near in seen] == [0, 1]
+        await cache.store(f"which cafes are in {CITIES[3]}", LIST.format(CITIES[3]))
+        await cache.invalidate_collection()
+        assert not await cache.search("how many bars are in Oslo")
+        assert len(seen) == 2
+
+
 async def test_many_entries_are_learnt_beside_the_searches(tmp_path, monkeypatch):
     monkeypatch.setattr(teaching, "_AT_ONCE", 3)
     settings = Settings(_env_file=None)

@@ -24,7 +24,7 @@ LAYERS = {
     "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
     "vector_schema vector_file vector_cache",
     "steps": "metrics l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings spelling pairs tables frames logs exchanged",
+    "calibration judge rulings spelling pairs tables table_memory frames logs exchanged",
     "flow": "waterfall opening snapshot writer native_collection joining checkpoint native_keeping "
     "native_reading native_writing native_backend upkeep verification maintenance reembedding knowledge "
     "request vector_tiers teaching forgetter decision assurance feedback tuning engines urls migration",

@@ -571,3 +571,17 @@ async def test_a_clock_that_jumps_back_brings_back_nothing_wrong(tmp_path):
         clock[0] -= 30
         assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2", "e3"}
         assert await store.expire("c") == []
+
+
+def test_what_a_write_says_of_its_rows_is_what_is_read(rows, collection):
+    written = write(
+        rows,
+        collection,
+        [
+            entry(1),
+            entry(2, metadata={"n": 10.0, "b": True, "t": "\u00e4"}, tables=("orders", "=orders")),
+            entry(3, response_summary="all", template_id="t", usage_count=5, expires_at=datetime(2031, 1, 1)),
+        ],
+    )
+    assert written.rows() == rows.by_labels(written.labels)
+    assert repr(written.rows()) == repr(rows.by_labels(written.labels))

@@ -4,8 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medha_core import ArgumentTypeError, ArgumentValueError
+from medha_core.table_memory import TableMemory
 from medha_core.tables import keys_of, read_tables
 
 
@@ -108,3 +111,68 @@ def test_without_the_extra_sql_is_not_read_and_the_rest_is():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+VALUES = [
+    ("SELECT * FROM orders WHERE id = 7", "SELECT * FROM orders WHERE id = 12"),
+    ("SELECT a FROM t WHERE b = 'it''s' AND c < 1.5", "SELECT a FROM t WHERE b = 'x''y' AND c < 2.25"),
+    ('SELECT a FROM t WHERE b = "Ann Lee"', 'SELECT a FROM t WHERE b = "Bo"'),
+    ("SELECT a FROM t1, t2 WHERE t1.x = 1", "SELECT a FROM t1, t2 WHERE t1.x = 2"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), VALUES)
+def test_queries_that_differ_in_values_are_read_once(one, other):
+    memory = TableMemory()
+    assert memory.get(one, "sql") is TableMemory.UNKNOWN
+    memory.keep(one, "sql", read_tables(one, "sql"))
+    assert memory.get(other, "sql") == read_tables(other, "sql")
+    assert memory.get(other, "generic") is TableMemory.UNKNOWN
+
+
+NAMES = [
+    ('SELECT * FROM "orders"', 'SELECT * FROM "users"'),
+    ('SELECT * FROM "a b"."c" WHERE x = 1', 'SELECT * FROM "a d"."c" WHERE x = 1'),
+    ("SELECT a FROM t1", "SELECT a FROM t2"),
+    ("SELECT a FROM t WHERE b = '\\'' -- 'FROM u", "SELECT a FROM t WHERE b = '\\'' -- 'FROM v"),
+    ('WITH "x" AS (SELECT * FROM c) SELECT * FROM d', 'WITH "d" AS (SELECT * FROM c) SELECT * FROM d'),
+    ("SELECT * FROM `it 1` WHERE x = 1", "SELECT * FROM `it 2` WHERE x = 1"),
+    ("SELECT FROM WHERE (a 'left'", "SELECT FROM WHERE (a 'right'"),
+    ("SELECT * FROM [t 1]", "SELECT * FROM [t 2]"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), NAMES)
+def test_a_value_that_may_be_a_name_is_read_each_time(one, other):
+    memory = TableMemory()
+    memory.keep(one, "sql", read_tables(one, "sql"))
+    assert memory.get(one, "sql") == read_tables(one, "sql")
+    assert memory.get(other, "sql") is TableMemory.UNKNOWN
+
+
+_TEXTS = st.text(alphabet="ab 'xt.\"", max_size=6).map(lambda text: text.replace("'", "''"))
+_FORMS = [
+    "SELECT a FROM t WHERE b = '{}' AND c = {}",
+    "SELECT a FROM '{}' WHERE c = {}",
+    'SELECT a FROM "{}" JOIN u ON u.x = {}',
+    'SELECT "{}" FROM t LIMIT {}',
+    "SELECT a FROM t AS '{}', u WHERE x IN ({}, 2)",
+]
+
+
+@given(st.sampled_from(_FORMS), st.tuples(_TEXTS, st.integers(0, 99)), st.tuples(_TEXTS, st.integers(0, 99)))
+@settings(max_examples=150, deadline=None)
+def test_what_is_remembered_is_what_would_be_read(form, one, other):
+    memory, query = TableMemory(), form.format(*other)
+    memory.keep(form.format(*one), "sql", read_tables(form.format(*one), "sql"))
+    found = memory.get(query, "sql")
+    assert found is TableMemory.UNKNOWN or found == read_tables(query, "sql")
+
+
+def test_a_memory_of_tables_stays_small():
+    memory = TableMemory()
+    for number in range(3000):
+        memory.keep(f"SELECT a FROM t{number}", "sql", ("t",))
+    memory.keep("SELECT a FROM t -- " + "x" * 5000, "sql", ("t",))
+    assert len(memory) <= 1024
+    assert memory.get("SELECT a FROM t -- " + "x" * 5000, "sql") is TableMemory.UNKNOWN

@@ -143,6 +143,27 @@ async def test_changes_reach_the_files_while_the_store_is_in_use(path, tmp_path,
     verify(tmp_path / "killed")
 
 
+async def test_the_log_of_writes_is_folded_into_the_file_in_the_background(tmp_path, caplog, monkeypatch):
+    """The file alone, without the log beside it, has what was written before."""
+    monkeypatch.setattr("medha_core.upkeep._LOGGED_PAGES", 500)
+    store = await opened(tmp_path / "live")
+    for first in range(0, 1000, 100):
+        await store.upsert("c", entries(first, first + 100))
+    store._keeper.wait()
+    assert not caplog.records
+    shutil.copy(tmp_path / "live" / "entries.db", tmp_path / "alone.db")
+    alone = Rows(tmp_path / "alone.db", mode="r")
+    assert alone.count(alone.collection("c").id) >= 400
+    alone.close()
+    assert await store.count("c") == 1000
+    (tmp_path / "live" / "entries.db").rename(tmp_path / "away.db")
+    with pytest.raises(StorageError, match="cannot be folded"):
+        store.rows.database.fold()
+    assert not (tmp_path / "live" / "entries.db").exists()
+    (tmp_path / "away.db").rename(tmp_path / "live" / "entries.db")
+    await store.close()
+
+
 async def test_few_changes_do_not_write_the_files_anew(path):
     store = await opened(path, checkpoint_changes=10_000)
     before = (path / "index" / "1-scoped.bin").stat().st_mtime_ns

@@ -45,7 +45,8 @@ class VectorStorageBackend(ABC):
     read_only: bool = False
     """Whether writing is refused, and another process may be the one that writes."""
     local: ClassVar[bool] = False
-    """Whether the store lives in this process: it takes float32 arrays as vectors and answers `with_text`."""
+    """Whether the store lives in this process: it takes float32 arrays as vectors and answers `with_text`.
+    Unless it is read-only, its `candidates` and `with_ids` are there at once: their coroutines never wait."""
 
     @abstractmethod
     async def initialize(self, collection_name: str, dimension: int, **kwargs: Any) -> None:

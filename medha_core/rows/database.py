@@ -21,9 +21,10 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 Progress = Callable[[int, int], None]
 _BUSY_MS = 5000
 _COPIED_PAGES = 2048
-_LOGGED_PAGES = 8000
-"""Pages (32 MB) after which the log of writes is folded into the file. A load in batches writes the pages of
-its indexes again and again; folding seldom, it writes each once."""
+_LOGGED_PAGES = 24_000
+"""Pages (96 MB) after which a writer folds the log of writes into the file itself, if `fold` has not."""
+_KEPT_LOG = 2**25
+"""Bytes of the log's file that stay when it begins anew."""
 _CACHED_KB = 32_768
 """Memory a writer may take for pages: in SQLite's 2 MB, a load in batches reads its indexes ever again."""
 _STEPS = 100_000
@@ -155,6 +156,17 @@ class Database:
         with closing(_connect_read_only(Path(file))) as source:
             yield source
 
+    def fold(self) -> None:
+        """Fold the log of writes into the file, from a connection of its own: nobody waits for it."""
+        if self.path is None:
+            return
+        try:
+            with closing(_connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True)) as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except SQLITE_ERRORS as error:
+            self._note(error)
+            raise StorageError(f"the log of {self.name} cannot be folded: {error}") from error
+
     def compact(self, on_progress: Progress | None = None) -> None:
         """Give the pages that deleted rows have left back to the system. `on_progress` counts pages written.
 
@@ -283,6 +295,7 @@ def _open_for_writing(path: Path, synchronous: str) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED_PAGES}")
+        db.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}").fetchall()
         db.execute(f"PRAGMA cache_size = -{_CACHED_KB}")
         # What was deleted is overwritten: nobody reads it in the file, and no salvage brings it back.
         db.execute("PRAGMA secure_delete = ON").fetchall()

@@ -98,8 +98,11 @@ def read_row(record: Sequence[Any]) -> Row | None:
     ):
         logger.warning("entry %s is damaged on disk and is left out", fields[0])
         return None
-    fields[_METADATA] = loads_metadata(fields[_METADATA])
-    return Row(*fields)
+    return _row(fields)
+
+
+def _row(fields: Sequence[Any]) -> Row:
+    return Row(*fields[:_METADATA], loads_metadata(fields[_METADATA]), *fields[_METADATA + 1 :])
 
 
 def dumps_tables(tables: Sequence[str] | None) -> str | None:
@@ -126,12 +129,21 @@ class Gone(NamedTuple):
 class Written(NamedTuple):
     """What one write did."""
 
-    labels: list[int]
-    """Of the new rows, in the order of the entries."""
+    records: list[list[Any]]
+    """Of the new rows, in the order of the entries: what stands in the columns of `Row`."""
     gone: list[Gone]
     """Replaced or evicted."""
     outdated: list[str]
     """Ids of older entries for the same questions that were kept."""
+
+    @property
+    def labels(self) -> list[int]:
+        """Of the new rows."""
+        return [record[0] for record in self.records]
+
+    def rows(self) -> dict[int, Row]:
+        """The new rows by label, as they would be read."""
+        return {record[0]: _row(record) for record in self.records}
 
 
 class CollectionRow(NamedTuple):

@@ -7,6 +7,7 @@ true for as long as the row is there.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class Rows(Lookups):
             uses: uses by id to count first, oldest first, for eviction to know.
             max_entries: evict older entries above this number.
         """
-        labels: list[int] = []
+        new: list[list[Any]] = []
         gone: list[Gone] = []
         outdated: list[str] = []
         with self._transaction() as db:
@@ -124,13 +125,13 @@ class Rows(Lookups):
                     outdated += older
                 gone += changes.delete(db, collection, "id = ?", (entry.id,))
                 counter += 1
-                labels.append(changes.insert(db, collection, entry, metadata, vector, counter))
-            held = before + len(labels) - len(gone)
+                new.append(changes.insert(db, collection, entry, metadata, vector, counter))
+            held = before + len(new) - len(gone)
             if max_entries is not None and held > max_entries:
-                gone += changes.evict(db, collection, held - max_entries, now, eviction, labels[0])
-            changes.set_counts(db, collection, before + len(labels) - len(gone), counter)
+                gone += changes.evict(db, collection, held - max_entries, now, eviction, new[0][0])
+            changes.set_counts(db, collection, before + len(new) - len(gone), counter)
             changes.log_removals(db, collection, gone)
-        return Written(labels, gone, outdated)
+        return Written(new, gone, outdated)
 
     def delete(self, collection: int, ids: Iterable[str]) -> list[Gone]:
         """Delete entries by id; those that were there."""
