@@ -7,6 +7,7 @@
 #include <deque>
 #include <tuple>
 
+#include "guard_spelt.hpp"
 #include "guard_values.hpp"
 
 namespace medha::guard {
@@ -274,8 +275,12 @@ class Evidence {
     struct Said {
         int64_t count;
         uint64_t age;
+        size_t place;  // in `spelt`
     };
     const std::unordered_map<const Symbol*, Said>& vocabulary() const { return vocabulary_; }
+
+    // The words of the vocabulary side by side with the letters they are made of, in no order.
+    const std::vector<Spelt>& spelt() const { return spelt_; }
 
     static Keys form(Keys keys) {
         std::sort(keys.begin(), keys.end());
@@ -327,13 +332,18 @@ class Evidence {
             const Word& word = stored.words[i];
             const auto same = [&](const Word& other) { return other.kind == 'w' && other.text == word.text; };
             if (word.kind != 'w' || std::any_of(stored.words.begin(), stored.words.begin() + i, same)) continue;
-            auto [said, is_new] = vocabulary_.try_emplace(word.text, Said{0, 0});
+            auto [said, is_new] = vocabulary_.try_emplace(word.text, Said{0, 0, spelt_.size()});
             if (is_new) {
                 acquire(word.text);
                 said->second.age = ++age_;
+                spelt_.emplace_back(word.text);
             }
             if ((said->second.count += by) == 0) {
+                const size_t place = said->second.place;
                 vocabulary_.erase(said);
+                spelt_[place] = spelt_.back();
+                spelt_.pop_back();
+                if (place < spelt_.size()) vocabulary_.find(spelt_[place].word)->second.place = place;
                 release(word.text);
             }
         }
@@ -413,6 +423,7 @@ class Evidence {
     }
 
     std::unordered_map<const Symbol*, Said> vocabulary_;
+    std::vector<Spelt> spelt_;
     std::unordered_map<const Symbol*, int64_t> containing_;
     std::unordered_map<Keys, Form, KeysHash> forms_;
     Bounded<Teaching, int64_t, TeachingHash> other_;

@@ -70,13 +70,11 @@ class Finder {
             }
         };
         std::vector<Near> near;
-        const size_t size = word->text().size();
-        for (const auto& [said, record] : evidence_.vocabulary()) {
-            // A code point takes at most four bytes: two edits change at most eight.
-            const size_t other = said->text().size();
-            if (other > size + 8 || size > other + 8) continue;
-            const size_t distance = edits_of(word->text(), said->text(), 2);
-            if (distance <= 2) near.push_back({distance, record.age, said});
+        const Spelt wanted(word);
+        for (const Spelt& said : evidence_.spelt()) {
+            if (!wanted.may_be_slip_for(said)) continue;
+            const size_t distance = edits_of(word->text(), said.word->text(), 2);
+            if (distance <= 2) near.push_back({distance, evidence_.vocabulary().find(said.word)->second.age, said.word});
         }
         std::sort(near.begin(), near.end());
         const Symbol* meant = nullptr;
