@@ -33,7 +33,6 @@ __all__ = ["NativeKeeping"]
 logger = logging.getLogger("medha_core")
 
 
-
 class NativeKeeping(VectorStorageBackend):
     """What `NativeBackend` holds, from the opening of its directory to its close."""
 

@@ -30,6 +30,8 @@ from medha_core.types import CacheHit, SearchStrategy
 from medha_core.vector_tiers import VectorTiers
 
 MISS = CacheHit()
+_LOOKS = 3
+"""Times a text is looked up while what was found is gone when it is fetched."""
 
 
 class Waterfall:
@@ -131,17 +133,22 @@ class Waterfall:
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
         scope, question = request.scope, request.question
-        known = await self._store.with_text(
-            scope.collection, normalize_question(question), scope.filters, scope.include_scoped
-        )
-        for candidate in known:
-            if is_visible(candidate, scope) and question_key(b"", candidate.question) == question_key(
-                b"", question
-            ):
+        same = question_key(b"", question)
+        for _ in range(_LOOKS):
+            known = await self._store.with_text(
+                scope.collection, normalize_question(question), scope.filters, scope.include_scoped
+            )
+            known = [
+                one for one in known if is_visible(one, scope) and question_key(b"", one.question) == same
+            ]
+            for candidate in known:
                 step.saw(candidate, 1.0, "same", "word for word")
                 row = await self._store.fetch(scope.collection, candidate)
                 if row is not None:
                     return hit_from(row, SearchStrategy.EXACT_MATCH, 1.0, 1.0)
+            if not known:
+                break
+            # Another process replaced what was found: its successor is there.
         return None
 
     # after the embedding: one search feeds three tiers
