@@ -1,6 +1,7 @@
 // Whether a stored question may answer the one asked. The rules are those of medha_core/guard/judge.py.
 #pragma once
 
+#include "guard_roles.hpp"
 #include "guard_signals.hpp"
 
 namespace medha::guard {
@@ -105,6 +106,10 @@ class Judge {
         }
         pairer_.pair_up(*a, *b, stored, score, pairing_);
         if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
+        if (const Symbol* verb = turned(symbols_, asked, stored, a->keys, b->keys))
+            return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
+        if (const std::string small = told_apart(asked, stored); !small.empty())
+            return refuse(R_OPERATOR, small + ": told apart by small words");
         measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
         return weigh(in_words(*a, *b));
     }
@@ -231,6 +236,17 @@ class Judge {
             const std::string key(again.key->body());
             verdict = refuse(R_BINDING, key + " " + std::string(again.first->body()) + " / " + key + " " +
                                             std::string(again.second->body()));
+            return true;
+        }
+        now_ = a.keys;
+        for (const Symbol*& key : now_) key = pairing_.stands_for(key);
+        std::string parts;
+        if (const auto [x, y] = regrouped(now_, b.keys); x)
+            parts = std::string(x->body()) + " / " + std::string(y->body());
+        else if (const Symbol* compared = compared_otherwise(symbols_, now_, b.keys))
+            parts = compared->body();
+        if (!parts.empty()) {
+            verdict = refuse(R_BINDING, parts + ": where the other stands");
             return true;
         }
         if (!pairing_.before.any()) {
@@ -398,6 +414,7 @@ class Judge {
     std::vector<Spotted> spotted_;
     std::vector<Word> words_;
     Difference only_;
+    Keys now_;  // what the asked question says, in the words of the stored one
     Mapped fixed_, slips_;
 };
 

@@ -54,6 +54,14 @@ enum Flag : uint64_t {
     BEFORE_UNITY = uint64_t{1} << 32,
     PROPER = uint64_t{1} << 33,
     INDEFINITE = uint64_t{1} << 34,
+    PAST_FORM = uint64_t{1} << 35,
+    INVERTING = uint64_t{1} << 36,  // a verb that stands before the subject of a question
+    ASKER = uint64_t{1} << 37,
+    FUTURE = uint64_t{1} << 38,
+    PAST_TIME = uint64_t{1} << 39,
+    POSSIBLE = uint64_t{1} << 40,
+    UNLIKE_ONE = uint64_t{1} << 41,
+    UNLIKE_OTHER = uint64_t{1} << 42,
 };
 
 class Symbol;
@@ -157,6 +165,8 @@ class Symbols {
         open_number = pin("v:#");
         n_one = pin("n:1");
         o_each = pin("o:each");
+        o_all = pin("o:all");
+        o_than = pin("o:than");
         for (int i = 0; i < SLOTS; ++i) {
             slot_texts[i] = pin("?" + std::to_string(i));
             slot_keys[i] = pin("v:?" + std::to_string(i));
@@ -218,7 +228,7 @@ class Symbols {
 
     static constexpr int SLOTS = 6;
     const Symbol *p_between, *p_from, *p_to, *p_by, *o_not, *o_every;
-    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number, *n_one, *o_each;
+    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number, *n_one, *o_each, *o_all, *o_than;
     const Symbol *slot_texts[SLOTS], *slot_keys[SLOTS];
     const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *the, *and_, *or_, *of, *empty;
     // Operators that mean the same, and prepositions that may stand for each other.

@@ -8,7 +8,9 @@ from medha_core.errors import ArgumentValueError
 from medha_core.guard.evidence import Learned
 from medha_core.guard.forms import alike
 from medha_core.guard.pairing import Pairing, corrections, pair_up
+from medha_core.guard.roles import turned
 from medha_core.guard.signals import Signals, measure
+from medha_core.guard.small_words import told_apart
 from medha_core.guard.verdict import Reason, Verdict, accept, reject
 from medha_core.guard.verifier import Verifier, shipped
 from medha_core.guard.vetoes import veto
@@ -132,6 +134,10 @@ class Guard:
         objection = veto(a, b, pairing, stored, lexicon, learned)
         if objection:
             return objection
+        if verb := turned(asked, stored, a.keys, b.keys, lexicon):
+            return reject(Reason.BINDING, f"{verb}: with subject and object exchanged")
+        if small := told_apart(asked, stored, lexicon):
+            return reject(Reason.OPERATOR, f"{small}: told apart by small words")
         signals = measure(
             a,
             b,

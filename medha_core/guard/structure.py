@@ -68,9 +68,15 @@ def rebound(a: Sequence[str], b: Sequence[str]) -> str:
     for operator, heads in first.items():
         others = second.get(operator, heads)
         for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
-            if x in b and y in a and not (operator == "o:not" and _neighbours(x, y, a, b)):
+            moved = operator == "o:not" and _negated(a) == _negated(b) and _neighbours(x, y, a, b)
+            if x in b and y in a and not moved:
                 return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
     return ""
+
+
+def _negated(keys: Sequence[str]) -> str:
+    """The first value behind `not`, or ""."""
+    return next((key for key in keys[keys.index("o:not") :] if key[0] in HARD), "")
 
 
 def _neighbours(x: str, y: str, a: Sequence[str], b: Sequence[str]) -> bool:
@@ -130,9 +136,18 @@ def _of_one_kind(view: View, lexicon: Lexicon) -> list[set[str]]:
 def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for i, key in enumerate(keys):
-        if key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
+        if key == "o:not" or key[:3] == "n:#":
+            found.setdefault(key, set()).add(_next(keys, i))
+        elif key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
             found.setdefault(key, set()).add(_head(keys, i))
     return found
+
+
+def _next(keys: Sequence[str], i: int) -> str:
+    """What follows, a loose operator too: `not ordered`. An ordinal belongs to a noun: `second largest city`."""
+    passed = "pa" if keys[i] == "o:not" else "opa"
+    after = next((key for key in keys[i + 1 :] if key[0] not in passed), "")
+    return after or _head(keys, i)
 
 
 def _head(keys: Sequence[str], i: int) -> str:

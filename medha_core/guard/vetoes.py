@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from medha_core.guard.evidence import Learned
 from medha_core.guard.pairing import Pairing, opposites
+from medha_core.guard.roles import compared_otherwise, regrouped
 from medha_core.guard.structure import active_passive, contradiction, nested, projection, rebound
 from medha_core.guard.verdict import Reason, Verdict, reject
 from medha_core.guard.view import HARD, View
@@ -50,6 +51,9 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
         return reject(Reason.BINDING, f"{value} plays another part")
     if words := rebound(a.keys, b.keys):
         return reject(Reason.BINDING, words)
+    now = [pairing.mapped.get(key, key) for key in a.keys]
+    if values := regrouped(now, b.keys) or compared_otherwise(now, b.keys):
+        return reject(Reason.BINDING, f"{values}: where the other stands")
     if not any(pairing.before) and projection(a) != projection(b):
         return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
     if again := nested(a.keys, b.keys, pairing.left):

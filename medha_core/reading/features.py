@@ -315,6 +315,8 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return "n:1"
     if text in lexicon.operators:
         operator = lexicon.operators[text]
+        if operator == "all":
+            return "o:each" if _is_object(found, i, lexicon) else ""
         return "o:each" if operator == "every" and _is_object(found, i, lexicon) else f"o:{operator}"
     if text in lexicon.prepositions:
         return f"p:{lexicon.prepositions[text]}"
@@ -334,7 +336,7 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
 
 def _is_object(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
     """Whether a content word stands before: `sold every book` means all, `name of every book` any."""
-    before = found[i - 1].text if i else ""
+    before = found[i - 1].text if i > 1 else ""
     return bool(before) and not (before in lexicon.closed or before in lexicon.request)
 
 

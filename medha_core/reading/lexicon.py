@@ -52,6 +52,11 @@ class Lexicon:
         self.spelling: dict[str, str] = table["spelling"]
         self.contractions: dict[str, str] = table["contractions"]
         self.phrases = _phrases(table["phrases"])
+        small = table.get("small", {})
+        self.inverting = frozenset(small.get("inverting", "").split())
+        self.askers = frozenset(small.get("askers", "").split())
+        self.times = {w: time for time, words in small.get("times", {}).items() for w in words.split()}
+        self.unlike = {w: side for side, words in small.get("unlike", {}).items() for w in words.split()}
         magnitude = table["magnitude"]
         self.quantities = frozenset(magnitude["nouns"].split())
         self.magnitude = {op: way for way in ("max", "min") for op in magnitude[way].split()}
@@ -134,6 +139,10 @@ class Lexicon:
         """Whether the word is an irregular past form (`sold`)."""
         base = self.irregular.get(word, "")
         return "v+" in self.words.get(base, "") and word not in self.plurals
+
+    def looks_past(self, word: str) -> bool:
+        """Whether the word has the form of a past or a participle."""
+        return word.endswith("ed") or self.is_past(word)
 
     def _is_verb_form(self, word: str) -> bool:
         """Whether the word is a form of a common verb (`made`), though it has become an adjective too."""
