@@ -37,6 +37,7 @@ WORDS = (
     "where how many much first last 5 ten twenty two million 3.5 10k 50% before after more than less than at "
     "least yesterday last week monday april 2023-03-05 noon 9am custmer waht ordres paid unpaid citing cited "
     "highest population please would like named run running longer shorter please is are did no only distinct "
+    "all all must being will did was can could have has i you for with within their own train trained again now "
     "'single' \"quoted words\" item-5 a_b x@y.org https://x.y <= > % $5 Zürich größte страны 城市 ２０２３ ß İ é"
 ).split(" ")
 
@@ -151,6 +152,41 @@ def test_caches_of_questions_and_their_variants_decide_alike(level, substitution
 def test_rows_of_telling_words_are_read_alike(words, query):
     same_reading(" ".join(words))
     same_reading(" ".join(words), query.format(words[-1] if words else "x", 5))
+
+
+ROLES = "nurses doctors acme boats train trained trains order ordered did has will was i by who which all every".split()
+ROLES += "second largest than more not for with on 5 7 price beds their own".split()
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from(ROLES), min_size=2, max_size=9).flatmap(
+        lambda row: st.tuples(st.just(row), st.permutations(row))
+    )
+)
+def test_the_same_words_in_another_order_are_judged_alike(rows):
+    stored, asked = (" ".join(row) for row in rows)
+    pair = Pair()
+    pair.store(1, f"which boats {stored}", "SELECT 1 FROM boats WHERE a = 'acme' AND b = 5")
+    pair.ask(f"which boats {asked}", [0.97])
+    pair.store(2, stored, "SELECT 1")
+    pair.ask(asked, [0.97, 0.99])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent / "data").glob("hard_cases*.txt")), ids=lambda p: p.stem
+)
+def test_hard_cases_are_judged_alike(path):
+    pair, accepted = Pair(), 0
+    for entry, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        mark, _, text = line.partition(" ")
+        parts = [part.strip() for part in text.split(" | ")]
+        if mark == "=":
+            pair = Pair()
+            pair.store(entry, *parts)
+        elif mark in ("+", "-", "!"):
+            accepted += pair.ask(parts[0 if mark == "+" else 1], [0.95])
+    assert accepted
 
 
 MARKS = st.text(st.sampled_from(" '\"0123459.,:;/-%$kbnapm.T@_#+<>=!?()\tzAsSoO\n\x1c"), max_size=24)

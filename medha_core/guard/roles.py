@@ -83,7 +83,7 @@ def turned(asked: Features, stored: Features, a: Sequence[str], b: Sequence[str]
 
 
 def _acts(verb: str, block: Sequence[str], asked: Features, stored: Features, lexicon: Lexicon) -> bool:
-    """Whether a word is a verb here: by its past form, by a `do` or `have`, or by another form beside a name."""
+    """Whether a word is a verb here: by a past form, a `do` or `have`, or by another form beside a name."""
     if verb[0] != "w" or not lexicon.is_verb(verb[2:]) or any(key[0] in "opa" for key in block):
         return False
     texts = [_surface(verb, features) for features in (asked, stored)]

@@ -144,7 +144,7 @@ def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
 
 
 def _next(keys: Sequence[str], i: int) -> str:
-    """What follows, a loose operator too: `not ordered`. An ordinal belongs to a noun: `second largest city`."""
+    """What follows, a loose operator too: `not ordered`; of an ordinal the noun: `second largest city`."""
     passed = "pa" if keys[i] == "o:not" else "opa"
     after = next((key for key in keys[i + 1 :] if key[0] not in passed), "")
     return after or _head(keys, i)
