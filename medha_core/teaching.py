@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future
 
 from medha_core.bridge import bridge
@@ -18,6 +18,8 @@ logger = logging.getLogger("medha_core")
 _PAGE = 50
 _AT_ONCE = 500
 """Entries that are learnt before a cache answers; more of them are learnt beside its searches."""
+_GONE = 1_000
+"""Entries forgotten by another process at once that are looked for again."""
 _NEIGHBOURS = 8
 _NEIGHBOUR_SCORE = 0.70
 """Entries at least this near (cosine) show which differences of wording change the query."""
@@ -33,6 +35,8 @@ class Teacher:
         self._recalling: Future[None] | None = None
         self._process = os.getpid()
         self._stopping = False
+        self._gone: dict[str, dict[str, None]] = {}
+        """By collection, ids of entries that another process forgot or replaced, and which may come back."""
 
     async def recall(self, collection: str) -> None:
         """Teach the guard what a collection held before this object was made.
@@ -92,11 +96,33 @@ class Teacher:
         if self._store.local and not await self._store.with_ids(collection, [entry.id]):
             return  # forgotten while it was being stored
         others = [one for one in near if one.id != entry.id and (among is None or one.id in among)]
-        self._knowledge.learn(collection, candidate_of(entry), others[:_NEIGHBOURS])
+        ends = None if entry.expires_at is None else entry.expires_at.timestamp()
+        self._knowledge.learn(collection, candidate_of(entry), others[:_NEIGHBOURS], ends)
 
     def forget(self, collection: str, ids: Iterable[str]) -> None:
         """Take back what these entries taught."""
         self._knowledge.forget(collection, ids)
+
+    async def follow(self, *, forgotten: bool) -> None:
+        """Teach what another process has made of the entries that were taught.
+
+        With `forgotten`, some are gone or have another query; those that come back are taught again.
+        """
+        if not self._store.local or self._knowledge.is_off:
+            return
+        for collection, taught in self._knowledge.taught().items() if forgotten else ():
+            if not await self._store.has_collection(collection):
+                self._knowledge.clear(collection)
+                continue
+            for some in _batched(taught, _AT_ONCE):
+                there = {one.id: one.query for one in await self._store.with_ids(collection, some)}
+                gone = [one for one in some if there.get(one) != taught[one]]
+                self._knowledge.forget(collection, gone)
+                self._gone.setdefault(collection, {}).update(dict.fromkeys(gone[:_GONE]))
+        for collection, ids in self._gone.items():
+            for one in await self._store.with_ids(collection, list(ids)) if ids else ():
+                del ids[one.id]
+                self._knowledge.learn(collection, one)
 
     def forget_all(self, collection: str) -> None:
         """Take back everything that a collection taught."""
@@ -113,3 +139,9 @@ def candidate_of(entry: CacheEntry | CacheResult) -> Candidate:
         entry.generated_query,
         entry.metadata,
     )
+
+
+def _batched(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    """`ids` in lists of at most `size`."""
+    every = list(ids)
+    return (every[start : start + size] for start in range(0, len(every), size))
