@@ -13,6 +13,14 @@ LOOSE_OPERATORS = frozenset(
     ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
 )
 """Operators that belong to the whole question."""
+RANKING = frozenset(
+    f"o:{operator}"
+    for operator in (
+        "largest smallest highest lowest longest shortest oldest youngest latest earliest cheapest dearest "
+        "best worst most fewest max min nearest farthest"
+    ).split()
+)
+"""Superlatives, which a value before their noun only narrows."""
 ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
 """Prepositions that may stand for each other."""
 
@@ -68,9 +76,16 @@ def rebound(a: Sequence[str], b: Sequence[str]) -> str:
     for operator, heads in first.items():
         others = second.get(operator, heads)
         for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
-            if x in b and y in a and not (operator == "o:not" and _neighbours(x, y, a, b)):
+            if x not in b or y not in a or (operator == "o:not" and _neighbours(x, y, a, b)):
+                continue
+            if operator not in RANKING or not (_is_attribute(x, y, a) or _is_attribute(y, x, b)):
                 return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
     return ""
+
+
+def _is_attribute(value: str, noun: str, keys: Sequence[str]) -> bool:
+    """Whether a value stands right before a noun: `the best French restaurant`."""
+    return value[0] == "v" and any(pair == (value, noun) for pair in pairwise(keys))
 
 
 def _neighbours(x: str, y: str, a: Sequence[str], b: Sequence[str]) -> bool:

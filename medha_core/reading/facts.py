@@ -82,6 +82,9 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.before_unity,
         "p" in lexicon.words.get(text, ""),
         text in lexicon.indefinites,
+        text in lexicon.generic,
+        text in lexicon.anywhere,
+        text in lexicon.naming,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),
