@@ -76,6 +76,12 @@ def test_what_is_selected():
     assert not sense("SELECT page FROM book").is_number
     assert not sense("SELECT a, b FROM book").selected
     assert not sense("SELECT count(page) FROM book").selected
+    assert sense("SELECT b.a, u.c FROM x JOIN books b ON x.i = b.i, racks as u WHERE 1").things == {
+        "w:book",
+        "w:rack",
+    }
+    assert sense("SELECT a, c FROM books JOIN x ON 1 = 1").things == {"w:book"}
+    assert sense("SELECT x.a FROM books JOIN x ON 1 = 1").things == {"w:x"}
     assert sense("SELECT birth_city FROM person").places == {"w:city"}
     assert sense("SELECT highest_point FROM land").extremes == {"o:highest"}
 

@@ -5,7 +5,7 @@ nothing is reported, and the guard stays as strict as it is without it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,7 +21,11 @@ _FIRST_OF = re.compile(
 )
 _ROWS = re.compile(r"\b(?:limit|top|offset|fetch|over|rank)\b", re.IGNORECASE)
 _SELECTED = re.compile(r"\s*select\s+(?:distinct\s+)?(.*?)\s+from\s", re.IGNORECASE | re.DOTALL)
-_TABLE = re.compile(rf"\bfrom\s+({_NAME})", re.IGNORECASE)
+_TABLE = re.compile(
+    rf"(?:\bfrom|\bjoin|,)\s*({_NAME})"
+    r"(?:\s+(?:as\s+)?(?!where\b|join\b|on\b|left\b|inner\b|natural\b|cross\b|order\b|group\b)(\w+))?",
+    re.IGNORECASE,
+)
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _LONGEST = 4000
 """Characters; of a longer query nothing is reported."""
@@ -66,44 +70,75 @@ def read_sense(query: str, lexicon: Lexicon) -> Sense:
     found = _SELECTED.match(query) if len(query) <= _LONGEST else None
     if found is None:
         return NO_SENSE
-    columns = _columns(found[1])
-    words = [_words(column) for column in columns]
-    selected = _nouns(words[0], lexicon) if len(columns) == 1 else frozenset()
-    things = frozenset(_things(query, columns, lexicon))
-    counts = bool(selected) and not lexicon.counting.isdisjoint(words[0])
-    return _of_extreme(*_extreme(query), lexicon)._replace(
-        selected=selected,
-        is_number=counts or not selected.isdisjoint(lexicon.crowds),
-        places=frozenset(_key(word, lexicon) for row in words for word in row if word in lexicon.places),
-        extremes=frozenset(_superlatives(words, lexicon)),
-        things=things,
-        venues=things & lexicon.venues,
-        differs="<>" in query or "!=" in query,
-    )
+    selected, is_number, places, extremes, owners = _of_columns(found[1], lexicon)
+    things = frozenset(_nouns_of_tables(query[found.end(1) :], owners, lexicon))
+    differs = "<>" in query or "!=" in query
+    of_extreme = _of_extreme(*_extreme(query), lexicon)
+    return Sense(*of_extreme, selected, is_number, places, extremes, things, things & lexicon.venues, differs)
+
+
+class _Columns(NamedTuple):
+    """What there is to say of the columns that a query selects."""
+
+    selected: frozenset[str] = frozenset()
+    is_number: bool = False
+    places: frozenset[str] = frozenset()
+    extremes: frozenset[str] = frozenset()
+    owners: frozenset[str] = frozenset()
+    """What stands before their names, in lower case: a table, or what one is called here."""
 
 
 @lru_cache(maxsize=1024)
-def _of_extreme(way: str, column: str, lexicon: Lexicon) -> Sense:
-    """What there is to say of the extreme of a column."""
+def _of_columns(text: str, lexicon: Lexicon) -> _Columns:
+    columns = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(_NAME, column) for column in columns):
+        return _Columns()
+    rows = [_words(column) for column in columns]
+    selected = _nouns(rows[0], lexicon) if len(rows) == 1 else frozenset()
+    counts = bool(selected) and not lexicon.counting.isdisjoint(rows[0])
+    words = [word for row in rows for word in row]
+    operators = (f"o:{lexicon.operators[word]}" for word in words if word in lexicon.operators)
+    return _Columns(
+        selected,
+        counts or not selected.isdisjoint(lexicon.crowds),
+        frozenset(_key(word, lexicon) for word in words if word in lexicon.places),
+        frozenset(key for key in operators if key in lexicon.ways),
+        frozenset(column.rpartition(".")[0].lower() for column in columns),
+    )
+
+
+class _Extreme(NamedTuple):
+    """What there is to say of the one extreme of a query: the first fields of `Sense`."""
+
+    superlatives: frozenset[str] = frozenset()
+    alone: frozenset[str] = frozenset()
+    measured: frozenset[str] = frozenset()
+    adjectives: frozenset[str] = frozenset()
+    peopled: frozenset[str] = frozenset()
+    sizes: frozenset[str] = frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _of_extreme(way: str, column: str, lexicon: Lexicon) -> _Extreme:
     nouns = _nouns(_words(column), lexicon)
     if not nouns:
-        return NO_SENSE
-    crowd = not nouns.isdisjoint(lexicon.crowds)
-    superlatives = frozenset(key for key, own in lexicon.ways.items() if own == way)
-    alone = {key for key, of in lexicon.measured_by.items() if lexicon.ways[key] == way and of & nouns}
+        return _Extreme()
     direction = "gt" if way == "max" else "lt"
     adjectives = [
         adjective
         for adjective, (attribute, toward) in lexicon.attributes.items()
         if toward == direction and f"w:{attribute}" in nouns
     ]
-    return Sense(
-        superlatives=superlatives,
-        alone=frozenset(alone.union(f"o:most {adjective}" for adjective in adjectives)),
-        measured=nouns,
-        adjectives=frozenset(f"w:{adjective}" for adjective in adjectives),
-        peopled=lexicon.peopled if crowd else frozenset(),
-        sizes=lexicon.sizes.intersection(superlatives) if crowd else frozenset(),
+    superlatives = frozenset(key for key, own in lexicon.ways.items() if own == way)
+    crowd = not nouns.isdisjoint(lexicon.crowds)
+    return _Extreme(
+        superlatives,
+        frozenset(key for key in superlatives if not nouns.isdisjoint(lexicon.measured_by.get(key, ())))
+        | {f"o:most {adjective}" for adjective in adjectives},
+        nouns,
+        frozenset(f"w:{adjective}" for adjective in adjectives),
+        lexicon.peopled if crowd else frozenset(),
+        lexicon.sizes & superlatives if crowd else frozenset(),
     )
 
 
@@ -119,12 +154,6 @@ def _extreme(query: str) -> tuple[str, str]:
 
 def _own_name(column: str) -> str:
     return column.rpartition(".")[2]
-
-
-def _columns(selected: str) -> list[str]:
-    """The selected columns; none where something else is selected too."""
-    found = [part.strip() for part in selected.split(",")]
-    return found if all(re.fullmatch(_NAME, part) for part in found) else []
 
 
 def _words(name: str) -> list[str]:
@@ -147,15 +176,13 @@ def _nouns(words: Sequence[str], lexicon: Lexicon) -> frozenset[str]:
     return frozenset(found)
 
 
-def _superlatives(words: Sequence[Sequence[str]], lexicon: Lexicon) -> Iterator[str]:
-    keys = (f"o:{lexicon.operators[word]}" for row in words for word in row if word in lexicon.operators)
-    return (key for key in keys if key in lexicon.ways)
-
-
-def _things(query: str, columns: Sequence[str], lexicon: Lexicon) -> Iterator[str]:
-    """Keys of the last words of the tables that columns are selected from."""
-    for owner in {column.rpartition(".")[0] for column in columns}:
-        named = rf"(?:\bfrom|\bjoin|,)\s*({_NAME})\s+(?:as\s+)?{re.escape(owner)}\b"
-        table = (owner and re.search(named, query, re.IGNORECASE)) or _TABLE.search(query)
-        if table and (words := _words(table[1])):
-            yield _key(words[-1], lexicon)
+def _nouns_of_tables(clauses: str, owners: Collection[str], lexicon: Lexicon) -> Iterator[str]:
+    """Keys of the last words of the tables that columns are selected from, by the clauses behind these."""
+    if not owners:
+        return
+    for table, name in _TABLE.findall(clauses):
+        if name.lower() in owners or _own_name(table).lower() in owners or "" in owners:
+            if words := _words(table):
+                yield _key(words[-1], lexicon)
+            if "" in owners:
+                return
