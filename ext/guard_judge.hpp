@@ -3,6 +3,7 @@
 
 #include "guard_roles.hpp"
 #include "guard_signals.hpp"
+#include "guard_superlatives.hpp"
 
 namespace medha::guard {
 
@@ -35,6 +36,7 @@ struct Verdict {
     std::string evidence;  // in words, for people
 };
 
+constexpr double EXPLAINED = 0.97;  // confidence at least where two questions say the same once superlatives are put alike
 constexpr size_t LONGEST = 400;  // words; a longer question is compared word for word
 
 struct Limits {
@@ -104,6 +106,10 @@ class Judge {
             b = &stored_fixed_;
             for (const auto& slip : fixed_) add_slip(slip);
         }
+        if (settle(symbols_, *a, *b, stored.sense, asked_settled_, stored_settled_)) {
+            a = &asked_settled_;
+            b = &stored_settled_;
+        }
         pairer_.pair_up(*a, *b, stored, score, pairing_);
         if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
         if (const Symbol* verb = turned(symbols_, asked, stored, a->keys, b->keys))
@@ -111,7 +117,10 @@ class Judge {
         if (const std::string small = told_apart(asked, stored); !small.empty())
             return refuse(R_OPERATOR, small + ": told apart by small words");
         measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
-        return weigh(in_words(*a, *b));
+        double confidence = verifier_(signals_);
+        // No estimate: the stored query itself says that the two questions ask for one thing.
+        if (contains(a->keys, symbols_.o_extreme) && a->keys == b->keys) confidence = std::max(confidence, EXPLAINED);
+        return weigh(in_words(*a, *b), confidence);
     }
 
     static bool is_long(const Question& asked, const Question& stored) {
@@ -357,8 +366,7 @@ class Judge {
     }
 
     // The verifier's estimate against the limits of the level.
-    Verdict weigh(std::string said) const {
-        const double confidence = verifier_(signals_);
+    Verdict weigh(std::string said, double confidence) const {
         const bool learnt = pairing_.before.any() && evidence_.keeps(pairing_.before);
         if (signals_[ASKED_ALIEN] != 0 && signals_[STORED_ALIEN] != 0 && !learnt)
             return refuse(R_STRANGER, std::move(said), confidence);
@@ -409,7 +417,7 @@ class Judge {
     Measurer measurer_;
     Pairing pairing_;
     Signals signals_{};
-    View asked_view_, stored_view_, asked_fixed_, stored_fixed_;
+    View asked_view_, stored_view_, asked_fixed_, stored_fixed_, asked_settled_, stored_settled_;
     std::vector<Span> spans_;
     std::vector<Spotted> spotted_;
     std::vector<Word> words_;

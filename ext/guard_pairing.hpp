@@ -4,6 +4,7 @@
 
 #include "guard_edits.hpp"
 #include "guard_evidence.hpp"
+#include "guard_explained.hpp"
 #include "guard_view.hpp"
 
 namespace medha::guard {
@@ -71,10 +72,12 @@ class Pairer {
         pairing.mapped.clear();
         pairing.idle.clear();
         Keys &left = pairing.apart.asked, &right = pairing.apart.stored;
+        const bool by_number = asks_for_number(symbols_, a, b, stored.sense);
         if (!left.empty() && !right.empty()) {
             for (const Symbol* key : pairing.before.asked) {
                 const auto match = std::find_if(right.begin(), right.end(), [&](const Symbol* other) {
-                    return equivalent(key, other, stored, score);
+                    return is_same_by_query(symbols_, key, other, stored.sense, by_number) ||
+                           equivalent(key, other, stored, score);
                 });
                 if (match == right.end()) continue;
                 const auto known = std::find_if(pairing.mapped.begin(), pairing.mapped.end(),
@@ -87,7 +90,10 @@ class Pairer {
                 right.erase(match);
             }
         }
-        if (pairing.apart.any()) find_idle(a, b, stored, pairing);
+        if (pairing.apart.any()) {
+            find_idle(a, b, stored, pairing);
+            add_explained(symbols_, a, b, stored.sense, by_number, pairing.idle);
+        }
         pairing.left = pairing.apart;
         drop_light(pairing.left.asked, pairing.idle);
         drop_light(pairing.left.stored, pairing.idle);

@@ -185,6 +185,14 @@ inline bool are_neighbours(const Keys& keys, const Symbol* skipped, const Symbol
     return false;
 }
 
+// Whether a value stands right before a noun: `the best French restaurant`.
+inline bool is_attribute(const Symbol* value, const Symbol* noun, const Keys& keys) {
+    if (value->kind() != 'v') return false;
+    for (size_t i = 0; i + 1 < keys.size(); ++i)
+        if (keys[i] == value && keys[i + 1] == noun) return true;
+    return false;
+}
+
 // An operator that stands before another word although both questions say both words, or nulls.
 inline Rebound rebound(const Symbols& symbols, const Keys& a, const Keys& b) {
     const Heads first = heads_of(symbols, a);
@@ -199,7 +207,8 @@ inline Rebound rebound(const Symbols& symbols, const Keys& a, const Keys& b) {
                 // `not` may have moved over one word: `do not offer classes`, `offer no classes`.
                 const bool moved = key == symbols.o_not && negated(symbols, a) == negated(symbols, b) &&
                                    are_neighbours(a, key, x[i], y[i]) && are_neighbours(b, key, x[i], y[i]);
-                if (!moved) return {key, x[i], y[i]};
+                const bool narrowed = key->ranking && (is_attribute(x[i], y[i], a) || is_attribute(y[i], x[i], b));
+                if (!moved && !narrowed) return {key, x[i], y[i]};
             }
         }
     }

@@ -53,6 +53,7 @@ class Signals(NamedTuple):
     stored_alien: float
 
 
+WHERE = "a:where"
 RISING = frozenset("score margin seen_same seen_shapes words_same form_same overlap characters order".split())
 """Signals of which more can only speak for the candidate; the verifier is trained to keep that."""
 FALLING = frozenset(
@@ -142,7 +143,11 @@ def _content(keys: Sequence[str], names: frozenset[str], lexicon: Lexicon) -> tu
 
 def _asks_otherwise(a: View, b: View, pairing: Pairing) -> bool:
     asked, stored = projection(a, pairing.idle), projection(b, pairing.idle)
-    return pairing.mapped.get(asked, asked) != stored
+    meant = pairing.mapped.get(asked, asked)
+    # `where` is no noun: the place that it asks for is.
+    if meant in (stored, WHERE):
+        return False
+    return not stored or pairing.mapped.get(WHERE) != stored
 
 
 def _alien(keys: Sequence[str], apart: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> int:

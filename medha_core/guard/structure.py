@@ -13,6 +13,14 @@ LOOSE_OPERATORS = frozenset(
     ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
 )
 """Operators that belong to the whole question."""
+RANKING = frozenset(
+    f"o:{operator}"
+    for operator in (
+        "largest smallest highest lowest longest shortest oldest youngest latest earliest cheapest dearest "
+        "best worst most fewest max min nearest farthest"
+    ).split()
+)
+"""Superlatives, which a value before their noun only narrows."""
 ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
 """Prepositions that may stand for each other."""
 
@@ -69,7 +77,9 @@ def rebound(a: Sequence[str], b: Sequence[str]) -> str:
         others = second.get(operator, heads)
         for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
             moved = operator == "o:not" and _negated(a) == _negated(b) and _neighbours(x, y, a, b)
-            if x in b and y in a and not moved:
+            if x not in b or y not in a or moved:
+                continue
+            if operator not in RANKING or not (_is_attribute(x, y, a) or _is_attribute(y, x, b)):
                 return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
     return ""
 
@@ -77,6 +87,11 @@ def rebound(a: Sequence[str], b: Sequence[str]) -> str:
 def _negated(keys: Sequence[str]) -> str:
     """The first value behind `not`, or ""."""
     return next((key for key in keys[keys.index("o:not") :] if key[0] in HARD), "")
+
+
+def _is_attribute(value: str, noun: str, keys: Sequence[str]) -> bool:
+    """Whether a value stands right before a noun: `the best French restaurant`."""
+    return value[0] == "v" and any(pair == (value, noun) for pair in pairwise(keys))
 
 
 def _neighbours(x: str, y: str, a: Sequence[str], b: Sequence[str]) -> bool:

@@ -90,6 +90,9 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         lexicon.times.get(text) == "possible",
         lexicon.unlike.get(text) == "one",
         lexicon.unlike.get(text) == "other",
+        text in lexicon.generic,
+        text in lexicon.anywhere,
+        text in lexicon.naming,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import combinations
+from typing import Any
 
 __all__ = ["ENGLISH", "Lexicon", "english", "of_language", "others"]
 
@@ -102,6 +103,25 @@ class Lexicon:
         self.light = frozenset(self.lemma(word) for word in (table["light"] + table["light_verbs"]).split())
         self.light_verbs = frozenset(word for word in table["light_verbs"].split())
         self.stem = lru_cache(maxsize=20_000)(_stem)
+        self._measures(table.get("measures", {}))
+
+    def _measures(self, table: dict[str, Any]) -> None:
+        """What is known of the names of columns; a language may say nothing of them."""
+
+        def keys(words: str) -> frozenset[str]:
+            return frozenset(f"w:{self.lemma(word)}" for word in words.split())
+
+        self.measures = tuple(map(keys, table.get("groups", "").split(",")))
+        self.measured_by = {f"o:{word}": keys(nouns) for word, nouns in table.get("by", {}).items()}
+        self.ways = {f"o:{word}": way for way in ("max", "min") for word in table.get(way, "").split()}
+        self.sizes = frozenset(f"o:{word}" for word in table.get("sizes", "").split())
+        self.crowds, self.people, self.peopled, self.venues = (
+            keys(table.get(name, "")) for name in ("crowds", "people", "peopled", "venues")
+        )
+        self.generic, self.anywhere, self.places, self.counting, self.naming = (
+            frozenset(table.get(name, "").split())
+            for name in ("generic", "anywhere", "places", "counting", "naming")
+        )
 
     def knows(self, word: str) -> bool:
         """Whether the word is English, in any of its regular forms."""
