@@ -57,6 +57,7 @@ enum Flag : uint64_t {
     GENERIC = uint64_t{1} << 35,
     ANYWHERE = uint64_t{1} << 36,
     NAMING = uint64_t{1} << 37,
+    MAKING = uint64_t{1} << 38,
 };
 
 class Symbol;
