@@ -45,14 +45,29 @@ inline bool says_again(const Symbols& symbols, const Keys& keys) {
     return false;
 }
 
+// `written` in `papers written by X`, where the other question says `papers by X`.
+inline void add_makers(const Symbols& symbols, const Keys& keys, const Keys& others, Keys& idle) {
+    for (size_t i = 0; i + 2 < keys.size(); ++i) {
+        if (keys[i + 2] != symbols.p_by || keys[i + 1]->kind() != 'w' || !keys[i + 1]->body_has(MAKING)) continue;
+        for (size_t j = 0; j + 1 < others.size(); ++j)
+            if (others[j] == keys[i] && others[j + 1] == symbols.p_by) {
+                idle.push_back(keys[i + 1]);
+                break;
+            }
+    }
+}
+
 // Keys that say nothing in these two questions, by what the stored query is.
 inline void add_explained(const Symbols& symbols, const View& a, const View& b, const Sense& sense, bool by_number,
                           Keys& idle) {
     if (by_number) idle.push_back(symbols.o_count);
     if (!sense.differs && (says_again(symbols, a.keys) || says_again(symbols, b.keys))) idle.push_back(symbols.o_other);
     for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)}) {
-        if (one->asks && contains(sense.things, one->asks) && !(other->asks && contains(other->keys, other->asks)))
+        const Keys& rows = one == &a ? sense.things : sense.venues;
+        if (one->asks && contains(rows, one->asks) && !(other->asks && contains(other->keys, other->asks)) &&
+            !contains(other->keys, symbols.a_who))
             idle.push_back(one->asks);
+        add_makers(symbols, one->keys, other->keys, idle);
         const size_t size = one->keys.size();
         if (size > 1 && one->keys[size - 1] == symbols.w_mean && is_hard(one->keys[size - 2]))
             idle.push_back(symbols.w_mean);

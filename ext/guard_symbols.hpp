@@ -65,6 +65,7 @@ enum Flag : uint64_t {
     GENERIC = uint64_t{1} << 43,
     ANYWHERE = uint64_t{1} << 44,
     NAMING = uint64_t{1} << 45,
+    MAKING = uint64_t{1} << 46,
 };
 
 class Symbol;

@@ -250,14 +250,16 @@ SUPERLATIVES = (
 MEASURES = (
     "area size population people density populous dense age rating weight price river by count other".split()
 )
-THINGS = "city town cities state river lake mean named place where high how many the of with in Rome".split()
+THINGS = "city town cities state river lake mean named place where high who director point by written wrote the of in Rome".split()
 
 
 @settings(max_examples=500)
 @given(
     st.lists(st.sampled_from([*SUPERLATIVES, *MEASURES, *THINGS]), min_size=2, max_size=7),
     st.lists(st.sampled_from([*SUPERLATIVES, *MEASURES, *THINGS]), min_size=2, max_size=7),
-    st.sampled_from("area population density age rating weight num_rivers highest_price city.size".split()),
+    st.sampled_from(
+        "area population density age rating weight num_rivers highest_elevation city.size director".split()
+    ),
     st.sampled_from(
         [
             "SELECT name FROM city ORDER BY {} DESC LIMIT 1",

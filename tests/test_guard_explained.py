@@ -16,6 +16,10 @@ CLERK = "SELECT name FROM clerk ORDER BY age LIMIT 1"
 LAMP = "SELECT name FROM lamp ORDER BY price DESC LIMIT 1"
 PAGES = "SELECT num_pages FROM book WHERE title = 'Emma'"
 BORN = "SELECT birth_city FROM person WHERE name = 'Kim'"
+PAPERS = "SELECT p.title FROM papers p JOIN authors a ON p.author = a.id WHERE a.name = 'Li'"
+CITED = "SELECT p.title FROM papers p JOIN citations c ON p.id = c.cited JOIN authors a ON c.by = a.id WHERE a.name = 'Li'"
+FILM = "SELECT d.name FROM directors d JOIN films f ON f.director = d.id WHERE f.title = 'Vertigo'"
+PEAK = "SELECT state FROM land WHERE high_elevation = (SELECT max(high_elevation) FROM land)"
 BEATS = "SELECT a FROM matches"
 MEAL = "SELECT name FROM restaurant WHERE food_type = 'French' AND city = 'Rome'"
 
@@ -83,6 +87,11 @@ def is_answered(asked: str, stored: str, query: str, score: float) -> bool:
         ),
         ("French restaurants in Rome", "French places in Rome", MEAL),
         ("the French restaurant in Rome", "the French in Rome", MEAL),
+        ("papers written by Li", "papers by Li", PAPERS),
+        ("papers by Li", "papers authored by Li", PAPERS),
+        ("the director of Vertigo", "who directed Vertigo", FILM),
+        ("who directed Vertigo", "who is the director of Vertigo", FILM),
+        ("which state has the highest point", "the state with the highest elevation", PEAK),
         ("what does the code FN mean", "what is the code FN", "SELECT text FROM codes WHERE code = 'FN'"),
     ],
 )
@@ -194,6 +203,40 @@ def test_what_the_query_says_is_one_question_is_answered(asked, stored, query):
             "the height of the tower Hill",
             "the area of the tower Hill",
             "SELECT area FROM tower WHERE name = 'Hill'",
+        ),
+        ("papers cited by Li", "papers by Li", PAPERS),
+        ("papers by Li", "papers cited by Li", CITED),
+        ("papers written by Li", "papers cited by Li", CITED),
+        ("papers cited by Li", "papers written by Li", PAPERS),
+        ("the producer of Vertigo", "who directed Vertigo", FILM),
+        ("who wrote Vertigo", "who directed Vertigo", FILM),
+        ("the actors of Vertigo", "who directed Vertigo", FILM),
+        ("when was Vertigo directed", "who directed Vertigo", FILM),
+        ("the assistant of the director of Vertigo", "who directed Vertigo", FILM),
+        (
+            "the best French in Rome",
+            "the best French chef in Rome",
+            "SELECT chef.name FROM chef WHERE food = 'French' AND city = 'Rome'",
+        ),
+        (
+            "the team with the highest elevation",
+            "the team with the highest points",
+            "SELECT t FROM teams ORDER BY points DESC LIMIT 1",
+        ),
+        (
+            "the tallest team",
+            "the team with the highest points",
+            "SELECT t FROM teams ORDER BY points DESC LIMIT 1",
+        ),
+        (
+            "the highest point of Kent",
+            "the highest elevation of Kent",
+            "SELECT max(elevation) FROM land WHERE county = 'Kent'",
+        ),
+        (
+            "the highest elevation of Kent",
+            "the highest point of Kent",
+            "SELECT point FROM land WHERE county = 'Kent' ORDER BY elevation DESC LIMIT 1",
         ),
         # `other` and superlatives that have a part in the query.
         (

@@ -10,7 +10,9 @@ from medha_core.guard.view import HARD, View
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.sense import Sense
 
-__all__ = ["asks_for_number", "explained", "same_by_query"]
+__all__ = ["WHO", "asks_for_number", "explained", "same_by_query"]
+
+WHO = "a:who"
 
 
 def same_by_query(x: str, y: str, sense: Sense, by_number: bool, lexicon: Lexicon) -> bool:
@@ -50,22 +52,32 @@ def asks_for_number(a: View, b: View, sense: Sense, lexicon: Lexicon) -> bool:
     return counting is a or any(key in sense.selected and key[2:] in lexicon.quantities for key in other.keys)
 
 
-def explained(a: View, b: View, sense: Sense, by_number: bool) -> Iterator[str]:
+def explained(a: View, b: View, sense: Sense, by_number: bool, lexicon: Lexicon) -> Iterator[str]:
     """Keys that say nothing in these two questions, by what the stored query is.
 
     `how many` where its column holds the number; `other` before a noun said before, where it tells no two
-    things apart; the noun for the rows it selects, where the other question has none (`the best French`);
-    `mean` at the end of `what does X mean`.
+    things apart; `mean` at the end of `what does X mean`; `written` in `papers written by X`, where the other
+    says `papers by X`; the noun for the rows it selects, where the other question has none (`best French`).
+    Of the stored question that is only the noun for a venue: without it the asked one may be about anything.
     """
     if by_number:
         yield "o:count"
     if not sense.differs and (_says_again(a.keys) or _says_again(b.keys)):
         yield "o:other"
-    for one, other in ((a, b), (b, a)):
-        if one.asks in sense.things and other.asks not in other.keys:
+    for one, other, rows in ((a, b, sense.things), (b, a, sense.venues)):
+        if one.asks in rows and other.asks not in other.keys and WHO not in other.keys:
             yield one.asks
+        yield from _makers(one.keys, other.keys, lexicon)
         if one.keys[-1:] == ("w:mean",) and one.keys[-2:-1] and one.keys[-2][0] in HARD:
             yield "w:mean"
+
+
+def _makers(keys: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> Iterator[str]:
+    for thing, verb, by in zip(keys, keys[1:], keys[2:], strict=False):
+        if by != "p:by" or verb[0] != "w" or verb[2:] not in lexicon.making:
+            continue
+        if (thing, by) in pairwise(others):
+            yield verb
 
 
 def _says_again(keys: Sequence[str]) -> bool:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from medha_core.guard.evidence import Difference, Learned, difference
-from medha_core.guard.explained import asks_for_number, explained, same_by_query
+from medha_core.guard.explained import WHO, asks_for_number, explained, same_by_query
 from medha_core.guard.slips import is_slip
 from medha_core.guard.view import View
 from medha_core.reading.features import Features
@@ -40,11 +40,12 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
     mapped: dict[str, str] = {}
     by_number = asks_for_number(a, b, stored.sense, lexicon)
     if left and right:
-        for key in before[0]:
+        # A deed pairs before `who` does it: the director is who directed.
+        for key in sorted(before[0], key=WHO.__eq__):
             match = next(
                 (
                     other
-                    for other in right
+                    for other in sorted(right, key=WHO.__eq__)
                     if same_by_query(key, other, stored.sense, by_number, lexicon)
                     or _equivalent(key, other, stored, score, lexicon, learned)
                 ),
@@ -57,7 +58,7 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
     apart = (tuple(left), tuple(right))
     idle: frozenset[str] = frozenset()
     if left or right:
-        idle = _idle(a, b, stored, mapped, lexicon).union(explained(a, b, stored.sense, by_number))
+        idle = _idle(a, b, stored, mapped, lexicon).union(explained(a, b, stored.sense, by_number, lexicon))
     weighty = (_weighty(left, lexicon, idle), _weighty(right, lexicon, idle))
     return Pairing(before, weighty, mapped, apart, idle)
 

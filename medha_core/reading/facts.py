@@ -93,6 +93,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.generic,
         text in lexicon.anywhere,
         text in lexicon.naming,
+        text in lexicon.making,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

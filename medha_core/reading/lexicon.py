@@ -112,15 +112,18 @@ class Lexicon:
             return frozenset(f"w:{self.lemma(word)}" for word in words.split())
 
         self.measures = tuple(map(keys, table.get("groups", "").split(",")))
+        self.reached = {
+            f"w:{self.lemma(word)}": keys(nouns) for word, nouns in table.get("reached", {}).items()
+        }
         self.measured_by = {f"o:{word}": keys(nouns) for word, nouns in table.get("by", {}).items()}
         self.ways = {f"o:{word}": way for way in ("max", "min") for word in table.get(way, "").split()}
         self.sizes = frozenset(f"o:{word}" for word in table.get("sizes", "").split())
         self.crowds, self.people, self.peopled, self.venues = (
             keys(table.get(name, "")) for name in ("crowds", "people", "peopled", "venues")
         )
-        self.generic, self.anywhere, self.places, self.counting, self.naming = (
+        self.generic, self.anywhere, self.places, self.counting, self.naming, self.making = (
             frozenset(table.get(name, "").split())
-            for name in ("generic", "anywhere", "places", "counting", "naming")
+            for name in ("generic", "anywhere", "places", "counting", "naming", "making")
         )
 
     def knows(self, word: str) -> bool:

@@ -135,7 +135,7 @@ def _of_extreme(way: str, column: str, lexicon: Lexicon) -> _Extreme:
         superlatives,
         frozenset(key for key in superlatives if not nouns.isdisjoint(lexicon.measured_by.get(key, ())))
         | {f"o:most {adjective}" for adjective in adjectives},
-        nouns,
+        nouns.union(*(lexicon.reached.get(_key(word, lexicon), ()) for word in _words(column)[-1:])),
         frozenset(f"w:{adjective}" for adjective in adjectives),
         lexicon.peopled if crowd else frozenset(),
         lexicon.sizes & superlatives if crowd else frozenset(),
