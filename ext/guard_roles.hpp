@@ -30,7 +30,7 @@ struct Owned {
 inline void owners_of(const Keys& a, const Keys& b, Owner owner, std::vector<Owned>& found) {
     found.clear();
     for (size_t i = 0; i < a.size(); ++i) {
-        if (!is_hard(a[i])) continue;
+        if (!is_hard(a[i]) && !(a[i]->kind() == 'w' && a[i]->body_has(CALENDAR))) continue;
         const auto other = std::find(b.begin(), b.end(), a[i]);
         if (other == b.end()) continue;
         const Owned owned{a[i], owner(a, i), owner(b, static_cast<size_t>(other - b.begin()))};
@@ -43,7 +43,7 @@ inline void owners_of(const Keys& a, const Keys& b, Owner owner, std::vector<Own
     }
 }
 
-// Two values that have exchanged the words they belong to, or nulls.
+// Two values, or words of the calendar, that have exchanged the words they belong to, or nulls.
 inline std::pair<const Symbol*, const Symbol*> regrouped(const Keys& a, const Keys& b) {
     std::vector<Owned> found;
     for (const Owner owner : {&owner_before, &owner_behind}) {

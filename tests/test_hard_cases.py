@@ -64,7 +64,7 @@ async def test_near_misses_are_refused_and_paraphrases_answered(embedder, path, 
             elif found is not None:
                 answered[case.kind] += 1
     assert wrong == []
-    assert seen[PARAPHRASE] >= 40
+    assert seen[PARAPHRASE] >= 20
     assert sum(seen.values()) - seen[PARAPHRASE] >= 40
     assert answered[PARAPHRASE] >= 0.75 * seen[PARAPHRASE]
 

@@ -13,12 +13,12 @@ LONGEST_BLOCK = 3
 """Words over which a verb may have moved: a name, or a noun with what stands before it."""
 
 
-def regrouped(a: Sequence[str], b: Sequence[str]) -> str:
-    """Two values that have exchanged the words they belong to, or "".
+def regrouped(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
+    """Two values, or words of the calendar, that have exchanged the words they belong to, or "".
 
     `leave on Monday and return on Friday`, `leave on Friday and return on Monday`.
     """
-    for owners in (_owners(a, b, _before), _owners(a, b, _behind)):
+    for owners in (_owners(a, b, _before, lexicon), _owners(a, b, _behind, lexicon)):
         for (x, first), (y, second) in combinations(owners.items(), 2):
             if first[0] == second[1] and first[1] == second[0] and first[0] != first[1]:
                 return f"{x[2:]} / {y[2:]}"
@@ -26,12 +26,12 @@ def regrouped(a: Sequence[str], b: Sequence[str]) -> str:
 
 
 def _owners(
-    a: Sequence[str], b: Sequence[str], owner: Callable[[Sequence[str], int], str]
+    a: Sequence[str], b: Sequence[str], owner: Callable[[Sequence[str], int], str], lexicon: Lexicon
 ) -> dict[str, tuple[str, str]]:
     """Each value of both questions with the word it belongs to here and there, where it has one in both."""
     found = {}
     for i, key in enumerate(a):
-        if key[0] in HARD and key in b:
+        if (key[0] in HARD or (key[0] == "w" and key[2:] in lexicon.calendar)) and key in b:
             pair = owner(a, i), owner(b, b.index(key))
             if all(pair):
                 found[key] = pair

@@ -52,7 +52,7 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
     if words := rebound(a.keys, b.keys):
         return reject(Reason.BINDING, words)
     now = [pairing.mapped.get(key, key) for key in a.keys]
-    if values := regrouped(now, b.keys) or compared_otherwise(now, b.keys):
+    if values := regrouped(now, b.keys, lexicon) or compared_otherwise(now, b.keys):
         return reject(Reason.BINDING, f"{values}: where the other stands")
     if not any(pairing.before) and projection(a) != projection(b):
         return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
