@@ -111,7 +111,7 @@ class Judge {
             b = &stored_settled_;
         }
         pairer_.pair_up(*a, *b, stored, score, pairing_);
-        if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
+        if (is_vetoed(*a, *b, stored, verdict)) return verdict;
         if (const Symbol* verb = turned(symbols_, asked, stored, a->keys, b->keys))
             return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
         if (const std::string small = told_apart(asked, stored); !small.empty())
@@ -223,14 +223,16 @@ class Judge {
 
     // What no score can outweigh. A difference that stored pairs have shown to be harmless is objected to only
     // for its structure.
-    bool is_vetoed(const View& a, const View& b, bool unnamed, Verdict& verdict) {
+    bool is_vetoed(const View& a, const View& b, const Question& stored, Verdict& verdict) {
         const Keys hard = leftover([](const Symbol* key) { return is_hard(key); });
         if (!hard.empty()) {
             verdict = refuse(reason_of(hard[0]->kind()), std::string(hard[0]->body()) + " is in one question only");
             return true;
         }
-        if (is_built_otherwise(a, b, verdict) || has_operators(verdict)) return true;
-        return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, unnamed, verdict);
+        if (is_built_otherwise(a, b, verdict) || is_against_query(a.keys, b.keys, stored, verdict) ||
+            has_operators(verdict))
+            return true;
+        return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, stored.unnamed, verdict);
     }
 
     // The same words that belong together otherwise, and opposites.
@@ -277,6 +279,39 @@ class Judge {
         if (!opposite) return false;
         verdict = refuse(R_OPPOSITE, std::string(opposite->body()) + " / " + std::string(other->body()));
         return true;
+    }
+
+    // What the stored query itself speaks against, whatever stored pairs have shown of these words: it selects the
+    // place that only its own question asks for; it has the column whose extreme is asked for, and takes that of
+    // another one.
+    bool is_against_query(const Keys& a, const Keys& b, const Question& stored, Verdict& verdict) {
+        const Sense& sense = stored.sense;
+        if (!sense.places.empty() && contains(pairing_.left.stored, symbols_.a_where)) {
+            verdict = refuse(R_INTERROGATIVE, "where: in one question only");
+            return true;
+        }
+        if (sense.superlatives.empty()) return false;
+        for (size_t at = 0; at + 1 < a.size(); ++at) {
+            if (!contains(sense.superlatives, a[at]) || follows(b, a[at], a[at + 1])) continue;
+            size_t end = at + 1;
+            while (is_word_at(a, end) && end < at + 3) ++end;
+            const auto row = a.begin() + at + 1, stop = a.begin() + end;
+            if (std::any_of(row, stop, [&](const Symbol* key) { return contains(sense.measured, key); })) continue;
+            const auto named = std::find_if(row, stop, [&](const Symbol* key) {
+                return key->body_has(QUANTITY) &&
+                       std::binary_search(stored.names.begin(), stored.names.end(), key->body_facts().stem);
+            });
+            if (named == stop) continue;
+            verdict = refuse(R_OPERATOR, std::string((*named)->body()) +
+                                             ": the stored query takes the extreme of something else");
+            return true;
+        }
+        return false;
+    }
+    static bool follows(const Keys& keys, const Symbol* first, const Symbol* second) {
+        for (size_t i = 0; i + 1 < keys.size(); ++i)
+            if (keys[i] == first && keys[i + 1] == second) return true;
+        return false;
     }
 
     // Operators in one question only, which a single query that shrugged at them does not excuse.

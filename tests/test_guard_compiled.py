@@ -266,6 +266,7 @@ THINGS = "city town cities state river lake mean named place where high who dire
             "SELECT {} FROM cities c WHERE c.name = 'Rome' ORDER BY {} LIMIT 1",
             "SELECT r.city, r.{} FROM river r WHERE r.{} = (SELECT min({}) FROM river)",
             "SELECT {} FROM lakes WHERE town = 'Rome'",
+            "SELECT age, area, population FROM cities ORDER BY {} DESC LIMIT 1",
         ]
     ),
 )

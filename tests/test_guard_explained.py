@@ -2,7 +2,7 @@
 
 import pytest
 
-from medha_core.guard import Guard, make_guard
+from medha_core.guard import Guard, Reason, make_guard
 
 GUARDS = [Guard(), make_guard("balanced")]
 GUARD = GUARDS[0]
@@ -260,3 +260,35 @@ def test_what_the_query_says_is_one_question_is_answered(asked, stored, query):
 )
 def test_what_only_seems_to_be_said_is_refused(asked, stored, query):
     assert [score for score in SCORES if is_answered(asked, stored, query, score)] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "query"),
+    [
+        (
+            "the farm with the smallest price",
+            "the smallest farm",
+            "SELECT name, price FROM farm WHERE area = (SELECT min(area) FROM farm)",
+        ),
+        (
+            "what is the tallest mill",
+            "where is the tallest mill",
+            "SELECT town FROM mill ORDER BY height DESC LIMIT 1",
+        ),
+    ],
+)
+def test_no_stored_pair_excuses_what_the_query_speaks_against(asked, stored, query):
+    taught = [
+        ("where is the tallest bridge", "SELECT name FROM bridge"),
+        ("what is the tallest bridge", "SELECT name FROM bridge"),
+        ("the smallest barn", "SELECT name FROM barn"),
+        ("the barn with the smallest price", "SELECT name FROM barn"),
+        ("the smallest shed", "SELECT name FROM shed"),
+        ("the shed with the smallest price", "SELECT name FROM shed"),
+    ]
+    learned = GUARD.evidence()
+    for entry, pair in enumerate([*taught, (stored, query)]):
+        learned.observe(entry, GUARD.features(*pair))
+    verdict = GUARD.judge(GUARD.features(asked), GUARD.features(stored, query), 0.95, learned=learned)
+    assert not verdict.accepted
+    assert verdict.reason in (Reason.INTERROGATIVE, Reason.OPERATOR)
