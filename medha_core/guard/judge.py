@@ -51,7 +51,7 @@ class Level(NamedTuple):
 
 LEVELS = {
     "strict": Level(0.9, 0.97, 0.99, 0.97, 0.97, 0.2),
-    "balanced": Level(0.7, 0.9, 0.95, 0.85, 0.88, 0.3),
+    "balanced": Level(0.7, 0.9, 0.95, 0.87, 0.88, 0.3),
 }
 
 
