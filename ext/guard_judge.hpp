@@ -282,36 +282,17 @@ class Judge {
     }
 
     // What the stored query itself speaks against, whatever stored pairs have shown of these words: it selects the
-    // place that only its own question asks for; it has the column whose extreme is asked for, and takes that of
-    // another one.
-    bool is_against_query(const Keys& a, const Keys& b, const Question& stored, Verdict& verdict) {
-        const Sense& sense = stored.sense;
-        if (!sense.places.empty() && contains(pairing_.left.stored, symbols_.a_where)) {
+    // place that only its own question asks for; it has the column whose extreme is asked for, and takes another's.
+    bool is_against_query(const Keys& a, const Keys& b, const Question& stored, Verdict& verdict) const {
+        if (!stored.sense.places.empty() && contains(pairing_.left.stored, symbols_.a_where)) {
             verdict = refuse(R_INTERROGATIVE, "where: in one question only");
             return true;
         }
-        if (sense.superlatives.empty()) return false;
-        for (size_t at = 0; at + 1 < a.size(); ++at) {
-            if (!contains(sense.superlatives, a[at]) || follows(b, a[at], a[at + 1])) continue;
-            size_t end = at + 1;
-            while (is_word_at(a, end) && end < at + 3) ++end;
-            const auto row = a.begin() + at + 1, stop = a.begin() + end;
-            if (std::any_of(row, stop, [&](const Symbol* key) { return contains(sense.measured, key); })) continue;
-            const auto named = std::find_if(row, stop, [&](const Symbol* key) {
-                return key->body_has(QUANTITY) &&
-                       std::binary_search(stored.names.begin(), stored.names.end(), key->body_facts().stem);
-            });
-            if (named == stop) continue;
-            verdict = refuse(R_OPERATOR, std::string((*named)->body()) +
-                                             ": the stored query takes the extreme of something else");
-            return true;
-        }
-        return false;
-    }
-    static bool follows(const Keys& keys, const Symbol* first, const Symbol* second) {
-        for (size_t i = 0; i + 1 < keys.size(); ++i)
-            if (keys[i] == first && keys[i + 1] == second) return true;
-        return false;
+        const Symbol* measure = other_measure(a, b, stored);
+        if (!measure) return false;
+        verdict = refuse(R_OPERATOR,
+                         std::string(measure->body()) + ": the stored query takes the extreme of something else");
+        return true;
     }
 
     // Operators in one question only, which a single query that shrugged at them does not excuse.

@@ -108,4 +108,30 @@ inline bool settle(Symbols& symbols, const View& a, const View& b, const Sense& 
     return false;
 }
 
+inline bool follows(const Keys& keys, const Symbol* first, const Symbol* second) {
+    for (size_t i = 0; i + 1 < keys.size(); ++i)
+        if (keys[i] == first && keys[i + 1] == second) return true;
+    return false;
+}
+
+// The measure whose extreme only the asked question wants, although the query has a column of that name and takes
+// the extreme of another one; or null.
+inline const Symbol* other_measure(const Keys& a, const Keys& b, const Question& stored) {
+    const Sense& sense = stored.sense;
+    if (sense.superlatives.empty()) return nullptr;
+    for (size_t at = 0; at + 1 < a.size(); ++at) {
+        if (!contains(sense.superlatives, a[at]) || follows(b, a[at], a[at + 1])) continue;
+        size_t end = at + 1;
+        while (is_word_at(a, end) && end < at + 3) ++end;
+        const auto row = a.begin() + at + 1, stop = a.begin() + end;
+        if (std::any_of(row, stop, [&](const Symbol* key) { return contains(sense.measured, key); })) continue;
+        const auto named = std::find_if(row, stop, [&](const Symbol* key) {
+            return key->body_has(QUANTITY) &&
+                   std::binary_search(stored.names.begin(), stored.names.end(), key->body_facts().stem);
+        });
+        if (named != stop) return *named;
+    }
+    return nullptr;
+}
+
 }  // namespace medha::guard
