@@ -1,10 +1,10 @@
 """Measure how often the guard errs, by confidence, on question sets that its verifier was not trained on.
 
-    python benchmarks/calibrate_verifier.py FOLDER --vectors module:function [--without SET,..] [--out FILE]
+    python -m benchmarks.calibrate_verifier FOLDER [--vectors M:F] [--without SET,..] [--rules] [--out FILE]
 
 FOLDER is that of `train_verifier.py`. For each set, a verifier is trained on the other sets and decides
 in the streams of this one; the answers of all sets, with their confidence, make the package's table.
-Needs scikit-learn.
+Needs the extra `bench`.
 """
 
 import argparse
@@ -15,7 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.train_verifier import Stream, canonical, cold_rows, exported, fitted, records, rows_of
+from benchmarks.quality import Rules
+from benchmarks.train_verifier import (
+    VECTORS,
+    Stream,
+    canonical,
+    cold_rows,
+    exported,
+    fitted,
+    records,
+    rows_of,
+)
 from medha_core.calibration import Calibration, Outcome
 from medha_core.decision import decide
 from medha_core.guard import Guard, Reason
@@ -88,8 +98,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--vectors", required=True)
+    parser.add_argument("--vectors", default=VECTORS, help="text -> unit vector")
     parser.add_argument("--without", default="", help="sets that train, but are not measured, by comma")
+    parser.add_argument("--rules", action="store_true", help="compare with the rules alone")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     module, _, function = arguments.vectors.partition(":")
@@ -102,6 +113,8 @@ def main() -> None:
         verifier = trained_without(name, *data)
         found[name] = [o for path in paths[name] for o in played(path, verifier, vector)]
         show(name, found[name])
+        if arguments.rules:
+            show(f"{name}, rules alone", [o for path in paths[name] for o in played(path, Rules(), vector)])
     check(found)
     every = [outcome for name in measured for outcome in found[name]]
     table = show("all", every, f"{', '.join(measured)}, each with a verifier trained on the other sets")

@@ -1,10 +1,10 @@
 """Train the guard's verifier and say, set by set, what it does on sets it was not trained on.
 
-    python benchmarks/train_verifier.py FOLDER --vectors module:function [--out FILE] [--without NAMES]
+    python -m benchmarks.train_verifier FOLDER [--vectors module:function] [--out FILE] [--without NAMES]
 
 FOLDER holds question sets as `NAME.jsonl.gz` and `NAME.mix.jsonl.gz` (one `{"id", "question", "sql", "alts"}`
 per line). Each stream is played as a cache lives it; every candidate the vetoes leave is one row, right when
-its query is one of the gold ones. Only the resulting numbers are written. Needs scikit-learn.
+its query is one of the gold ones. Only the resulting numbers are written. Needs the extra `bench`.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from medha_core.guard.signals import FALLING, RISING, Signals
 from medha_core.guard.verifier import Verifier
 from medha_core.substitution import proposals, substitute
 
+VECTORS = "benchmarks.yardstick_adapter:vector"
 FLOOR, NEAREST, CAP, COLD, SEED = 0.70, 8, 2500, 700, 7
 SETTINGS = {
     "max_iter": 150,
@@ -190,7 +191,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--vectors", required=True)
+    parser.add_argument("--vectors", default=VECTORS, help="text -> unit vector")
     parser.add_argument("--out", type=Path, default=Path("medha_core/guard/verifier.json.gz"))
     parser.add_argument("--without", default="", help="sets to leave out, by comma")
     arguments = parser.parse_args()

@@ -1,6 +1,7 @@
 """A cache for answer-quality runs: `factory(scope)` gives search(question) and store(question, query).
 
-The embedder is shared by all caches of a run, so each text is embedded once.
+The embedder is shared by all caches of a run, so each text is embedded once; `vector(text)` gives its
+unit vectors to the scripts that need nothing else.
 `MEDHA_*` variables change the settings, for example `MEDHA_GUARD=off`.
 """
 
@@ -23,6 +24,11 @@ def _embedder() -> CallableEmbedder:
         return [known[text] for text in texts]
 
     return CallableEmbedder(vectors, model.dimension, model.model_name, batch=True)
+
+
+def vector(text: str) -> np.ndarray:
+    """The unit vector of a text, by the model the package runs on."""
+    return _embedder().embed_array([text])[0]
 
 
 class Cache:

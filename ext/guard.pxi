@@ -27,6 +27,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         string_view body()
         cpp_bool loose
         cpp_bool grave
+        cpp_bool ranking
 
     ctypedef vector[const Symbol*] Keys
     ctypedef const Symbol* const_Symbol "const medha::guard::Symbol*"
@@ -120,6 +121,21 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         const Symbol* column
         const Keys* column_stems
 
+    cppclass GuardSense "medha::guard::Sense":
+        Keys superlatives
+        Keys alone
+        Keys measured
+        Keys adjectives
+        Keys peopled
+        Keys sizes
+        Keys selected
+        cpp_bool is_number
+        Keys places
+        Keys extremes
+        Keys things
+        Keys venues
+        cpp_bool differs
+
     cppclass Question:
         vector[GuardWord] words
         vector[Item] items
@@ -144,6 +160,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
                        const Keys& column_parts, uint32_t first, uint32_t last) except +
         void add_literal(uint32_t literal, const Symbol* column, const Symbol* spelling) except +
         void add_slot(const GuardSlot& slot) except +
+        void set_sense(const GuardSense& sense) except +
         void finish(const Symbol* shape, const Keys& names) except +
 
     cppclass Evidence:
@@ -245,6 +262,24 @@ cdef Keys symbols_of(Symbols* symbols, object texts) except *:
     return found
 
 
+cdef GuardSense sense_of(Symbols* symbols, object sense) except *:
+    cdef GuardSense made
+    made.superlatives = symbols_of(symbols, sense.superlatives)
+    made.alone = symbols_of(symbols, sense.alone)
+    made.measured = symbols_of(symbols, sense.measured)
+    made.adjectives = symbols_of(symbols, sense.adjectives)
+    made.peopled = symbols_of(symbols, sense.peopled)
+    made.sizes = symbols_of(symbols, sense.sizes)
+    made.selected = symbols_of(symbols, sense.selected)
+    made.is_number = sense.is_number
+    made.places = symbols_of(symbols, sense.places)
+    made.extremes = symbols_of(symbols, sense.extremes)
+    made.things = symbols_of(symbols, sense.things)
+    made.venues = symbols_of(symbols, sense.venues)
+    made.differs = sense.differs
+    return made
+
+
 cdef inline str text_of(const Symbol* symbol):
     if symbol == NULL:
         return ""
@@ -325,6 +360,8 @@ cdef class QuestionReader:
             self._pinned(key).loose = True
         for key in keys.grave:
             self._pinned(key).grave = True
+        for key in keys.ranking:
+            self._pinned(key).ranking = True
         for one, other in keys.near_operators:
             self._symbols.near_operators.push_back(
                 pair[const_Symbol, const_Symbol](self._pinned(one), self._pinned(other)))
@@ -479,6 +516,7 @@ cdef class ReadQuestion:
             slot.spelling = symbol_of(symbols, spelling)
             slot.is_number, slot.is_date, slot.is_lower = is_number, is_date, spelling.islower()
             builder.add_slot(slot)
+        builder.set_sense(sense_of(symbols, stored.sense))
         builder.finish(symbol_of(symbols, stored.shape), symbols_of(symbols, stored.names))
         return 0
 

@@ -76,6 +76,14 @@ class Builder {
         q_.slots.push_back(slot);
     }
 
+    void set_sense(const Sense& sense) {
+        q_.sense = sense;
+        for (const Keys* keys : {&sense.superlatives, &sense.alone, &sense.measured, &sense.adjectives, &sense.peopled,
+                                 &sense.sizes, &sense.selected, &sense.places, &sense.extremes, &sense.things,
+                                 &sense.venues})
+            for (const Symbol* key : *keys) hold(key);
+    }
+
     void finish(const Symbol* shape, const Keys& names) {
         q_.shape = hold(shape);
         for (const Symbol* name : names) hold(name);

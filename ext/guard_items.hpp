@@ -131,7 +131,7 @@ class ItemReader {
 
     // Whether a content word stands before: `sold every book` means all, `name of every book` any.
     bool is_object(size_t i) const {
-        const Symbol* before = i ? words_[i - 1].text : symbols_.empty;
+        const Symbol* before = i > 1 ? words_[i - 1].text : symbols_.empty;
         return before != symbols_.empty && !before->has(CLOSED) && !before->has(REQUEST);
     }
 
@@ -175,6 +175,7 @@ class ItemReader {
             if (const Symbol* way = words_[i - 1].text->facts().compared_way) return way;
         if ((facts.flags & UNITY) && i && words_[i - 1].text->has(BEFORE_UNITY)) return symbols_.n_one;
         if (facts.key == symbols_.a_where && asking && wants_one(i)) return nullptr;
+        if (facts.settled && facts.key == symbols_.o_all) return is_object(i) ? symbols_.o_each : nullptr;
         if (facts.settled) return facts.key == symbols_.o_every && is_object(i) ? symbols_.o_each : facts.key;
         if (facts.ordinal && followed) return facts.ordinal;
         if (facts.superlative) return facts.superlative;

@@ -1,7 +1,9 @@
 // Whether a stored question may answer the one asked. The rules are those of medha_core/guard/judge.py.
 #pragma once
 
+#include "guard_roles.hpp"
 #include "guard_signals.hpp"
+#include "guard_superlatives.hpp"
 
 namespace medha::guard {
 
@@ -34,6 +36,7 @@ struct Verdict {
     std::string evidence;  // in words, for people
 };
 
+constexpr double EXPLAINED = 0.97;  // confidence at least where two questions say the same once superlatives are put alike
 constexpr size_t LONGEST = 400;  // words; a longer question is compared word for word
 
 struct Limits {
@@ -103,10 +106,21 @@ class Judge {
             b = &stored_fixed_;
             for (const auto& slip : fixed_) add_slip(slip);
         }
+        if (settle(symbols_, *a, *b, stored.sense, asked_settled_, stored_settled_)) {
+            a = &asked_settled_;
+            b = &stored_settled_;
+        }
         pairer_.pair_up(*a, *b, stored, score, pairing_);
-        if (is_vetoed(*a, *b, stored.unnamed, verdict)) return verdict;
+        if (is_vetoed(*a, *b, stored, verdict)) return verdict;
+        if (const Symbol* verb = turned(symbols_, asked, stored, a->keys, b->keys))
+            return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
+        if (const std::string small = told_apart(asked, stored); !small.empty())
+            return refuse(R_OPERATOR, small + ": told apart by small words");
         measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
-        return weigh(in_words(*a, *b));
+        double confidence = verifier_(signals_);
+        // No estimate: the stored query itself says that the two questions ask for one thing.
+        if (contains(a->keys, symbols_.o_extreme) && a->keys == b->keys) confidence = std::max(confidence, EXPLAINED);
+        return weigh(in_words(*a, *b), confidence);
     }
 
     static bool is_long(const Question& asked, const Question& stored) {
@@ -209,14 +223,16 @@ class Judge {
 
     // What no score can outweigh. A difference that stored pairs have shown to be harmless is objected to only
     // for its structure.
-    bool is_vetoed(const View& a, const View& b, bool unnamed, Verdict& verdict) {
+    bool is_vetoed(const View& a, const View& b, const Question& stored, Verdict& verdict) {
         const Keys hard = leftover([](const Symbol* key) { return is_hard(key); });
         if (!hard.empty()) {
             verdict = refuse(reason_of(hard[0]->kind()), std::string(hard[0]->body()) + " is in one question only");
             return true;
         }
-        if (is_built_otherwise(a, b, verdict) || has_operators(verdict)) return true;
-        return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, unnamed, verdict);
+        if (is_built_otherwise(a, b, verdict) || is_against_query(a.keys, b.keys, stored, verdict) ||
+            has_operators(verdict))
+            return true;
+        return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, stored.unnamed, verdict);
     }
 
     // The same words that belong together otherwise, and opposites.
@@ -231,6 +247,17 @@ class Judge {
             const std::string key(again.key->body());
             verdict = refuse(R_BINDING, key + " " + std::string(again.first->body()) + " / " + key + " " +
                                             std::string(again.second->body()));
+            return true;
+        }
+        now_ = a.keys;
+        for (const Symbol*& key : now_) key = pairing_.stands_for(key);
+        std::string parts;
+        if (const auto [x, y] = regrouped(now_, b.keys); x)
+            parts = std::string(x->body()) + " / " + std::string(y->body());
+        else if (const Symbol* compared = compared_otherwise(symbols_, now_, b.keys))
+            parts = compared->body();
+        if (!parts.empty()) {
+            verdict = refuse(R_BINDING, parts + ": where the other stands");
             return true;
         }
         if (!pairing_.before.any()) {
@@ -251,6 +278,20 @@ class Judge {
         const auto [opposite, other] = pairer_.opposites(pairing_.apart);
         if (!opposite) return false;
         verdict = refuse(R_OPPOSITE, std::string(opposite->body()) + " / " + std::string(other->body()));
+        return true;
+    }
+
+    // What the stored query itself speaks against, whatever stored pairs have shown of these words: it selects the
+    // place that only its own question asks for; it has the column whose extreme is asked for, and takes another's.
+    bool is_against_query(const Keys& a, const Keys& b, const Question& stored, Verdict& verdict) const {
+        if (!stored.sense.places.empty() && contains(pairing_.left.stored, symbols_.a_where)) {
+            verdict = refuse(R_INTERROGATIVE, "where: in one question only");
+            return true;
+        }
+        const Symbol* measure = other_measure(a, b, stored);
+        if (!measure) return false;
+        verdict = refuse(R_OPERATOR,
+                         std::string(measure->body()) + ": the stored query takes the extreme of something else");
         return true;
     }
 
@@ -341,8 +382,7 @@ class Judge {
     }
 
     // The verifier's estimate against the limits of the level.
-    Verdict weigh(std::string said) const {
-        const double confidence = verifier_(signals_);
+    Verdict weigh(std::string said, double confidence) const {
         const bool learnt = pairing_.before.any() && evidence_.keeps(pairing_.before);
         if (signals_[ASKED_ALIEN] != 0 && signals_[STORED_ALIEN] != 0 && !learnt)
             return refuse(R_STRANGER, std::move(said), confidence);
@@ -393,11 +433,12 @@ class Judge {
     Measurer measurer_;
     Pairing pairing_;
     Signals signals_{};
-    View asked_view_, stored_view_, asked_fixed_, stored_fixed_;
+    View asked_view_, stored_view_, asked_fixed_, stored_fixed_, asked_settled_, stored_settled_;
     std::vector<Span> spans_;
     std::vector<Spotted> spotted_;
     std::vector<Word> words_;
     Difference only_;
+    Keys now_;  // what the asked question says, in the words of the stored one
     Mapped fixed_, slips_;
 };
 

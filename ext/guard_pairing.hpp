@@ -4,6 +4,7 @@
 
 #include "guard_edits.hpp"
 #include "guard_evidence.hpp"
+#include "guard_explained.hpp"
 #include "guard_view.hpp"
 
 namespace medha::guard {
@@ -71,12 +72,22 @@ class Pairer {
         pairing.mapped.clear();
         pairing.idle.clear();
         Keys &left = pairing.apart.asked, &right = pairing.apart.stored;
+        const bool by_number = asks_for_number(symbols_, a, b, stored.sense);
         if (!left.empty() && !right.empty()) {
-            for (const Symbol* key : pairing.before.asked) {
-                const auto match = std::find_if(right.begin(), right.end(), [&](const Symbol* other) {
-                    return equivalent(key, other, stored, score);
-                });
-                if (match == right.end()) continue;
+            // A deed pairs before `who` does it: the director is who directed.
+            Keys order = pairing.before.asked;
+            who_last(order);
+            for (const Symbol* key : order) {
+                const auto is_pair = [&](const Symbol* other) {
+                    return is_same_by_query(symbols_, key, other, stored.sense, by_number) ||
+                           equivalent(key, other, stored, score);
+                };
+                const auto named = [&](const Symbol* other) { return other != symbols_.a_who && is_pair(other); };
+                auto match = std::find_if(right.begin(), right.end(), named);
+                if (match == right.end()) {
+                    match = std::find(right.begin(), right.end(), symbols_.a_who);
+                    if (match == right.end() || !is_pair(*match)) continue;
+                }
                 const auto known = std::find_if(pairing.mapped.begin(), pairing.mapped.end(),
                                                 [&](const auto& pair) { return pair.first == key; });
                 if (known == pairing.mapped.end())
@@ -87,7 +98,10 @@ class Pairer {
                 right.erase(match);
             }
         }
-        if (pairing.apart.any()) find_idle(a, b, stored, pairing);
+        if (pairing.apart.any()) {
+            find_idle(a, b, stored, pairing);
+            add_explained(symbols_, a, b, stored.sense, by_number, pairing.idle);
+        }
         pairing.left = pairing.apart;
         drop_light(pairing.left.asked, pairing.idle);
         drop_light(pairing.left.stored, pairing.idle);
@@ -102,6 +116,11 @@ class Pairer {
     }
 
   private:
+    void who_last(Keys& keys) const {
+        const Symbol* who = symbols_.a_who;
+        std::stable_partition(keys.begin(), keys.end(), [&](const Symbol* key) { return key != who; });
+    }
+
     bool equivalent(const Symbol* x, const Symbol* y, const Question& stored, double score) const {
         if (Symbols::holds(symbols_.near_operators, x, y)) return true;
         if (x == symbols_.a_who || y == symbols_.a_who) {

@@ -64,6 +64,14 @@ struct View {
     Keys classes;  // words beside a value that only say what its column says
 };
 
+// What a query selects and takes the extreme of, as keys of the words that say so (medha_core/reading/sense.py).
+struct Sense {
+    Keys superlatives, alone, measured, adjectives, peopled, sizes, selected;
+    bool is_number = false;
+    Keys places, extremes, things, venues;
+    bool differs = true;
+};
+
 struct Question {
     std::vector<Word> words;
     std::vector<Item> items;
@@ -76,6 +84,7 @@ struct Question {
     std::vector<Slot> slots;
     std::vector<Span> spans, slot_spans;  // of `values`: as they are, and named by slot
     Keys names;                           // stems, sorted by address
+    Sense sense;
     const Symbol* shape = nullptr;
     Keys opened;
     View own;                             // under `spans`

@@ -110,9 +110,7 @@ class Measurer {
         signals[STORED_GLUE] = kinds(leftover, 'p');
         signals[INTERROGATIVES] = kinds(asked, 'a') + kinds(leftover, 'a');
         signals[BINDINGS] = unshared(bindings(now_), bindings(b.keys));
-        const Symbol* projected = projection(symbols_, a, pairing.idle);
-        signals[PROJECTION] = (projected ? pairing.stands_for(projected) : nullptr) !=
-                              projection(symbols_, b, pairing.idle);
+        signals[PROJECTION] = asks_otherwise(a, b, pairing);
         const Counts counts = evidence_.counts(pairing.before);
         signals[SEEN_SAME] = std::log1p(static_cast<double>(counts.same));
         signals[SEEN_OTHER] = std::log1p(static_cast<double>(counts.other));
@@ -138,6 +136,27 @@ class Measurer {
     }
 
   private:
+    bool asks_otherwise(const View& a, const View& b, const Pairing& pairing) const {
+        Keys idle;
+        for (const Symbol* key : pairing.idle)
+            if (!is_paired(pairing, key)) idle.push_back(key);
+        const Symbol *asked = projection(symbols_, a, idle), *wanted = projection(symbols_, b, idle);
+        const Symbol *meant = asked ? pairing.stands_for(asked) : nullptr, *where = symbols_.a_where;
+        if (meant == wanted || meant == where) return false;
+        // `where` is no noun: the place that it asks for is.
+        const Symbol* place = pairing.stands_for(where);
+        if (wanted && place != where && place == wanted) return false;
+        if (asked != symbols_.a_who && wanted != symbols_.a_who) return true;
+        // `who directed` asks for the director.
+        const Symbol* person = asked == symbols_.a_who ? wanted : asked;
+        return !(person && person->body_has(PERSON) && is_paired(pairing, person));
+    }
+    static bool is_paired(const Pairing& pairing, const Symbol* key) {
+        for (const auto& [word, meant] : pairing.mapped)
+            if (word == key || meant == key) return true;
+        return false;
+    }
+
     static double kinds(const Keys& keys, char kind) {
         return static_cast<double>(
             std::count_if(keys.begin(), keys.end(), [&](const Symbol* key) { return key->kind() == kind; }));

@@ -126,15 +126,34 @@ inline const Symbol* contradiction(const Symbols& symbols, const View& a, const 
     return nullptr;
 }
 
+inline bool is_ordinal(const Symbol* key) { return key->text().compare(0, 3, "n:#") == 0; }
+
+// What follows, a loose operator too: `not ordered`. An ordinal belongs to a noun: `second largest city`.
+inline const Symbol* next_of(const Symbols& symbols, const Keys& keys, size_t i) {
+    for (size_t j = i + 1; j < keys.size(); ++j) {
+        const char kind = keys[j]->kind();
+        if (kind != 'p' && kind != 'a' && (kind != 'o' || keys[i] == symbols.o_not)) return keys[j];
+    }
+    return head_of(keys, i);
+}
+
+// The first value behind `not`, or null.
+inline const Symbol* negated(const Symbols& symbols, const Keys& keys) {
+    const auto value = std::find_if(std::find(keys.begin(), keys.end(), symbols.o_not), keys.end(),
+                                    [](const Symbol* key) { return is_hard(key); });
+    return value == keys.end() ? nullptr : *value;
+}
+
 using Heads = std::vector<std::pair<const Symbol*, Keys>>;
 
-inline Heads heads_of(const Keys& keys) {
+inline Heads heads_of(const Symbols& symbols, const Keys& keys) {
     Heads found;
     for (size_t i = 0; i < keys.size(); ++i) {
-        if (!binds(keys[i])) continue;
+        const bool close = keys[i] == symbols.o_not || is_ordinal(keys[i]);
+        if (!close && !binds(keys[i])) continue;
         auto place = std::find_if(found.begin(), found.end(), [&](const auto& pair) { return pair.first == keys[i]; });
         if (place == found.end()) place = found.insert(found.end(), {keys[i], {}});
-        const Symbol* head = head_of(keys, i);
+        const Symbol* head = close ? next_of(symbols, keys, i) : head_of(keys, i);
         if (!contains(place->second, head)) place->second.push_back(head);
     }
     return found;
@@ -166,11 +185,19 @@ inline bool are_neighbours(const Keys& keys, const Symbol* skipped, const Symbol
     return false;
 }
 
+// Whether a value stands right before a noun: `the best French restaurant`.
+inline bool is_attribute(const Symbol* value, const Symbol* noun, const Keys& keys) {
+    if (value->kind() != 'v') return false;
+    for (size_t i = 0; i + 1 < keys.size(); ++i)
+        if (keys[i] == value && keys[i + 1] == noun) return true;
+    return false;
+}
+
 // An operator that stands before another word although both questions say both words, or nulls.
 inline Rebound rebound(const Symbols& symbols, const Keys& a, const Keys& b) {
-    const Heads first = heads_of(a);
+    const Heads first = heads_of(symbols, a);
     if (first.empty()) return {};
-    const Heads second = heads_of(b);
+    const Heads second = heads_of(symbols, b);
     for (const auto& [key, heads] : first) {
         for (const auto& [other_key, others] : second) {
             if (other_key != key) continue;
@@ -178,9 +205,10 @@ inline Rebound rebound(const Symbols& symbols, const Keys& a, const Keys& b) {
             for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
                 if (!x[i] || !y[i] || !contains(b, x[i]) || !contains(a, y[i])) continue;
                 // `not` may have moved over one word: `do not offer classes`, `offer no classes`.
-                const bool moved = key == symbols.o_not && are_neighbours(a, key, x[i], y[i]) &&
-                                   are_neighbours(b, key, x[i], y[i]);
-                if (!moved) return {key, x[i], y[i]};
+                const bool moved = key == symbols.o_not && negated(symbols, a) == negated(symbols, b) &&
+                                   are_neighbours(a, key, x[i], y[i]) && are_neighbours(b, key, x[i], y[i]);
+                const bool narrowed = key->ranking && (is_attribute(x[i], y[i], a) || is_attribute(y[i], x[i], b));
+                if (!moved && !narrowed) return {key, x[i], y[i]};
             }
         }
     }

@@ -55,6 +55,18 @@ enum Flag : uint64_t {
     BEFORE_UNITY = uint64_t{1} << 32,
     PROPER = uint64_t{1} << 33,
     INDEFINITE = uint64_t{1} << 34,
+    PAST_FORM = uint64_t{1} << 35,
+    INVERTING = uint64_t{1} << 36,  // a verb that stands before the subject of a question
+    ASKER = uint64_t{1} << 37,
+    FUTURE = uint64_t{1} << 38,
+    PAST_TIME = uint64_t{1} << 39,
+    POSSIBLE = uint64_t{1} << 40,
+    UNLIKE_ONE = uint64_t{1} << 41,
+    UNLIKE_OTHER = uint64_t{1} << 42,
+    GENERIC = uint64_t{1} << 43,
+    ANYWHERE = uint64_t{1} << 44,
+    NAMING = uint64_t{1} << 45,
+    MAKING = uint64_t{1} << 46,
 };
 
 class Symbol;
@@ -107,6 +119,7 @@ class Symbol {
 
     bool loose = false;                 // of an operator: it belongs to the whole question
     bool grave = false;                 // of an operator: no stored pair excuses it
+    bool ranking = false;               // of an operator: it is a superlative
 
     mutable uint32_t uses = 0;          // questions and evidence that hold it
     mutable bool marked = false;
@@ -159,6 +172,13 @@ class Symbols {
         open_number = pin("v:#");
         n_one = pin("n:1");
         o_each = pin("o:each");
+        o_all = pin("o:all");
+        o_than = pin("o:than");
+        o_count = pin("o:count");
+        o_other = pin("o:other");
+        o_most = pin("o:most");
+        o_extreme = pin("o:extreme");
+        w_mean = pin("w:mean");
         for (int i = 0; i < SLOTS; ++i) {
             slot_texts[i] = pin("?" + std::to_string(i));
             slot_keys[i] = pin("v:?" + std::to_string(i));
@@ -224,7 +244,8 @@ class Symbols {
 
     static constexpr int SLOTS = 6;
     const Symbol *p_between, *p_from, *p_to, *p_by, *o_not, *o_every;
-    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number, *n_one, *o_each;
+    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number, *n_one, *o_each, *o_all, *o_than;
+    const Symbol *o_count, *o_other, *o_most, *o_extreme, *w_mean;
     const Symbol *slot_texts[SLOTS], *slot_keys[SLOTS];
     const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *the, *and_, *or_, *of, *empty;
     // Operators that mean the same, and prepositions that may stand for each other.

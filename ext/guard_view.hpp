@@ -71,19 +71,28 @@ inline void sort_coordinated(const Symbols& symbols, const std::vector<Word>& wo
     }
 }
 
-// `the state Texas`, `the state of Texas` or `Texas state`; but no `states that border Texas`.
+// `the state Texas`, `the state of Texas`, `Texas state` or `states called Texas`; but no `states that border Texas`.
 inline bool is_beside(const Symbols& symbols, const std::vector<Word>& words, const Item& item, const Span& span) {
     if (item.first == span.last) return !item.key->body_has(VERB);
     if (item.last > span.first || !item.first) return false;
     const uint32_t between = span.first - item.last;
+    if (between == 1 && words[item.last].text->has(NAMING)) return true;
     if (between > 1 || (between == 1 && words[item.last].text != symbols.of)) return false;
     return words[item.first - 1].text->has(BEFORE_CLASS);
 }
 
-// Words right before or behind a value that its column or table is named with.
+// Whether a word only leads from a class to its value: `the city called Boston`.
+inline bool names(const std::vector<Word>& words, const std::vector<Item>& items, const Item& item, const Span& span) {
+    if (item.last != span.first || item.first >= words.size() || !words[item.first].text->has(NAMING)) return false;
+    return 1 == std::count_if(items.begin(), items.end(), [&](const Item& other) { return other.key == item.key; });
+}
+
+// Words right before or behind a value that its column or table is named with, and words between the two.
 inline void classes_of(const Symbols& symbols, const std::vector<Word>& words, const std::vector<Item>& items,
                        const std::vector<Span>& spans, Keys& found) {
     for (const Span& span : spans) {
+        for (const Item& item : items)
+            if (names(words, items, item, span) && !contains(found, item.key)) found.push_back(item.key);
         if (!span.column_stems) continue;
         for (const Item& item : items) {
             if (item.key->kind() != 'w' || !is_beside(symbols, words, item, span)) continue;

@@ -6,6 +6,8 @@ entries speak for another's.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
+from heapq import heappop, heappush
+from time import time
 from typing import Any
 
 from medha_core import decision, forking
@@ -51,6 +53,9 @@ class Knowledge:
         self._scopes: dict[tuple[str, str], Any] = {}
         self._taught: dict[tuple[str, str], Candidate] = {}
         """By collection and id, the entries that evidence is kept of: an id is enough to take it back."""
+        self._ends: dict[tuple[str, str], float] = {}
+        self._ending: list[tuple[float, str, str]] = []
+        """When taught entries expire, by entry and as a heap: from then on they teach nothing."""
         self._learning: set[str] = set()
         """Collections whose stored entries are being read: until they are, only the same words answer."""
         self._lock = forking.rlock()
@@ -70,8 +75,17 @@ class Knowledge:
         """They have been."""
         self._learning.discard(collection)
 
-    def learn(self, collection: str, entry: Candidate, neighbours: Iterable[Candidate] = ()) -> None:
-        """Count an entry just stored; `neighbours` are the entries a search finds next to it."""
+    def learn(
+        self,
+        collection: str,
+        entry: Candidate,
+        neighbours: Iterable[Candidate] = (),
+        ends: float | None = None,
+    ) -> None:
+        """Count an entry just stored; `neighbours` are the entries a search finds next to it.
+
+        `ends` is when it expires, in seconds since the epoch.
+        """
         if self.is_off:
             return
         with self._lock:
@@ -79,6 +93,9 @@ class Knowledge:
             learned = self._learned(collection, entry)
             if len(learned) < self._limit and len(self._taught) < _TAUGHT:
                 self._taught[collection, entry.id] = entry
+                if ends is not None:
+                    self._ends[collection, entry.id] = ends
+                    heappush(self._ending, (ends, collection, entry.id))
                 learned.observe(entry.id, self._features(entry), [self._features(n) for n in neighbours])
 
     def forget(self, collection: str, ids: Iterable[str]) -> None:
@@ -89,10 +106,25 @@ class Knowledge:
             for entry_id in ids:
                 self._take_back(collection, entry_id)
 
+    def taught(self) -> dict[str, dict[str, str]]:
+        """By collection and id, the queries of the entries that evidence is kept of."""
+        found: dict[str, dict[str, str]] = {}
+        with self._lock:
+            for (collection, entry_id), entry in self._taught.items():
+                found.setdefault(collection, {})[entry_id] = entry.query
+        return found
+
     def _take_back(self, collection: str, entry_id: str) -> None:
+        self._ends.pop((collection, entry_id), None)
         entry = self._taught.pop((collection, entry_id), None)
         if entry is not None:
             self._learned(collection, entry).forget(entry.id, self._features(entry))
+
+    def _take_back_expired(self) -> None:
+        while self._ending and self._ending[0][0] <= time():
+            end, collection, entry_id = heappop(self._ending)
+            if self._ends.get((collection, entry_id)) == end:  # else it was stored anew since
+                self._take_back(collection, entry_id)
 
     def clear(self, collection: str) -> None:
         """Forget everything a collection taught."""
@@ -105,6 +137,7 @@ class Knowledge:
     def alike(self, collection: str, metadata: str, question: str) -> list[str]:
         """Ids of entries that say the question's words with other values, whatever their vectors."""
         with self._lock:
+            self._take_back_expired()
             learned = self._scopes.get((collection, metadata))
             return [] if learned is None else list(self.guard.alike(self._asked(question), learned))  # type: ignore[arg-type]
 
@@ -117,6 +150,7 @@ class Knowledge:
         read = self._stored
         proposed = [decision.Candidate(read(c.question, c.query), c.query, c.score) for c in candidates]
         with self._lock:
+            self._take_back_expired()
             learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
             learning = collection in self._learning
             decided = decide(

@@ -97,6 +97,15 @@ class _Search(BaseSettings):
         return min(self.score_threshold_guarded, self.score_threshold_semantic)
 
     @model_validator(mode="after")
+    def _judge_has_a_band(self) -> Self:
+        if self.judge_from >= self.judge_to:
+            raise ValueError(
+                f"judge_from ({self.judge_from}) must be below judge_to ({self.judge_to}): "
+                "the judge is asked about what lies between them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _semantic_below_exact(self) -> Self:
         if self.score_threshold_semantic >= self.score_threshold_exact:
             raise ValueError(

@@ -8,7 +8,7 @@ at once: entries stored later are left out of it, and only what was forgotten me
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 
 from medha_core import forking
@@ -28,6 +28,8 @@ _BEHIND = 16
 """Entries that wait to be learnt, at most: a millisecond or two for a search that follows."""
 _SOON = 0.002
 """Seconds after a store in which another may follow; then the caller's loop, if idle, learns."""
+_GONE = 1_000
+"""Entries forgotten by another process at once that are looked for again."""
 _NEIGHBOURS = 8
 _NEIGHBOUR_SCORE = 0.70
 """Entries at least this near (cosine) show which differences of wording change the query."""
@@ -49,6 +51,8 @@ class Teacher:
         """Held while something that is due is learnt or dropped: nobody decides or forgets in between."""
         self._soon: asyncio.TimerHandle | None = None
         knowledge.before_deciding = self.caught_up
+        self._gone: dict[str, dict[str, None]] = {}
+        """By collection, ids of entries that another process forgot or replaced, and which may come back."""
 
     async def recall(self, collection: str) -> None:
         """Teach the guard what a collection held before this object was made.
@@ -162,7 +166,8 @@ class Teacher:
             for one in near
             if one.id != entry.id and one.id not in without and (among is None or one.id in among)
         ]
-        self._knowledge.learn(collection, candidate_of(entry), others[:_NEIGHBOURS])
+        ends = None if entry.expires_at is None else entry.expires_at.timestamp()
+        self._knowledge.learn(collection, candidate_of(entry), others[:_NEIGHBOURS], ends)
 
     def forget(self, collection: str, ids: Sequence[str]) -> None:
         """Take back what these entries taught, or were to teach."""
@@ -170,6 +175,27 @@ class Teacher:
             for entry_id in ids:
                 self._due.pop((collection, entry_id), None)
             self._knowledge.forget(collection, ids)
+
+    async def follow(self, *, forgotten: bool) -> None:
+        """Teach what another process has made of the entries that were taught.
+
+        With `forgotten`, some are gone or have another query; those that come back are taught again.
+        """
+        if not self._store.local or self._knowledge.is_off:
+            return
+        for collection, taught in self._knowledge.taught().items() if forgotten else ():
+            if not await self._store.has_collection(collection):
+                self._knowledge.clear(collection)
+                continue
+            for some in _batched(taught, _AT_ONCE):
+                there = {one.id: one.query for one in await self._store.with_ids(collection, some)}
+                gone = [one for one in some if there.get(one) != taught[one]]
+                self._knowledge.forget(collection, gone)
+                self._gone.setdefault(collection, {}).update(dict.fromkeys(gone[:_GONE]))
+        for collection, ids in self._gone.items():
+            for one in await self._store.with_ids(collection, list(ids)) if ids else ():
+                del ids[one.id]
+                self._knowledge.learn(collection, one)
 
     def forget_all(self, collection: str) -> None:
         """Take back everything that a collection taught."""
@@ -189,3 +215,9 @@ def candidate_of(entry: CacheEntry | CacheResult) -> Candidate:
         entry.generated_query,
         entry.metadata,
     )
+
+
+def _batched(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    """`ids` in lists of at most `size`."""
+    every = list(ids)
+    return (every[start : start + size] for start in range(0, len(every), size))

@@ -7,8 +7,9 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-# A busy machine is no failure: examples have no time limit.
-settings.register_profile("steady", deadline=None)
+# A busy machine is no failure: examples have no time limit. MEDHA_EXAMPLES=5000 makes a campaign of the tests
+# that name no number of their own.
+settings.register_profile("steady", deadline=None, max_examples=int(os.environ.get("MEDHA_EXAMPLES", "100")))
 settings.load_profile("steady")
 
 CORES = {"extension": "medha_core._core", "twin": "medha_core._twin"}

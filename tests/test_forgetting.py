@@ -362,3 +362,39 @@ async def test_values_that_were_taught_are_dropped_from_l1_only_with_what_taught
         assert (await cache.search(TAUGHT_VALUE)).strategy is not SearchStrategy.ERROR
         await by_question(cache)
         assert not await cache.search(TAUGHT_VALUE)
+
+
+async def test_what_has_expired_teaches_nothing_before_it_is_deleted(tmp_path):
+    query = "SELECT name FROM shop WHERE city = '{}'"
+    settings = Settings(_env_file=None, path=str(tmp_path), l1_cache_max_size=0)
+    for again in (False, True):  # taught when it was stored, and when the directory was opened
+        async with Medha("shop", HashingEmbedder(), settings=settings) as cache:
+            await cache.store("Which shops are in Rome?", query.format("Rome"))
+            ttl = 60 if again else 1
+            await cache.store("List clerks of Oslo", "SELECT clerk FROM shop WHERE city = 'Oslo'", ttl=ttl)
+            assert (await cache.search("Which shops are in Oslo?")).generated_query == query.format("Oslo")
+            if not again:
+                await asyncio.sleep(1.1)
+                assert not await cache.search("Which shops are in Oslo?")
+
+
+async def test_a_reader_takes_back_what_the_writer_has_forgotten_or_replaced(tmp_path):
+    query = "SELECT name FROM shop WHERE city = '{}'"
+    taught = {"List clerks of Oslo": "Oslo", "List clerks of Lima": "Lima"}
+    async with Medha(
+        "shop", HashingEmbedder(), settings=Settings(_env_file=None, path=str(tmp_path))
+    ) as writer:
+        await writer.store("Which shops are in Rome?", query.format("Rome"))
+        for question, city in taught.items():
+            await writer.store(question, f"SELECT clerk FROM shop WHERE city = '{city}'")
+        async with Medha.open(
+            tmp_path, mode="r", collection_name="shop", embedder=HashingEmbedder()
+        ) as reader:
+            for city in taught.values():
+                found = await reader.search(f"Which shops are in {city}?")
+                assert found.generated_query == query.format(city)
+            await writer.invalidate("List clerks of Oslo")
+            await writer.store("List clerks of Lima", "SELECT clerk FROM staff")
+            for city in taught.values():
+                assert not await reader.search(f"Which shops are in {city}?")
+            assert await reader.search("Which shops are in Rome?")

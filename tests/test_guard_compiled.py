@@ -29,6 +29,9 @@ QUERIES = [
     "MATCH (p:Person {{name: '{0}'}})-[:KNOWS]->(q) WHERE q.age >= {1} RETURN q.name",
     "SELECT name FROM products WHERE day = '2023-03-05' AND maker LIKE '%{0}%'",
     "SELECT 1",
+    "SELECT highest_point, city FROM states AS s ORDER BY s.population DESC LIMIT 1",
+    "SELECT city.num_rivers FROM city WHERE city.area = (SELECT min(area) FROM city) AND city.name = '{0}'",
+    "SELECT c.population FROM cities c WHERE c.name = '{0}'",
 ]
 PLACES = ["Rome", "new york", "Oslo", "São Paulo", "us", "L'Aquila", "SKU-12", "東京", "2023", "a \ud800 b"]
 WORDS = (
@@ -36,7 +39,9 @@ WORDS = (
     "average total per each by from to between and or not without in of the a show me list what which who when "
     "where how many much first last 5 ten twenty two million 3.5 10k 50% before after more than less than at "
     "least yesterday last week monday april 2023-03-05 noon 9am custmer waht ordres paid unpaid citing cited "
-    "highest population please would like named run running longer shorter please is are did no only distinct "
+    "area size people populous densest mean called place other high highest population please would like named "
+    "run running longer shorter please is are did no only distinct all all must being will did was can could have "
+    "has i you for with within their own train trained again now "
     "'single' \"quoted words\" item-5 a_b x@y.org https://x.y <= > % $5 Zürich größte страны 城市 ２０２３ ß İ é"
 ).split(" ")
 
@@ -153,6 +158,41 @@ def test_rows_of_telling_words_are_read_alike(words, query):
     same_reading(" ".join(words), query.format(words[-1] if words else "x", 5))
 
 
+ROLES = "nurses doctors acme boats train trained trains order ordered did has will was i by who which all every".split()
+ROLES += "second largest than more not for with on 5 7 price beds their own".split()
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from(ROLES), min_size=2, max_size=9).flatmap(
+        lambda row: st.tuples(st.just(row), st.permutations(row))
+    )
+)
+def test_the_same_words_in_another_order_are_judged_alike(rows):
+    stored, asked = (" ".join(row) for row in rows)
+    pair = Pair()
+    pair.store(1, f"which boats {stored}", "SELECT 1 FROM boats WHERE a = 'acme' AND b = 5")
+    pair.ask(f"which boats {asked}", [0.97])
+    pair.store(2, stored, "SELECT 1")
+    pair.ask(asked, [0.97, 0.99])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent / "data").glob("hard_cases*.txt")), ids=lambda p: p.stem
+)
+def test_hard_cases_are_judged_alike(path):
+    pair, accepted = Pair(), 0
+    for entry, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+        mark, _, text = line.partition(" ")
+        parts = [part.strip() for part in text.split(" | ")]
+        if mark == "=":
+            pair = Pair()
+            pair.store(entry, *parts)
+        elif mark in ("+", "-", "!"):
+            accepted += pair.ask(parts[0 if mark == "+" else 1], [0.95])
+    assert accepted
+
+
 MARKS = st.text(st.sampled_from(" '\"0123459.,:;/-%$kbnapm.T@_#+<>=!?()\tzAsSoO\n\x1c"), max_size=24)
 
 
@@ -185,7 +225,7 @@ def test_another_language_is_read_by_its_own_lexicon(question):
 def test_languages_beside_each_other_are_judged_alike():
     pair = Pair()
     for place, question in enumerate([*GERMAN, *QUESTIONS[:20]]):
-        pair.store(place, question, QUERIES[place % 5].format(question.split()[-1], 5))
+        pair.store(place, question, QUERIES[place % len(QUERIES)].format(question.split()[-1], 5))
         for asked in (*GERMAN, "how many customers do we have in Berlin"):
             pair.ask(asked, [0.9, 0.88, 0.95, 0.8, 0.99, 0.7, 0.86, 0.91])
 
@@ -202,6 +242,45 @@ def test_rows_of_telling_words_are_judged_alike(rows, scores):
         pair.store(entry, " ".join(words), QUERIES[entry % len(QUERIES)].format(words[0], 5))
     pair.ask(" ".join(asked), scores)
     pair.ask(" ".join(stored[0]), scores, "any")
+
+
+SUPERLATIVES = (
+    "largest biggest smallest highest lowest most fewest densest sparsest oldest best heaviest".split()
+)
+MEASURES = (
+    "area size population people density populous dense age rating weight price river by count other".split()
+)
+THINGS = "city town cities state river lake mean named place where high who director point by written wrote the of in Rome".split()
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from([*SUPERLATIVES, *MEASURES, *THINGS]), min_size=2, max_size=7),
+    st.lists(st.sampled_from([*SUPERLATIVES, *MEASURES, *THINGS]), min_size=2, max_size=7),
+    st.sampled_from(
+        "area population density age rating weight num_rivers highest_elevation city.size director".split()
+    ),
+    st.sampled_from(
+        [
+            "SELECT name FROM city ORDER BY {} DESC LIMIT 1",
+            "SELECT {} FROM cities c WHERE c.name = 'Rome' ORDER BY {} LIMIT 1",
+            "SELECT r.city, r.{} FROM river r WHERE r.{} = (SELECT min({}) FROM river)",
+            "SELECT {} FROM lakes WHERE town = 'Rome'",
+            "SELECT age, area, population FROM cities ORDER BY {} DESC LIMIT 1",
+        ]
+    ),
+)
+def test_what_a_query_explains_is_judged_alike(one, other, column, query):
+    pair = Pair()
+    pair.store(1, " ".join(one), query.replace("{}", column))
+    for asked in (other, [*other, one[-1]], [*one[:-1], *other], other + one):
+        pair.ask(" ".join(asked), [0.95])
+    superlative, measure, thing = other[0], other[-1], one[0]
+    pair.store(2, f"the {superlative} {thing}", query.replace("{}", column))
+    for asked in (f"the {thing} with the {superlative} {measure}", f"the {superlative} {measure} {thing}"):
+        pair.ask(asked, [0.95, 0.9])
+    pair.store(3, f"{thing} in Rome with the {superlative} {measure}", query.replace("{}", column))
+    pair.ask(f"the {superlative} {thing} in Rome", [0.95, 0.9, 0.8])
 
 
 @settings(max_examples=300)

@@ -195,3 +195,8 @@ def test_rulings_are_bounded_and_tell_texts_apart():
     assert repr(rulings) == "<Rulings 2/2>"
     rulings.clear()
     assert rulings.of("z", "b", "c") is None
+
+
+def test_a_band_without_anything_in_it_is_refused():
+    with pytest.raises(ValueError, match=r"judge_from \(0.9\) must be below judge_to \(0.3\)"):
+        Settings(_env_file=None, judge_from=0.9, judge_to=0.3)

@@ -174,6 +174,8 @@ class Searching:
             # A better answer than one of these may have come, or one of them may be forgotten.
             # Of hits that are shared, the writer takes care.
             await self._parts.l1.invalidate_all()
+        if changed:
+            await self._parts.teacher.follow(forgotten=seen != self._seen)
         self._seen = seen
         return changed
 

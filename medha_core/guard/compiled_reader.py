@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from medha_core._core import QuestionReader, ReadQuestion
 from medha_core.guard.pairing import NEAR_OPERATORS
-from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART
+from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART, RANKING
 from medha_core.guard.vetoes import GRAVE
 from medha_core.reading.facts import Facts, word_facts
 from medha_core.reading.features import query_facts, selects_name
 from medha_core.reading.lexicon import Lexicon, english, others
 from medha_core.reading.mentions import Mention, find_mentions, plain_value
 from medha_core.reading.query import read_query
+from medha_core.reading.sense import Sense
 from medha_core.reading.slots import is_iso_date, slots
 from medha_core.reading.words import Word, words
 
@@ -49,13 +50,15 @@ class Keys(NamedTuple):
     """Operators that belong to the whole question."""
     grave: Collection[str]
     """Operators that no stored pair excuses."""
+    ranking: Collection[str]
+    """Superlatives."""
     near_operators: Collection[tuple[str, str]]
     """Operators that mean the same."""
     one_part: Collection[tuple[str, str]]
     """Prepositions that may stand for each other."""
 
 
-_KEYS = Keys(LOOSE_OPERATORS, GRAVE, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
+_KEYS = Keys(LOOSE_OPERATORS, GRAVE, RANKING, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
 
 
 class Stored(NamedTuple):
@@ -70,6 +73,7 @@ class Stored(NamedTuple):
     unnamed: bool
     fixed_dates: bool
     selects_name: bool
+    sense: Sense
 
 
 class Reader:
@@ -125,6 +129,7 @@ class Reader:
             facts["unnamed"],
             facts["fixed_dates"],
             selects_name(facts["shape"]),
+            facts["sense"],
         )
         return self.core.read_words(said, stored, read.language, read.is_english)
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from medha_core.guard.evidence import Difference, Learned, difference
+from medha_core.guard.explained import WHO, asks_for_number, explained, same_by_query
 from medha_core.guard.slips import is_slip
 from medha_core.guard.view import View
 from medha_core.reading.features import Features
@@ -37,15 +38,27 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
     before = difference(a.keys, b.keys)
     left, right = list(before[0]), list(before[1])
     mapped: dict[str, str] = {}
+    by_number = asks_for_number(a, b, stored.sense, lexicon)
     if left and right:
-        for key in before[0]:
-            match = next((o for o in right if _equivalent(key, o, stored, score, lexicon, learned)), None)
+        # A deed pairs before `who` does it: the director is who directed.
+        for key in sorted(before[0], key=WHO.__eq__):
+            match = next(
+                (
+                    other
+                    for other in sorted(right, key=WHO.__eq__)
+                    if same_by_query(key, other, stored.sense, by_number, lexicon)
+                    or _equivalent(key, other, stored, score, lexicon, learned)
+                ),
+                None,
+            )
             if match:
                 mapped[key] = match
                 left.remove(key)
                 right.remove(match)
     apart = (tuple(left), tuple(right))
-    idle = _idle(a, b, stored, mapped, lexicon) if left or right else frozenset()
+    idle: frozenset[str] = frozenset()
+    if left or right:
+        idle = _idle(a, b, stored, mapped, lexicon).union(explained(a, b, stored.sense, by_number, lexicon))
     weighty = (_weighty(left, lexicon, idle), _weighty(right, lexicon, idle))
     return Pairing(before, weighty, mapped, apart, idle)
 

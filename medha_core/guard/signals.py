@@ -53,6 +53,7 @@ class Signals(NamedTuple):
     stored_alien: float
 
 
+WHERE, WHO = "a:where", "a:who"
 RISING = frozenset("score margin seen_same seen_shapes words_same form_same overlap characters order".split())
 """Signals of which more can only speak for the candidate; the verifier is trained to keep that."""
 FALLING = frozenset(
@@ -110,7 +111,7 @@ def measure(
         stored_glue=sum(key[0] == "p" for key in leftover),
         interrogatives=sum(key[0] == "a" for side in pairing.left for key in side),
         bindings=len(bindings(now) ^ bindings(b.keys)),
-        projection=float(_asks_otherwise(a, b, pairing)),
+        projection=float(_asks_otherwise(a, b, pairing, lexicon)),
         seen_same=log1p(same),
         seen_other=log1p(other),
         seen_shapes=min(shapes, 4),
@@ -140,9 +141,17 @@ def _content(keys: Sequence[str], names: frozenset[str], lexicon: Lexicon) -> tu
     return named, len(words) - named
 
 
-def _asks_otherwise(a: View, b: View, pairing: Pairing) -> bool:
-    asked, stored = projection(a, pairing.idle), projection(b, pairing.idle)
-    return pairing.mapped.get(asked, asked) != stored
+def _asks_otherwise(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> bool:
+    idle = pairing.idle.difference(pairing.mapped, pairing.mapped.values())
+    asked, stored = projection(a, idle), projection(b, idle)
+    meant = pairing.mapped.get(asked, asked)
+    if meant in (stored, WHERE) or (stored and pairing.mapped.get(WHERE) == stored):
+        return False  # `where` is no noun: the place that it asks for is
+    if WHO in (asked, stored):
+        # `who directed` asks for the director.
+        person = stored if asked == WHO else asked
+        return not (lexicon.is_person(person[2:]) and person in (*pairing.mapped, *pairing.mapped.values()))
+    return True
 
 
 def _alien(keys: Sequence[str], apart: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> int:

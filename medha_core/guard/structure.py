@@ -13,6 +13,14 @@ LOOSE_OPERATORS = frozenset(
     ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
 )
 """Operators that belong to the whole question."""
+RANKING = frozenset(
+    f"o:{operator}"
+    for operator in (
+        "largest smallest highest lowest longest shortest oldest youngest latest earliest cheapest dearest "
+        "best worst most fewest max min nearest farthest"
+    ).split()
+)
+"""Superlatives, which a value before their noun only narrows."""
 ONE_PART = ({"p:between", "p:from"}, {"p:through", "p:from"}, {"p:by", "p:from"})
 """Prepositions that may stand for each other."""
 
@@ -68,9 +76,22 @@ def rebound(a: Sequence[str], b: Sequence[str]) -> str:
     for operator, heads in first.items():
         others = second.get(operator, heads)
         for x, y in zip(sorted(heads - others), sorted(others - heads), strict=False):
-            if x in b and y in a and not (operator == "o:not" and _neighbours(x, y, a, b)):
+            moved = operator == "o:not" and _negated(a) == _negated(b) and _neighbours(x, y, a, b)
+            if x not in b or y not in a or moved:
+                continue
+            if operator not in RANKING or not (_is_attribute(x, y, a) or _is_attribute(y, x, b)):
                 return f"{operator[2:]} {x[2:]} / {operator[2:]} {y[2:]}"
     return ""
+
+
+def _negated(keys: Sequence[str]) -> str:
+    """The first value behind `not`, or ""."""
+    return next((key for key in keys[keys.index("o:not") :] if key[0] in HARD), "")
+
+
+def _is_attribute(value: str, noun: str, keys: Sequence[str]) -> bool:
+    """Whether a value stands right before a noun: `the best French restaurant`."""
+    return value[0] == "v" and any(pair == (value, noun) for pair in pairwise(keys))
 
 
 def _neighbours(x: str, y: str, a: Sequence[str], b: Sequence[str]) -> bool:
@@ -130,9 +151,18 @@ def _of_one_kind(view: View, lexicon: Lexicon) -> list[set[str]]:
 def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for i, key in enumerate(keys):
-        if key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
+        if key == "o:not" or key[:3] == "n:#":
+            found.setdefault(key, set()).add(_next(keys, i))
+        elif key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
             found.setdefault(key, set()).add(_head(keys, i))
     return found
+
+
+def _next(keys: Sequence[str], i: int) -> str:
+    """What follows, a loose operator too: `not ordered`; of an ordinal the noun: `second largest city`."""
+    passed = "pa" if keys[i] == "o:not" else "opa"
+    after = next((key for key in keys[i + 1 :] if key[0] not in passed), "")
+    return after or _head(keys, i)
 
 
 def _head(keys: Sequence[str], i: int) -> str:

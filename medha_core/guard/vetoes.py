@@ -1,10 +1,11 @@
 """What no score can outweigh: differences that change the answer."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from medha_core.guard.evidence import Learned
 from medha_core.guard.pairing import Pairing, opposites
+from medha_core.guard.roles import compared_otherwise, regrouped
 from medha_core.guard.structure import active_passive, contradiction, nested, projection, rebound
 from medha_core.guard.verdict import Reason, Verdict, reject
 from medha_core.guard.view import HARD, View
@@ -15,6 +16,7 @@ __all__ = ["veto"]
 
 GRAVE = frozenset(["o:not", "o:or", "o:only"])
 """Operators that no stored pair excuses."""
+WHERE = "a:where"
 SUPPORT = 2
 """Queries that must have stayed the same for other operators."""
 _HARD_REASONS = {
@@ -37,7 +39,11 @@ def veto(
     for key in (*left, *right):
         if key[0] in HARD:
             return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
-    found = _structure(a, b, pairing, lexicon) or _operators(pairing, learned)
+    found = (
+        _structure(a, b, pairing, lexicon)
+        or _against_query(a, b, pairing, stored, lexicon)
+        or _operators(pairing, learned)
+    )
     if found or (learned.keeps(pairing.before) and (all(pairing.before) or not any(pairing.left))):
         return found
     kept = learned.keeps(pairing.before)
@@ -50,6 +56,9 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
         return reject(Reason.BINDING, f"{value} plays another part")
     if words := rebound(a.keys, b.keys):
         return reject(Reason.BINDING, words)
+    now = [pairing.mapped.get(key, key) for key in a.keys]
+    if values := regrouped(now, b.keys, lexicon) or compared_otherwise(now, b.keys):
+        return reject(Reason.BINDING, f"{values}: where the other stands")
     if not any(pairing.before) and projection(a) != projection(b):
         return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
     if again := nested(a.keys, b.keys, pairing.left):
@@ -57,6 +66,30 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
     if pair := opposites(pairing.apart, lexicon):
         return reject(Reason.OPPOSITE, pair)
     return None
+
+
+def _against_query(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexicon) -> Verdict | None:
+    """What the stored query itself speaks against, whatever stored pairs have shown of these words.
+
+    It selects the place that only its own question asks for; it has the column whose extreme is asked for,
+    and takes that of another one.
+    """
+    if WHERE in pairing.left[1] and stored.sense.places:
+        return reject(Reason.INTERROGATIVE, "where: in one question only")
+    for at, key in enumerate(a.keys):
+        row = [*takewhile(_is_word, a.keys[at + 1 : at + 3])] if key in stored.sense.superlatives else []
+        if not row or not stored.sense.measured.isdisjoint(row) or (key, row[0]) in pairwise(b.keys):
+            continue
+        for word in (word[2:] for word in row):
+            if word in lexicon.quantities and lexicon.stem(word) in stored.names:
+                return reject(
+                    Reason.OPERATOR, f"{word}: the stored query takes the extreme of something else"
+                )
+    return None
+
+
+def _is_word(key: str) -> bool:
+    return key[0] == "w"
 
 
 def _operators(pairing: Pairing, learned: Learned) -> Verdict | None:

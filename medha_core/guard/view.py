@@ -28,7 +28,8 @@ class View(NamedTuple):
     asks: str
     """The item that says what is asked for."""
     classes: frozenset[str] = frozenset()
-    """Words beside a value that only say what its column says: `state` in `the state Texas`."""
+    """Words beside a value that only say what its column says, `state` in `the state Texas`, and words
+    between the two: `the city called Boston`."""
 
 
 def opened_value(text: str, column: str) -> str:
@@ -79,14 +80,25 @@ def _classes(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) 
             parts = mention.column.replace(".", "_").lower().split("_")
             named = {lexicon.stem(lexicon.lemma(part)) for part in parts}
             found |= {item.key for item in near if lexicon.stem(item.key[2:]) in named}
+        found.update(item.key for item in features.items if _names(item, mention, features, lexicon))
     return frozenset(found)
 
 
+def _names(item: Item, mention: Mention, features: Features, lexicon: Lexicon) -> bool:
+    """Whether a word only leads from a class to its value: `the city called Boston`."""
+    if item.last != mention.first or features.words[item.first].text not in lexicon.naming:
+        return False
+    return sum(other.key == item.key for other in features.items) == 1
+
+
 def _is_beside(item: Item, mention: Mention, features: Features, lexicon: Lexicon) -> bool:
-    """`the state Texas`, `the state of Texas` or `Texas state`; but no `states that border Texas`."""
+    """`the state Texas`, `the state of Texas`, `Texas state` or `states called Texas`; but no `states that
+    border Texas`."""
     if item.first == mention.last:
         return "v" not in lexicon.words.get(item.key[2:], "")
     gap = mention.first - item.last
+    if gap == 1 and features.words[item.last].text in lexicon.naming:
+        return True
     if gap not in (0, 1) or not item.first or (gap and features.words[item.last].text != "of"):
         return False
     return features.words[item.first - 1].text in lexicon.before_classes

@@ -82,6 +82,18 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.before_unity,
         "p" in lexicon.words.get(text, ""),
         text in lexicon.indefinites,
+        lexicon.looks_past(text),
+        text in lexicon.inverting,
+        text in lexicon.askers,
+        lexicon.times.get(text) == "future",
+        lexicon.times.get(text) == "past",
+        lexicon.times.get(text) == "possible",
+        lexicon.unlike.get(text) == "one",
+        lexicon.unlike.get(text) == "other",
+        text in lexicon.generic,
+        text in lexicon.anywhere,
+        text in lexicon.naming,
+        text in lexicon.making,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

@@ -11,11 +11,12 @@ from medha_core.reading.lexicon import ENGLISH, Lexicon, english, of_language, o
 from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention, find_mentions
 from medha_core.reading.query import ReadQuery, read_query
+from medha_core.reading.sense import NO_SENSE, Sense, read_sense
 from medha_core.reading.words import IDENTIFIER, NUMBER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
-FORMAT = 2
+FORMAT = 3
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
@@ -59,6 +60,8 @@ class Features:
     """The compared items with the column in place of each value."""
     language: str = ENGLISH
     """Whose lexicon it was read with."""
+    sense: Sense = NO_SENSE
+    """What the query asks of its data."""
 
     @property
     def selects_name(self) -> bool:
@@ -67,7 +70,8 @@ class Features:
 
     def to_bytes(self) -> bytes:
         """A compact form that `from_bytes` reads back."""
-        fields = [sorted(f) if isinstance(f, frozenset) else f for f in astuple(self)]
+        *fields, sense = [sorted(f) if isinstance(f, frozenset) else f for f in astuple(self)]
+        fields.append([sorted(f) if isinstance(f, frozenset) else f for f in sense])
         return json.dumps([FORMAT, *fields], ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
@@ -88,6 +92,7 @@ class Features:
                 unnamed,
                 opened,
                 language,
+                sense,
             ) = json.loads(data)
             if version != FORMAT:
                 raise ValueError(f"format {version}")
@@ -104,6 +109,7 @@ class Features:
                 unnamed,
                 tuple(opened),
                 language,
+                Sense(*(frozenset(f) if isinstance(f, list) else f for f in sense)),
             )
         except (ValueError, TypeError) as error:
             raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
@@ -139,6 +145,7 @@ def query_facts(query: str, read: ReadQuery, mentions: Sequence[Mention], lexico
         "names": frozenset(lexicon.stem(lexicon.lemma(part)) for part in read.name_parts),
         "unnamed": any(f.column not in ("", "limit") for i, f in enumerate(found) if i not in named),
         "fixed_dates": any(_DATE.match(f.value) for i, f in enumerate(found) if i not in named),
+        "sense": read_sense(query, lexicon),
     }
 
 
@@ -315,6 +322,8 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return "n:1"
     if text in lexicon.operators:
         operator = lexicon.operators[text]
+        if operator == "all":
+            return "o:each" if _is_object(found, i, lexicon) else ""
         return "o:each" if operator == "every" and _is_object(found, i, lexicon) else f"o:{operator}"
     if text in lexicon.prepositions:
         return f"p:{lexicon.prepositions[text]}"
@@ -334,7 +343,7 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
 
 def _is_object(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
     """Whether a content word stands before: `sold every book` means all, `name of every book` any."""
-    before = found[i - 1].text if i else ""
+    before = found[i - 1].text if i > 1 else ""
     return bool(before) and not (before in lexicon.closed or before in lexicon.request)
 
 

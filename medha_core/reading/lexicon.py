@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import combinations
+from typing import Any
 
 __all__ = ["ENGLISH", "Lexicon", "english", "of_language", "others"]
 
@@ -52,6 +53,11 @@ class Lexicon:
         self.spelling: dict[str, str] = table["spelling"]
         self.contractions: dict[str, str] = table["contractions"]
         self.phrases = _phrases(table["phrases"])
+        small = table.get("small", {})
+        self.inverting = frozenset(small.get("inverting", "").split())
+        self.askers = frozenset(small.get("askers", "").split())
+        self.times = {w: time for time, words in small.get("times", {}).items() for w in words.split()}
+        self.unlike = {w: side for side, words in small.get("unlike", {}).items() for w in words.split()}
         magnitude = table["magnitude"]
         self.quantities = frozenset(magnitude["nouns"].split())
         self.magnitude = {op: way for way in ("max", "min") for op in magnitude[way].split()}
@@ -97,6 +103,28 @@ class Lexicon:
         self.light = frozenset(self.lemma(word) for word in (table["light"] + table["light_verbs"]).split())
         self.light_verbs = frozenset(word for word in table["light_verbs"].split())
         self.stem = lru_cache(maxsize=20_000)(_stem)
+        self._measures(table.get("measures", {}))
+
+    def _measures(self, table: dict[str, Any]) -> None:
+        """What is known of the names of columns; a language may say nothing of them."""
+
+        def keys(words: str) -> frozenset[str]:
+            return frozenset(f"w:{self.lemma(word)}" for word in words.split())
+
+        self.measures = tuple(map(keys, table.get("groups", "").split(",")))
+        self.reached = {
+            f"w:{self.lemma(word)}": keys(nouns) for word, nouns in table.get("reached", {}).items()
+        }
+        self.measured_by = {f"o:{word}": keys(nouns) for word, nouns in table.get("by", {}).items()}
+        self.ways = {f"o:{word}": way for way in ("max", "min") for word in table.get(way, "").split()}
+        self.sizes = frozenset(f"o:{word}" for word in table.get("sizes", "").split())
+        self.crowds, self.people, self.peopled, self.venues = (
+            keys(table.get(name, "")) for name in ("crowds", "people", "peopled", "venues")
+        )
+        self.generic, self.anywhere, self.places, self.counting, self.naming, self.making = (
+            frozenset(table.get(name, "").split())
+            for name in ("generic", "anywhere", "places", "counting", "naming", "making")
+        )
 
     def knows(self, word: str) -> bool:
         """Whether the word is English, in any of its regular forms."""
@@ -134,6 +162,10 @@ class Lexicon:
         """Whether the word is an irregular past form (`sold`)."""
         base = self.irregular.get(word, "")
         return "v+" in self.words.get(base, "") and word not in self.plurals
+
+    def looks_past(self, word: str) -> bool:
+        """Whether the word has the form of a past or a participle."""
+        return word.endswith("ed") or self.is_past(word)
 
     def _is_verb_form(self, word: str) -> bool:
         """Whether the word is a form of a common verb (`made`), though it has become an adjective too."""

@@ -1,0 +1,176 @@
+// The same words in other parts, and small words that tell two questions apart.
+// The rules are those of medha_core/guard/roles.py and small_words.py.
+#pragma once
+
+#include <array>
+
+#include "guard_structure.hpp"
+
+namespace medha::guard {
+
+using Owner = const Symbol* (*)(const Keys&, size_t);
+
+// The word before a value, over operators and prepositions; null where another value comes first.
+inline const Symbol* owner_before(const Keys& keys, size_t i) {
+    while (i-- > 0)
+        if (is_open(keys[i])) return keys[i]->kind() == 'w' ? keys[i] : nullptr;
+    return nullptr;
+}
+
+// The word right behind a value: `5 beds`.
+inline const Symbol* owner_behind(const Keys& keys, size_t i) {
+    return i + 1 < keys.size() && keys[i + 1]->kind() == 'w' ? keys[i + 1] : nullptr;
+}
+
+struct Owned {
+    const Symbol *key, *here, *there;
+};
+
+// Each value of both questions with the word it belongs to here and there, where it has one in both.
+inline void owners_of(const Keys& a, const Keys& b, Owner owner, std::vector<Owned>& found) {
+    found.clear();
+    for (size_t i = 0; i < a.size(); ++i) {
+        if (!is_hard(a[i]) && !(a[i]->kind() == 'w' && a[i]->body_has(CALENDAR))) continue;
+        const auto other = std::find(b.begin(), b.end(), a[i]);
+        if (other == b.end()) continue;
+        const Owned owned{a[i], owner(a, i), owner(b, static_cast<size_t>(other - b.begin()))};
+        if (!owned.here || !owned.there) continue;
+        const auto known = std::find_if(found.begin(), found.end(), [&](const Owned& o) { return o.key == a[i]; });
+        if (known == found.end())
+            found.push_back(owned);
+        else
+            *known = owned;
+    }
+}
+
+// Two values, or words of the calendar, that have exchanged the words they belong to, or nulls.
+inline std::pair<const Symbol*, const Symbol*> regrouped(const Keys& a, const Keys& b) {
+    std::vector<Owned> found;
+    for (const Owner owner : {&owner_before, &owner_behind}) {
+        owners_of(a, b, owner, found);
+        for (size_t x = 0; x < found.size(); ++x)
+            for (size_t y = x + 1; y < found.size(); ++y)
+                if (found[x].here == found[y].there && found[x].there == found[y].here &&
+                    found[x].here != found[x].there)
+                    return {found[x].key, found[y].key};
+    }
+    return {nullptr, nullptr};
+}
+
+inline const Symbol* behind_than(const Symbols& symbols, const Keys& keys) {
+    auto key = std::find(keys.begin(), keys.end(), symbols.o_than);
+    if (key == keys.end()) return nullptr;
+    for (++key; key != keys.end(); ++key)
+        if ((*key)->kind() != 'p' && (*key)->kind() != 'a') return *key;
+    return nullptr;
+}
+
+// What only the one question names behind `than`, although both say it, or null.
+inline const Symbol* compared_otherwise(const Symbols& symbols, const Keys& a, const Keys& b) {
+    const Symbol* first = behind_than(symbols, a);
+    if (!first) return nullptr;
+    const Symbol* second = behind_than(symbols, b);
+    return second && first != second && contains(b, first) && contains(a, second) ? first : nullptr;
+}
+
+// How a question spells a word; the empty text where it is a slip or a synonym there.
+inline const Symbol* surface(const Symbols& symbols, const Symbol* key, const Question& question) {
+    for (const Item& item : question.items)
+        if (item.key == key) return question.words[item.first].text;
+    return symbols.empty;
+}
+
+// Whether a word is a verb here: by its past form, by a `do` or `have`, or by another form beside a name.
+inline bool acts(const Symbols& symbols, const Symbol* verb, Keys::const_iterator block, Keys::const_iterator end,
+                 const Question& asked, const Question& stored) {
+    if (verb->kind() != 'w' || !verb->body_has(VERB) || !std::all_of(block, end, is_open)) return false;
+    const Symbol *first = surface(symbols, verb, asked), *second = surface(symbols, verb, stored);
+    if (first->has(PAST_FORM) || second->has(PAST_FORM)) return true;
+    for (const Question* question : {&asked, &stored})
+        for (const Word& word : question->words)
+            if (word.text->has(INVERTING)) return true;
+    return first != second && std::any_of(block, end, [](const Symbol* key) { return is_hard(key); });
+}
+
+// The verb before whose object the other question puts it as subject, or null.
+inline const Symbol* turned(const Symbols& symbols, const Question& asked, const Question& stored, const Keys& a,
+                            const Keys& b) {
+    constexpr ptrdiff_t LONGEST_BLOCK = 3;  // words over which a verb may have moved
+    if (a.size() != b.size() || a == b || contains(a, symbols.p_by)) return nullptr;
+    const auto first = std::mismatch(a.begin(), a.end(), b.begin()).first - a.begin();
+    const auto last = a.rend() - std::mismatch(a.rbegin(), a.rend(), b.rbegin()).first - 1;
+    if (last == first || last - first > LONGEST_BLOCK) return nullptr;
+    if (std::none_of(a.begin(), a.begin() + first,
+                     [&](const Symbol* key) { return key->kind() == 'w' || key == symbols.a_who; }))
+        return nullptr;
+    for (const auto& [x, y] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+        const Symbol* verb = (*x)[static_cast<size_t>(first)];
+        const auto block = x->begin() + first + 1, end = x->begin() + last + 1;
+        if (std::equal(block, end, y->begin() + first) && (*y)[static_cast<size_t>(last)] == verb &&
+            acts(symbols, verb, block, end, asked, stored))
+            return verb;
+    }
+    return nullptr;
+}
+
+// What the auxiliaries say of a time, but for those that go with who asks: `can I`, `we will`.
+inline uint64_t times_of(const Question& question) {
+    uint64_t found = 0;
+    const std::vector<Word>& words = question.words;
+    for (size_t i = 0; i < words.size(); ++i) {
+        const uint64_t time = words[i].text->facts().flags & (FUTURE | PAST_TIME | POSSIBLE);
+        if (!time || (i && words[i - 1].text->has(ASKER)) || (i + 1 < words.size() && words[i + 1].text->has(ASKER)))
+            continue;
+        found |= time;
+    }
+    return found;
+}
+
+inline std::string said_times(uint64_t times) {
+    std::string said;
+    for (const auto& [flag, name] : {std::pair(FUTURE, "future"), std::pair(PAST_TIME, "past"),
+                                     std::pair(POSSIBLE, "possible")})
+        if (times & flag) said += (said.empty() ? "" : ", ") + std::string(name);
+    return said;
+}
+
+using Between = std::vector<std::pair<const Symbol*, const Symbol*>>;
+
+// The words before and behind each preposition of one side.
+inline Between between(const Question& question, Flag side) {
+    Between found;
+    const std::vector<Word>& words = question.words;
+    for (size_t i = 0; i < words.size(); ++i) {
+        if (words[i].kind != 'w' || !words[i].text->has(side)) continue;
+        const Symbol *before = nullptr, *behind = nullptr;
+        for (size_t j = i; j-- > 0 && !before;)
+            if (!words[j].text->has(STOP)) before = words[j].text;
+        for (size_t j = i + 1; j < words.size() && !behind; ++j)
+            if (!words[j].text->has(STOP)) behind = words[j].text;
+        if (before && behind) found.push_back({before, behind});
+    }
+    return found;
+}
+
+// The small words by which two questions differ, or "".
+inline std::string told_apart(const Question& asked, const Question& stored) {
+    const uint64_t first = times_of(asked), second = times_of(stored);
+    if (first && second && !(first & second)) return said_times(first) + " / " + said_times(second);
+    for (const auto& [one, other] : {std::pair(&asked, &stored), std::pair(&stored, &asked)}) {
+        for (const auto& [side, otherwise] : {std::pair(UNLIKE_ONE, UNLIKE_OTHER), std::pair(UNLIKE_OTHER, UNLIKE_ONE)}) {
+            const Between here = between(*one, side);
+            if (here.empty()) continue;
+            const Between there = between(*other, otherwise);
+            std::string said;
+            for (const auto& pair : here) {
+                if (std::find(there.begin(), there.end(), pair) == there.end()) continue;
+                const std::string words = pair.first->text() + " " + pair.second->text();
+                if (said.empty() || words < said) said = words;
+            }
+            if (!said.empty()) return said;
+        }
+    }
+    return "";
+}
+
+}  // namespace medha::guard

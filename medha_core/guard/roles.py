@@ -1,0 +1,99 @@
+"""The same words in other parts: which value belongs to which word, and who does what to whom."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+from medha_core.guard.view import HARD
+from medha_core.reading.features import Features
+from medha_core.reading.lexicon import Lexicon
+
+__all__ = ["compared_otherwise", "regrouped", "turned"]
+
+LONGEST_BLOCK = 3
+"""Words over which a verb may have moved: a name, or a noun with what stands before it."""
+
+
+def regrouped(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
+    """Two values, or words of the calendar, that have exchanged the words they belong to, or "".
+
+    `leave on Monday and return on Friday`, `leave on Friday and return on Monday`.
+    """
+    for owners in (_owners(a, b, _before, lexicon), _owners(a, b, _behind, lexicon)):
+        for (x, first), (y, second) in combinations(owners.items(), 2):
+            if first[0] == second[1] and first[1] == second[0] and first[0] != first[1]:
+                return f"{x[2:]} / {y[2:]}"
+    return ""
+
+
+def _owners(
+    a: Sequence[str], b: Sequence[str], owner: Callable[[Sequence[str], int], str], lexicon: Lexicon
+) -> dict[str, tuple[str, str]]:
+    """Each value of both questions with the word it belongs to here and there, where it has one in both."""
+    found = {}
+    for i, key in enumerate(a):
+        if (key[0] in HARD or (key[0] == "w" and key[2:] in lexicon.calendar)) and key in b:
+            pair = owner(a, i), owner(b, b.index(key))
+            if all(pair):
+                found[key] = pair
+    return found
+
+
+def _before(keys: Sequence[str], i: int) -> str:
+    """The word before a value, over operators and prepositions; "" where another value comes first."""
+    near = next((key for key in reversed(keys[:i]) if key[0] not in "opa"), "")
+    return near if near[:1] == "w" else ""
+
+
+def _behind(keys: Sequence[str], i: int) -> str:
+    """The word right behind a value: `5 beds`."""
+    return keys[i + 1] if i + 1 < len(keys) and keys[i + 1][0] == "w" else ""
+
+
+def compared_otherwise(a: Sequence[str], b: Sequence[str]) -> str:
+    """What only the one question names behind `than`, although both say it, or "".
+
+    `more this year than last year`, `more last year than this year`.
+    """
+    first, second = _behind_than(a), _behind_than(b)
+    return first[2:] if first and second and first != second and first in b and second in a else ""
+
+
+def _behind_than(keys: Sequence[str]) -> str:
+    place = keys.index("o:than") + 1 if "o:than" in keys else len(keys)
+    return next((key for key in keys[place:] if key[0] not in "pa"), "")
+
+
+def turned(asked: Features, stored: Features, a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
+    """The verb before whose object the other question puts it as subject, or "".
+
+    `which nurses trained doctors`, `which nurses did doctors train`: the same words but for one verb,
+    which stands before a noun here and behind it there. A passive with `by` is none of this.
+    """
+    if len(a) != len(b) or "p:by" in a or a == b:
+        return ""
+    unlike = [i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
+    first, last = unlike[0], unlike[-1]
+    if not 0 < last - first <= LONGEST_BLOCK or not any(key[0] == "w" or key == "a:who" for key in a[:first]):
+        return ""
+    for x, y in ((a, b), (b, a)):
+        verb, block = x[first], x[first + 1 : last + 1]
+        if (*y[first:last], y[last]) == (*block, verb) and _acts(verb, block, asked, stored, lexicon):
+            return verb[2:]
+    return ""
+
+
+def _acts(verb: str, block: Sequence[str], asked: Features, stored: Features, lexicon: Lexicon) -> bool:
+    """Whether a word is a verb here: by a past form, a `do` or `have`, or by another form beside a name."""
+    if verb[0] != "w" or not lexicon.is_verb(verb[2:]) or any(key[0] in "opa" for key in block):
+        return False
+    texts = [_surface(verb, features) for features in (asked, stored)]
+    if any(map(lexicon.looks_past, texts)):
+        return True
+    if any(word.text in lexicon.inverting for features in (asked, stored) for word in features.words):
+        return True
+    return texts[0] != texts[1] and any(key[0] in HARD for key in block)
+
+
+def _surface(key: str, features: Features) -> str:
+    """How a question spells a word; "" where it is a slip or a synonym there."""
+    return next((features.words[i.first].text for i in features.items if i.key == key), "")
