@@ -100,9 +100,9 @@ def watched(monkeypatch, cache):
     knowledge, seen = cache._parts.teacher._knowledge, []
     learn = knowledge.learn
 
-    def noted(collection, entry, neighbours):
+    def noted(collection, entry, neighbours, ends=None):
         seen.append((entry.id, [one.id for one in neighbours]))
-        learn(collection, entry, neighbours)
+        learn(collection, entry, neighbours, ends)
 
     monkeypatch.setattr(knowledge, "learn", noted)
     return seen
