@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rapidfuzz import fuzz, process
 
-from medha_core.spelling import Spellings
+from medha_core.embedded.spelling import Spellings
 
 LEAST = 85.0
 

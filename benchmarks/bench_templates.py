@@ -9,7 +9,7 @@ import time
 import pytest
 
 from medha_core import ParameterExtractor, QueryTemplate
-from medha_core.knowledge import Knowledge
+from medha_core.learning.knowledge import Knowledge
 from medha_core.templates import Templates
 
 VERBS = ["Show", "List", "Count", "Find", "Get"]

@@ -19,7 +19,7 @@ from servers import PostgresServer
 
 DIMENSION, SMALL, TEN = 32, 1000, 10
 SCANNED = 4096
-"""Vectors outside a graph that are never joined to it: see medha_core/joining.py."""
+"""Vectors outside a graph that are never joined to it: see medha_core/embedded/joining.py."""
 
 
 def chunks(vectors, first):

@@ -26,8 +26,8 @@ from benchmarks.train_verifier import (
     records,
     rows_of,
 )
-from medha_core.calibration import Calibration, Outcome
-from medha_core.decision import decide
+from medha_core.deciding.calibration import Calibration, Outcome
+from medha_core.deciding.decision import decide
 from medha_core.guard import Guard, Reason
 from medha_core.guard.verifier import Verifier
 

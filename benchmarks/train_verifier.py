@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from medha_core.decision import Candidate, decide
+from medha_core.deciding.decision import Candidate, decide
+from medha_core.deciding.substitution import proposals, substitute
 from medha_core.guard import FAR, Guard, Learned, Reading
 from medha_core.guard.signals import FALLING, RISING, Signals
 from medha_core.guard.verifier import Verifier
-from medha_core.substitution import proposals, substitute
 
 VECTORS = "benchmarks.yardstick_adapter:vector"
 FLOOR, NEAREST, CAP, COLD, SEED = 0.70, 8, 2500, 700, 7

@@ -1,5 +1,5 @@
 // Which values of the asked question may take the place of a stored query's.
-// The rules are those of medha_core/substitution.py.
+// The rules are those of medha_core/deciding/substitution.py.
 #pragma once
 
 #include "guard_judge.hpp"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from medha_core.concurrency.forking import unwatch, watch
 from medha_core.errors import DirectoryLockedError, StorageInitializationError
-from medha_core.forking import unwatch, watch
 
 try:
     import fcntl

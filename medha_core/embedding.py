@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
+from medha_core.concurrency.forking import watch
+from medha_core.concurrency.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -22,8 +24,6 @@ from medha_core.errors import (
     MedhaError,
     shown,
 )
-from medha_core.forking import watch
-from medha_core.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.interfaces.embedder import (
     ArrayEmbedder,
     BaseEmbedder,
@@ -32,8 +32,8 @@ from medha_core.interfaces.embedder import (
     known_dimension,
     unit_rows,
 )
-from medha_core.vector_cache import VectorCache, vector_keys
-from medha_core.vector_file import VectorFile
+from medha_core.vectors.cache import VectorCache, vector_keys
+from medha_core.vectors.file import VectorFile
 
 __all__ = ["CachedEmbedder"]
 

@@ -9,12 +9,12 @@ from typing import Any, overload
 
 import numpy as np
 
-from medha_core import forking
+from medha_core.concurrency import forking
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError
 from medha_core.interfaces.embedder import BaseEmbedder, check_text, known_dimension
 from medha_core.tokens import check_length
-from medha_core.vector_file import VectorFile
+from medha_core.vectors.file import VectorFile
 
 __all__ = ["EmbeddingCache", "embed"]
 

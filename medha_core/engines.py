@@ -2,9 +2,9 @@
 
 from importlib import import_module
 
+from medha_core.embedded.backend import InMemoryBackend, NativeBackend
 from medha_core.errors import ConfigurationError
 from medha_core.interfaces import VectorStorageBackend
-from medha_core.native_backend import InMemoryBackend, NativeBackend
 from medha_core.settings import Settings
 
 __all__ = ["ENGINES", "make_backend"]

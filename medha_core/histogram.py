@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from medha_core import forking
+from medha_core.concurrency import forking
 from medha_core.types import LATENCY_BUCKETS
 
 __all__ = ["Histogram", "Meters"]

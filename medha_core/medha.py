@@ -18,14 +18,14 @@ from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
 from medha_core.acts.telling import Telling
 from medha_core.acts.templating import Templating
+from medha_core.concurrency.forking import unwatch, watch
+from medha_core.deciding.judge import JudgeFunction
+from medha_core.embedded.backend import NativeBackend
+from medha_core.embedded.opening import only_collection
 from medha_core.engines import make_backend
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, StorageError
-from medha_core.forking import unwatch, watch
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
-from medha_core.judge import JudgeFunction
 from medha_core.l1 import InMemoryL1Cache
-from medha_core.native_backend import NativeBackend
-from medha_core.opening import only_collection
 from medha_core.pairs import check_text
 from medha_core.rows.database import Mode
 from medha_core.scope import make_scope

@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from medha_core.embedded.backend import NativeBackend
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.interfaces import VectorStorageBackend
-from medha_core.native_backend import NativeBackend
 from medha_core.rows.row import loads_tables
 from medha_core.types import CacheEntry, VectorRole
 

@@ -16,8 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from medha_core.checkpoint import Checkpoints, MakeIndex, from_rows
 from medha_core.directory import ENTRIES, INDEX, LOCK, MANIFEST, WriterLock, existing, previous_of
+from medha_core.embedded.checkpoint import Checkpoints, MakeIndex, from_rows
 from medha_core.errors import SnapshotError, StorageError
 from medha_core.manifest import (
     Manifest,

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from medha_core import forking
+from medha_core.concurrency import forking
 from medha_core.histogram import Meters
 from medha_core.types import (
     LATENCY_BUCKETS,

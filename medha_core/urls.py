@@ -4,10 +4,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
+from medha_core.embedded.backend import NativeBackend
 from medha_core.engines import make_backend
 from medha_core.errors import ConfigurationError
 from medha_core.interfaces import VectorStorageBackend
-from medha_core.native_backend import NativeBackend
 from medha_core.rows.database import Mode
 from medha_core.settings import Settings
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMismatchError
-from medha_core.forgetter import Forgetter
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
+from medha_core.learning.forgetter import Forgetter
+from medha_core.learning.teaching import Teacher
 from medha_core.native import question_key
 from medha_core.normalise import normalize_question, query_hash
 from medha_core.pairs import UNSET, Pair
 from medha_core.scope import entry_id, make_scope
 from medha_core.settings import Settings
-from medha_core.table_memory import TableMemory, Tables, Unknown
 from medha_core.tables import read_tables
-from medha_core.teaching import Teacher
+from medha_core.tables.memory import TableMemory, Tables, Unknown
 from medha_core.types import CacheEntry, CacheHit, SearchStrategy
 
 Progress = Callable[[int, int], None]

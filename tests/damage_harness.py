@@ -19,8 +19,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from medha_core import HashingEmbedder, Medha, MedhaError, Settings, checkpoint
-from medha_core.verification import verify
+from medha_core import HashingEmbedder, Medha, MedhaError, Settings
+from medha_core.embedded import checkpoint
+from medha_core.embedded.verification import verify
 
 ENTRIES = 60
 EMBEDDER = HashingEmbedder(16)

@@ -22,10 +22,11 @@ import time
 from itertools import count
 from pathlib import Path
 
-from medha_core import HashingEmbedder, Medha, MedhaError, Settings, checkpoint, normalize_question, upkeep
-from medha_core.maintenance import compact
+from medha_core import HashingEmbedder, Medha, MedhaError, Settings, normalize_question
+from medha_core.embedded import checkpoint, upkeep
+from medha_core.embedded.maintenance import compact
+from medha_core.embedded.verification import verify
 from medha_core.scope import entry_id
-from medha_core.verification import verify
 
 NAME = "kills"
 QUESTIONS = 200

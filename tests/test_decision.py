@@ -2,7 +2,7 @@
 
 import pytest
 
-from medha_core.decision import Candidate, decide
+from medha_core.deciding.decision import Candidate, decide
 from medha_core.guard import Guard, Learned, Reason
 
 GUARD = Guard()

@@ -192,7 +192,7 @@ def test_a_cache_of_several_models_gives_each_only_its_own(capsys, tmp_path):
 
 def test_a_failing_source_raises_ours(tmp_path):
     from medha_core.embeddings.migrated import migrate
-    from medha_core.vector_file import VectorFile
+    from medha_core.vectors.file import VectorFile
 
     file = VectorFile(tmp_path / "target.db")
     with pytest.raises(StorageError, match="no embedding cache"):

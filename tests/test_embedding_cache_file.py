@@ -23,8 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from medha_core import Medha, Settings, StorageError, StorageInitializationError
 from medha_core.embedding import CachedEmbedder
 from medha_core.embeddings import CallableEmbedder, HashingEmbedder
-from medha_core.vector_cache import vector_keys
-from medha_core.vector_file import VectorFile
+from medha_core.vectors.cache import vector_keys
+from medha_core.vectors.file import VectorFile
 
 HARNESS = Path(__file__).with_name("cache_harness.py")
 
@@ -370,7 +370,7 @@ def test_a_folder_in_the_way_is_one_error(opened, path):
 
 
 def test_a_file_that_cannot_be_written_costs_no_answer(opened, path, caplog, monkeypatch):
-    monkeypatch.setattr("medha_core.vector_schema._BUSY_MS", 20)
+    monkeypatch.setattr("medha_core.vectors.schema._BUSY_MS", 20)
     cache = opened()
     cache.embed_array(["a"])
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

@@ -27,7 +27,7 @@ from medha_core.backends.qdrant import QdrantBackend
 from medha_core.backends.record import PLAIN, Record
 from medha_core.backends.redis_vector import RedisVectorBackend
 from medha_core.backends.vectorchord import VectorChordDriver
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
 from medha_core.engines import ENGINES, make_backend
 
 

@@ -13,7 +13,7 @@ from medha_core import (
     SearchStrategy,
     Settings,
 )
-from medha_core.assurance import Assurance
+from medha_core.deciding.assurance import Assurance
 from medha_core.embeddings.models import DEFAULT_MODEL, model_path
 
 STORED = "How many customers do we have?"

@@ -11,8 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from medha_core import HashingEmbedder, Medha, MedhaError, Settings, forking
-from medha_core.inflight import InFlight
+from medha_core import HashingEmbedder, Medha, MedhaError, Settings
+from medha_core.concurrency import forking
+from medha_core.concurrency.inflight import InFlight
 from medha_core.native import VectorIndex
 
 pytestmark = [

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medha_core import decision
-from medha_core.decision import Candidate, decide
+from medha_core.deciding import decision
+from medha_core.deciding.decision import Candidate, decide
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.guard import Guard, Learned, Reading
 from medha_core.native import extension_loaded

@@ -5,8 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from medha_core import BaseEmbedder, Medha, NativeBackend, Settings, teaching
+from medha_core import BaseEmbedder, Medha, NativeBackend, Settings
 from medha_core.guard import Guard, Learned, Reason, make_guard
+from medha_core.learning import teaching
 
 GUARDS = [Guard(), make_guard("balanced")]
 GUARD = GUARDS[0]

@@ -18,16 +18,13 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in pa
 
 # From top to bottom: a layer may import those above it and itself. Steps do not import each other.
 LAYERS = {
-    "words": "errors types metadata arrays index_arguments index_file held_file keeper bridge calling "
-    "logging_setup histogram inflight forking uses tokens",
+    "words": "errors types metadata arrays index_arguments index_file logging_setup histogram tokens "
+    "concurrency",
     "core": "_core _twin native",
-    "contracts": "settings interfaces normalise trace scope reading directory manifest generation "
-    "vector_schema vector_file vector_cache",
-    "steps": "metrics l1 templates parameters embedding index rows guard substitution stats files tiers "
-    "calibration judge rulings spelling pairs tables table_memory frames logs exchanged",
-    "flow": "waterfall opening snapshot writer native_collection joining checkpoint native_keeping "
-    "native_reading native_writing native_backend upkeep verification maintenance reembedding knowledge "
-    "request vector_tiers teaching forgetter decision assurance feedback tuning engines urls migration",
+    "contracts": "settings interfaces normalise trace scope reading directory manifest vectors",
+    "steps": "metrics l1 templates parameters embedding index rows guard stats files pairs tables "
+    "frames logs",
+    "flow": "deciding learning waterfall embedded snapshot writer engines urls migration",
     "facade": "medha acts stores embedding_cache",
     "adapters": "embeddings backends l1_cache",
     "edge": "service cli integrations demo testing utils config core exceptions logging __init__ __main__",

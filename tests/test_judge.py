@@ -7,8 +7,8 @@ import time
 import pytest
 
 from medha_core import ArgumentTypeError, ConfigurationError, Medha, OnnxEmbedder, Settings
+from medha_core.deciding.rulings import Rulings
 from medha_core.embeddings.models import DEFAULT_MODEL, model_path
-from medha_core.rulings import Rulings
 
 STORED = "How many customers do we have?"
 LIKE_IT = "What is the number of customers we have?"

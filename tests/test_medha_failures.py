@@ -640,7 +640,7 @@ async def test_questions_and_queries_are_never_logged_where_that_is_turned_off(t
 
 
 async def test_every_growing_structure_has_a_limit(monkeypatch):
-    monkeypatch.setattr("medha_core.exchanged._KEPT", 5)
+    monkeypatch.setattr("medha_core.deciding.exchanged._KEPT", 5)
     async with make(
         l1_cache_max_size=10, stats_max_latency_samples=100, learned_entries=20, max_entries=30
     ) as cache:

@@ -18,7 +18,7 @@ from medha_core import (
     NativeBackend,
     Settings,
 )
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
 from medha_core.l1_cache import RedisL1Cache
 from medha_core.testing import L1CacheContract
 from medha_core.testing.l1_cache import hit

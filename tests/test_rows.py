@@ -20,9 +20,9 @@ from medha_core import (
     StorageInitializationError,
     VectorRole,
 )
+from medha_core.embedded.verification import verify
 from medha_core.rows import RecentRows, Rows
 from medha_core.rows.schema import FORMAT
-from medha_core.verification import verify
 
 FORMATS = Path(__file__).parent / "data" / "formats"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -249,8 +249,8 @@ async def test_the_same_question_of_many_tenants_is_read_for_one():
 
 
 async def test_uses_are_written_before_there_are_too_many(tmp_path, monkeypatch):
-    monkeypatch.setattr("medha_core.uses._FOLD_AT", 5)
-    monkeypatch.setattr("medha_core.uses._ENOUGH", 10)
+    monkeypatch.setattr("medha_core.embedded.uses._FOLD_AT", 5)
+    monkeypatch.setattr("medha_core.embedded.uses._ENOUGH", 10)
     for path in (None, tmp_path):
         async with NativeBackend(path) as store:
             await store.initialize("c", 8)

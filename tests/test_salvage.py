@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from medha_core import CacheEntry, NativeBackend, Settings, StorageError
+from medha_core.embedded.verification import verify
 from medha_core.rows import Rows
 from medha_core.rows.pages import records
 from medha_core.rows.salvage import salvage
-from medha_core.verification import verify
 
 VECTORS = np.random.default_rng(0).standard_normal((400, 16)).astype(np.float32)
 

@@ -16,9 +16,9 @@ from medha_core import (
     SnapshotError,
     StorageError,
 )
+from medha_core.embedded.verification import verify
 from medha_core.manifest import read_manifest, write_manifest
 from medha_core.snapshot import read_info
-from medha_core.verification import verify
 
 
 def cache_in(folder=None, **fields):

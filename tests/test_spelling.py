@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz import fuzz
 
-from medha_core.spelling import Spellings
+from medha_core.embedded.spelling import Spellings
 
 WORDS = (
     "show list all orders customers of from in berlin paris where total above below 10 20 name price".split()

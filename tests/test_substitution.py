@@ -4,12 +4,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from medha_core.deciding.substitution import proposals, slots, substitute
 from medha_core.errors import ArgumentValueError
 from medha_core.guard import Guard
 from medha_core.reading.literals import literals, tokenize
 from medha_core.reading.mentions import spoken
 from medha_core.reading.values import KnownValues
-from medha_core.substitution import proposals, slots, substitute
 
 sqlglot = pytest.importorskip("sqlglot")
 GUARD = Guard()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medha_core.decision import Candidate, decide
+from medha_core.deciding.decision import Candidate, decide
 from medha_core.guard.choice import make_guard
 from medha_core.reading.literals import literals, tokenize
 

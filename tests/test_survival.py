@@ -19,7 +19,7 @@ from medha_core import (
     SnapshotError,
     StorageError,
 )
-from medha_core.verification import verify
+from medha_core.embedded.verification import verify
 
 HERE = Path(__file__).parent
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -140,7 +140,7 @@ NO_ROOM = """
 import asyncio, sys
 from pathlib import Path
 from medha_core import *
-from medha_core import checkpoint, upkeep
+from medha_core.embedded import checkpoint, upkeep
 
 checkpoint.WORTH_A_FILE = upkeep.WORTH_A_FILE = 1
 folder = Path(sys.argv[1])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medha_core import ArgumentTypeError, ArgumentValueError
-from medha_core.table_memory import TableMemory
 from medha_core.tables import keys_of, read_tables
+from medha_core.tables.memory import TableMemory
 
 
 def is_about(query, table, language="generic"):

@@ -16,10 +16,10 @@ from medha_core import (
     OnnxEmbedder,
     Settings,
 )
-from medha_core.calibration import CONFIDENCES, Calibration, Outcome, load, shipped
+from medha_core.deciding.calibration import CONFIDENCES, Calibration, Outcome, load, shipped
 from medha_core.embeddings.models import DEFAULT_MODEL, model_path
 from medha_core.guard.judge import LEVELS
-from medha_core.tuning import measure
+from medha_core.learning.tuning import measure
 
 SETTINGS = Settings(_env_file=None)
 

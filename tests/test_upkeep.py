@@ -20,13 +20,13 @@ from medha_core import (
     SnapshotError,
     StorageError,
 )
-from medha_core.checkpoint import Checkpoints
-from medha_core.keeper import Keeper
-from medha_core.maintenance import compact, load
-from medha_core.reembedding import reembed
+from medha_core.concurrency.keeper import Keeper
+from medha_core.embedded.checkpoint import Checkpoints
+from medha_core.embedded.maintenance import compact, load
+from medha_core.embedded.reembedding import reembed
+from medha_core.embedded.verification import verify
 from medha_core.rows import Rows
 from medha_core.snapshot import read_info
-from medha_core.verification import verify
 
 ENTRIES = 5_000
 VECTORS = np.random.default_rng(0).standard_normal((ENTRIES + 1000, 8)).astype(np.float32)
@@ -145,7 +145,7 @@ async def test_changes_reach_the_files_while_the_store_is_in_use(path, tmp_path,
 
 async def test_the_log_of_writes_is_folded_into_the_file_in_the_background(tmp_path, caplog, monkeypatch):
     """The file alone, without the log beside it, has what was written before."""
-    monkeypatch.setattr("medha_core.upkeep._LOGGED_PAGES", 500)
+    monkeypatch.setattr("medha_core.embedded.upkeep._LOGGED_PAGES", 500)
     store = await opened(tmp_path / "live")
     for first in range(0, 1000, 100):
         await store.upsert("c", entries(first, first + 100))
@@ -258,7 +258,7 @@ async def test_a_graph_with_many_tombstones_is_built_anew_beside_searches(path, 
 @pytest.fixture
 def large(monkeypatch):
     """Every file counts as too large to be verified at opening."""
-    monkeypatch.setattr("medha_core.checkpoint.VERIFIED_BELOW", 1)
+    monkeypatch.setattr("medha_core.embedded.checkpoint.VERIFIED_BELOW", 1)
 
 
 def damage(path, section):
@@ -341,7 +341,7 @@ def forge(kept, change):
     rows = Rows(kept / "entries.db", mode="r")
     files = Checkpoints(kept / "index")
     row = rows.collection("c")
-    from medha_core.native_collection import NativeCollection
+    from medha_core.embedded.collection import NativeCollection
 
     collection = NativeCollection(row, files.maker(row.id))
     files.map(collection, rows, verify_below=float("inf"))
@@ -423,7 +423,7 @@ async def test_a_snapshot_is_loaded_whole_or_not_at_all(path, tmp_path, monkeypa
     await store.close()
     with monkeypatch.context() as patch:
         patch.setattr(
-            "medha_core.maintenance.force", lambda _: (_ for _ in ()).throw(OSError(28, "No space"))
+            "medha_core.embedded.maintenance.force", lambda _: (_ for _ in ()).throw(OSError(28, "No space"))
         )
         with pytest.raises(SnapshotError, match="No space"):
             load(kept, path, replace=True)

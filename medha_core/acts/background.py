@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from medha_core.acts.parts import Parts
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
 from medha_core.errors import MedhaError
 
 logger = logging.getLogger("medha_core")

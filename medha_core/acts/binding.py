@@ -6,7 +6,7 @@ from inspect import cleandoc
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,9 +6,9 @@ from typing import Any
 from medha_core.acts.parts import Filters, Parts
 from medha_core.acts.searching import Searching
 from medha_core.acts.storing import Storing
-from medha_core.calling import called
+from medha_core.concurrency.calling import called
+from medha_core.concurrency.inflight import InFlight, done
 from medha_core.errors import ArgumentTypeError
-from medha_core.inflight import InFlight, done
 from medha_core.metadata import dumps_metadata, validate_metadata
 from medha_core.native import question_key
 from medha_core.pairs import UNSET, Pair, check_pair, check_question

@@ -7,8 +7,8 @@ from time import perf_counter
 
 from medha_core.acts.background import Background
 from medha_core.acts.parts import Parts
+from medha_core.embedded.backend import NativeBackend
 from medha_core.errors import ConfigurationError
-from medha_core.native_backend import NativeBackend
 from medha_core.types import CacheStats, PersistedStats
 from medha_core.writer import Progress, check_progress
 

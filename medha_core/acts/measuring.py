@@ -5,9 +5,9 @@ from contextlib import suppress
 
 from medha_core.acts.generating import Generating
 from medha_core.acts.parts import Parts
+from medha_core.embedded.backend import NativeBackend
 from medha_core.errors import StorageError
 from medha_core.metrics import Family, as_text, families
-from medha_core.native_backend import NativeBackend
 
 _SOURCES = {"cache": "hits", "model": "computed"}
 """Where vectors come from, and the name of their number in `CachedEmbedder.stats`."""

@@ -4,20 +4,20 @@ import logging
 from collections.abc import Mapping
 from typing import Literal
 
-from medha_core.assurance import Assurance
+from medha_core.deciding.assurance import Assurance
+from medha_core.deciding.judge import Judge, JudgeFunction
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ConfigurationError, StorageError
-from medha_core.feedback import Feedback
-from medha_core.forgetter import Forgetter
 from medha_core.interfaces import BaseEmbedder, L1CacheBackend, VectorStorageBackend
-from medha_core.judge import Judge, JudgeFunction
-from medha_core.knowledge import Knowledge
+from medha_core.learning.feedback import Feedback
+from medha_core.learning.forgetter import Forgetter
+from medha_core.learning.knowledge import Knowledge
+from medha_core.learning.teaching import Teacher
 from medha_core.metadata import validate_metadata
 from medha_core.pairs import check_text
 from medha_core.scope import Scope, make_scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
-from medha_core.teaching import Teacher
 from medha_core.types import MetadataValue
 from medha_core.waterfall import Waterfall
 from medha_core.writer import Writer

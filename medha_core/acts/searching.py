@@ -8,10 +8,10 @@ from medha_core.acts.parts import Filters, Parts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, MedhaError
 from medha_core.l1 import InMemoryL1Cache
 from medha_core.pairs import check_question
-from medha_core.request import NAMED, Request, failure
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
 from medha_core.types import CacheHit, SearchStrategy
+from medha_core.waterfall.request import NAMED, Request, failure
 
 logger = logging.getLogger("medha_core")
 

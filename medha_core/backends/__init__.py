@@ -1,5 +1,5 @@
 """Implementations of the vector store."""
 
-from medha_core.native_backend import InMemoryBackend, NativeBackend
+from medha_core.embedded.backend import InMemoryBackend, NativeBackend
 
 __all__ = ["InMemoryBackend", "NativeBackend"]

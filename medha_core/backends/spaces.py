@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, NamedTuple
 
 from medha_core.backends.driver import Driver
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
 from medha_core.errors import (
     ArgumentValueError,
     DimensionMismatchError,

@@ -12,8 +12,8 @@ import typer
 from medha_core import ConfigurationError, StorageError
 from medha_core.cli.output import emit, emit_json, progress
 from medha_core.embedding_cache import default_path
-from medha_core.vector_file import VectorFile
-from medha_core.vector_schema import FORMAT
+from medha_core.vectors.file import VectorFile
+from medha_core.vectors.schema import FORMAT
 
 app = typer.Typer(help="The cache of vectors behind `embed` and `EmbeddingCache`.", no_args_is_help=True)
 

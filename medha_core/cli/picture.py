@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from medha_core.calibration import Calibration
+from medha_core.deciding.calibration import Calibration
 from medha_core.errors import MedhaError
 
 _NAMED = (0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from medha_core.cli.opening import open_embedder, open_settings
 from medha_core.cli.output import OK, emit, emit_json, progress
-from medha_core.opening import only_collection
-from medha_core.reembedding import reembed
+from medha_core.embedded.opening import only_collection
+from medha_core.embedded.reembedding import reembed
 
 
 def command(

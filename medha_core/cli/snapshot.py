@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from medha_core.cli.output import OK, emit, emit_json, progress
-from medha_core.maintenance import compact, load
+from medha_core.embedded.backend import NativeBackend
+from medha_core.embedded.maintenance import compact, load
+from medha_core.embedded.verification import verify
 from medha_core.manifest import Manifest
-from medha_core.native_backend import NativeBackend
 from medha_core.snapshot import read_info
-from medha_core.verification import verify
 
 app = typer.Typer(help="Write, load, show, check and compact snapshots of a cache.", no_args_is_help=True)
 

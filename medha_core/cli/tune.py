@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from medha_core import ConfigurationError, Settings
-from medha_core.calibration import Calibration, Measured
 from medha_core.cli.opening import open_embedder, open_settings
 from medha_core.cli.output import OK, emit, emit_json, note
+from medha_core.deciding.calibration import Calibration, Measured
 from medha_core.files import read_entries
-from medha_core.tuning import measure
+from medha_core.learning.tuning import measure
 
 SHOWN = (0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 DEFAULT_RATE = 0.02

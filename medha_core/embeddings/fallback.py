@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from medha_core import forking
-from medha_core.bridge import bridge
+from medha_core.concurrency import forking
+from medha_core.concurrency.bridge import bridge
 from medha_core.embeddings.lazy import close_embedder
 from medha_core.errors import (
     ArgumentTypeError,

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
+from medha_core.concurrency.forking import leave_open, watch
 from medha_core.embeddings.retrying import RetryableError, retried
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, ConfigurationError, EmbeddingError, shown
-from medha_core.forking import leave_open, watch
 from medha_core.interfaces.embedder import ArrayEmbedder, as_array, check_texts, unit_rows
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from medha_core import forking
+from medha_core.concurrency import forking
 from medha_core.errors import EmbeddingError, MedhaError
 from medha_core.interfaces.embedder import ArrayEmbedder, BaseEmbedder
 

@@ -14,7 +14,7 @@ import numpy as np
 from medha_core.embeddings.registry import model_config
 from medha_core.errors import ConfigurationError, EmbeddingError, StorageError
 from medha_core.interfaces.embedder import ArrayEmbedder, BaseEmbedder, as_array, unit_rows
-from medha_core.vector_file import VectorFile
+from medha_core.vectors.file import VectorFile
 
 logger = logging.getLogger("medha_core")
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medha_core import forking
+from medha_core.concurrency import forking
+from medha_core.concurrency.inflight import InFlight, done
 from medha_core.embeddings import models
 from medha_core.embeddings.opening import open_model
 from medha_core.embeddings.sources import OnProgress
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
-from medha_core.inflight import InFlight, done
 from medha_core.interfaces.embedder import ArrayEmbedder, check_texts
 
 _MAX_DEFAULT_THREADS = 4

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
+from medha_core.concurrency.forking import leave_open
 from medha_core.errors import ArgumentValueError, ConfigurationError
-from medha_core.forking import leave_open
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

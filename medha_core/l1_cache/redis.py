@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from medha_core.concurrency.forking import lock
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
-from medha_core.forking import lock
 from medha_core.interfaces.l1_cache import L1CacheBackend
 from medha_core.l1_cache import scripts
 from medha_core.l1_cache.connection import Connection

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from medha_core.concurrency.forking import lock
 from medha_core.errors import ConfigurationError
-from medha_core.forking import lock
 
 __all__ = ["Entity", "LazyModel", "Recogniser", "gliner", "gliner_installed", "spacy_pipeline"]
 

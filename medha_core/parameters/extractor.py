@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
+from medha_core.concurrency.forking import lock
 from medha_core.errors import ArgumentValueError, ParameterExtractionError, TemplateError
-from medha_core.forking import lock
 from medha_core.parameters import entities, forms
 from medha_core.parameters.entities import Entity, LazyModel, Recogniser
 from medha_core.parameters.forms import Span

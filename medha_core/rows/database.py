@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from medha_core.concurrency.forking import rlock, unwatch, watch
 from medha_core.errors import ConfigurationError, StorageError, StorageInitializationError
-from medha_core.forking import rlock, unwatch, watch
 from medha_core.rows.schema import FORMAT, check_format, create, migrate
 
 Mode = Literal["r", "r+", "c"]

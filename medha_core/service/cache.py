@@ -12,7 +12,7 @@ from cachetools import LRUCache, TTLCache
 from medha_core.embeddings.registry import model_config
 from medha_core.errors import ArgumentValueError, ConfigurationError
 from medha_core.service.values import pack_vector, unpack_vector
-from medha_core.vector_cache import vector_keys
+from medha_core.vectors.cache import vector_keys
 
 DEFAULT_TTL = 7 * 86400.0
 """Seconds: a week."""

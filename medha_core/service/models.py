@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from medha_core.concurrency.inflight import done
 from medha_core.embeddings.hashing import HashingEmbedder
 from medha_core.embeddings.onnx import OnnxEmbedder
 from medha_core.embeddings.registry import (
@@ -26,7 +27,6 @@ from medha_core.errors import (
     MedhaError,
     shown,
 )
-from medha_core.inflight import done
 from medha_core.interfaces.embedder import BaseEmbedder, as_array, known_dimension, unit_rows
 
 _PROBE = "How many orders were placed today?"

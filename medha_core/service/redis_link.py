@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from medha_core.bridge import bridge
+from medha_core.concurrency.bridge import bridge
 from medha_core.errors import ArgumentTypeError, ConfigurationError
 
 try:

@@ -16,7 +16,7 @@ from medha_core.service.meter import Counts, Meter
 from medha_core.service.models import Models, ServedModel
 from medha_core.service.results import BatchEmbeddingResult, EmbeddingResult, Vectors
 from medha_core.service.work import Charge, Job, Worker
-from medha_core.vector_cache import vector_keys
+from medha_core.vectors.cache import vector_keys
 
 
 class EmbedderService:

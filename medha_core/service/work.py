@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from medha_core.inflight import InFlight, UnfinishedError, done, outcome
+from medha_core.concurrency.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.service.cache import ServiceCache
 from medha_core.service.models import LoadedModel
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from medha_core.embedded.backend import NativeBackend
 from medha_core.errors import DimensionMismatchError, StorageError
 from medha_core.metadata import filter_value
-from medha_core.native_backend import NativeBackend
 from medha_core.settings import Settings
 from medha_core.stores.base import (
     RETRIEVER,

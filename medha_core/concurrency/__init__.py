@@ -1,0 +1,1 @@
+"""Threads, event loops, forks, and work that several callers wait for."""

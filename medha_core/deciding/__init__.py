@@ -1,0 +1,1 @@
+"""From candidates to the one that may answer: its tier, exchanged values, certainty, the judge."""

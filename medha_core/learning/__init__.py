@@ -1,0 +1,1 @@
+"""What the cache learns: from stored entries, from what is forgotten, from users, from labelled pairs."""

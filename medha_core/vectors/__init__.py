@@ -1,0 +1,1 @@
+"""Vectors that are kept by text: in memory, and in a file."""
