@@ -59,31 +59,40 @@ class Finder {
         reader.bring_to_front(items_, asks_);
     }
 
-    // The one word of the vocabulary that `word` is a slip for, or null.
+    // The one word of the vocabulary that `word` is a slip for, or null: of those nearest to it, the oldest few.
     const Symbol* corrected(const Symbol* word) const {
-        struct Near {
-            size_t distance;
-            uint64_t age;
-            const Symbol* word;
-            bool operator<(const Near& other) const {
-                return distance != other.distance ? distance < other.distance : age < other.age;
-            }
-        };
-        std::vector<Near> near;
         const Spelt wanted(word);
+        const size_t least = nearest_meant(wanted);
+        if (least > 2) return nullptr;
+        std::vector<std::pair<uint64_t, const Symbol*>> near;  // age, word
         for (const Spelt& said : evidence_.spelt()) {
-            if (!wanted.may_be_slip_for(said)) continue;
-            const size_t distance = edits_of(word->text(), said.word->text(), 2);
-            if (distance <= 2) near.push_back({distance, evidence_.vocabulary().find(said.word)->second.age, said.word});
+            if (!wanted.may_be_within(static_cast<uint32_t>(least), said)) continue;
+            const size_t distance = edits_of(word->text(), said.word->text(), least);
+            if (distance < least) return nullptr;
+            if (distance == least) near.emplace_back(evidence_.vocabulary().find(said.word)->second.age, said.word);
         }
         std::sort(near.begin(), near.end());
         const Symbol* meant = nullptr;
         for (size_t i = 0; i < std::min(near.size(), MAX_NEAR); ++i) {
-            if (near[i].distance != near[0].distance || !is_slip(word, near[i].word)) continue;
+            if (!is_slip(word, near[i].second)) continue;
             if (meant) return nullptr;
-            meant = near[i].word;
+            meant = near[i].second;
         }
         return meant;
+    }
+
+    // Edits to the nearest word of the vocabulary that `wanted` may be a slip for, 3 where there is none: the
+    // usual case, and the short way out of it.
+    size_t nearest_meant(const Spelt& wanted) const {
+        size_t least = 3;
+        if (!wanted.word->has(ALPHABETIC)) return least;
+        for (const Spelt& said : evidence_.spelt()) {
+            const size_t allowed = std::min<size_t>(said.size < TWO_SLIPS_FROM ? 1 : 2, least - 1);
+            if (!wanted.may_be_within(static_cast<uint32_t>(allowed), said) || !is_slip(wanted.word, said.word)) continue;
+            least = edits_of(wanted.word->text(), said.word->text(), allowed);
+            if (least == 1) break;
+        }
+        return least;
     }
 
     template <class Use>

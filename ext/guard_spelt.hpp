@@ -1,4 +1,4 @@
-// A word with what tells at a glance that another one is more than two edits away: most are, and a vocabulary
+// A word with what tells at a glance that another one is more than an edit or two away: most are, and a vocabulary
 // has tens of thousands.
 #pragma once
 
@@ -22,17 +22,17 @@ struct Spelt {
     }
 
     // An edit takes at most one code point away and brings one; a code point has at most four bytes.
-    bool may_be_slip_for(const Spelt& other) const {
-        const uint32_t width = is_ascii && other.is_ascii ? 1 : 4;
+    bool may_be_within(uint32_t edits, const Spelt& other) const {
+        const uint32_t most = edits * (is_ascii && other.is_ascii ? 1 : 4);
         const uint32_t longer = size > other.size ? size - other.size : other.size - size;
-        return longer <= 2 * width && bits(letters ^ other.letters) <= 4 * width;
+        return longer <= most && bits(letters ^ other.letters) <= 2 * most;
     }
 
   private:
     static uint32_t bits(uint64_t x) {
-        uint32_t found = 0;
-        for (; x && found <= 16; x &= x - 1) ++found;
-        return found;
+        x -= (x >> 1) & 0x5555555555555555u;
+        x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
+        return static_cast<uint32_t>((((x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u) >> 56);
     }
 };
 
