@@ -12,13 +12,16 @@ from benchmarks.compare.data import words
 
 __all__ = ["CACHES", "OURS", "Cache", "Vectors"]
 
+_POLITE = ("please", "thanks", "please, thank you")
+"""What a question says beyond the stored one that changes nothing."""
+
 
 class Vectors:
     """The vectors of the questions of a run, looked up instead of computed."""
 
     def __init__(self, rows: np.ndarray, hits: np.ndarray, nearest: np.ndarray, misses: np.ndarray):
         self.stored = [words(i) for i in range(len(rows))]
-        self.hits = [f"the {self.stored[label]} {'now ' * (i % 3)}please" for i, label in enumerate(nearest)]
+        self.hits = [f"the {self.stored[label]} {_POLITE[i % 3]}" for i, label in enumerate(nearest)]
         self.misses = [words(i, "stock") for i in range(len(misses))]
         self.nearest = nearest
         self.known = dict(zip(self.stored, rows, strict=True))
