@@ -64,7 +64,7 @@ def test_stats_says_who_counts_while_nobody_has(medha):
     assert medha("search", "How many customers do we have?").code == 0
     result = medha("stats")
     assert "total_requests    none yet" in result.out
-    assert "`medha search` only reads and leaves no count" in result.error_line
+    assert "`medha search` reads a directory and leaves no count" in result.error_line
 
 
 ASK = """

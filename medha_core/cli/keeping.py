@@ -19,7 +19,8 @@ from medha_core.templates import read_templates
 app = typer.Typer()
 
 _UNCOUNTED = (
-    "requests are counted by caches that are open for writing; `medha search` only reads and leaves no count"
+    "requests are counted by caches that are open for writing; "
+    "`medha search` reads a directory and leaves no count"
 )
 
 
@@ -38,7 +39,7 @@ def stats_command(collection: Collection = None, path: Kept = None, json: AsJson
     width = max(map(len, report)) + 2
     for name, value in report.items():
         emit(f"{name:<{width}}{_shown(name, value)}")
-    if not report["total_requests"]:
+    if not report["total_requests"] and settings.backend_type == "native":
         note(_UNCOUNTED)
 
 
