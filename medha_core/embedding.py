@@ -1,7 +1,6 @@
 """The embedding step: remembers vectors, shares work under way, trusts no embedder blindly."""
 
 import asyncio
-import inspect
 import os
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from medha_core.concurrency.bridge import bridge
+from medha_core.concurrency.calling import accepts, on_event_loop
 from medha_core.concurrency.forking import watch
 from medha_core.concurrency.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.errors import (
@@ -98,7 +98,8 @@ class CachedEmbedder(ArrayEmbedder):
             raise ArgumentValueError("timeout", "more than 0 seconds, or None", timeout)
         self._embedder, self._timeout = inner, timeout
         self._dimension: int | None = None
-        self._takes_role = _accepts(inner.aembed_array) and _accepts(inner.aembed_batch)
+        methods = inner.aembed_array, inner.aembed_batch
+        self._takes_role = all(accepts(method, "is_document") for method in methods)
         self._cache = VectorCache(
             path,
             max_entries=max_entries,
@@ -232,7 +233,7 @@ class CachedEmbedder(ArrayEmbedder):
             self._count(hits=len(keys))
             return self._rows(keys, found)
         # A caller that blocks an event loop must not wait for work which that loop has yet to finish.
-        return bridge.run(self._completed(texts, keys, found, is_document, shared=not _in_loop()))
+        return bridge.run(self._completed(texts, keys, found, is_document, shared=not on_event_loop()))
 
     async def _completed(
         self,
@@ -388,19 +389,6 @@ class CachedEmbedder(ArrayEmbedder):
 
 def _role(is_document: bool) -> str:
     return "document" if is_document else "query"
-
-
-def _accepts(method: Callable[..., Any], name: str = "is_document") -> bool:
-    parameters = inspect.signature(method).parameters
-    return name in parameters or any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
-
-
-def _in_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _limit(seconds: float | None) -> AbstractAsyncContextManager[Any]:

@@ -18,6 +18,8 @@ def checked_path(path: str | Path, settings: Settings) -> Path:
     `MedhaError` for a file that is missing or over `max_file_size_mb`.
     """
     resolved = allowed_path(path, settings)
+    if resolved.is_dir():
+        raise MedhaError(f"{path}: expected a file, got a directory")
     if not resolved.is_file():
         raise MedhaError(f"{path}: no such file")
     megabytes = resolved.stat().st_size / 2**20
@@ -39,6 +41,16 @@ def allowed_path(path: str | Path, settings: Settings) -> Path:
         if not resolved.is_relative_to(allowed):
             raise ArgumentValueError("path", f"a file below allowed_file_dir {allowed}", str(resolved))
     return resolved
+
+
+class FileEntry(dict[str, Any]):
+    """An object read from a file, with the place in it."""
+
+    __slots__ = ("where",)
+
+    def __init__(self, item: Mapping[str, Any], where: str):
+        super().__init__(item)
+        self.where = where
 
 
 class LinesFile:
@@ -93,7 +105,7 @@ def read_text(path: str | Path, settings: Settings) -> str:
         raise MedhaError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def read_entries(path: str | Path, settings: Settings) -> list[dict[str, Any]]:
+def read_entries(path: str | Path, settings: Settings) -> list[FileEntry]:
     """The objects of a JSON array or of a JSONL file, UTF-8. `MedhaError` names the line of a fault."""
     text = read_text(path, settings)
     if text.lstrip().startswith("["):
@@ -110,7 +122,7 @@ def _parsed(text: str, path: str | Path) -> list[Any]:
         raise MedhaError(f"{path}: not usable JSON: {error}") from error
 
 
-def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
+def _lines(text: str, path: str | Path) -> Iterator[FileEntry]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
@@ -122,7 +134,7 @@ def _lines(text: str, path: str | Path) -> Iterator[dict[str, Any]]:
             yield _object(item, f"{path}, line {number}")
 
 
-def _object(item: Any, where: str) -> dict[str, Any]:
+def _object(item: Any, where: str) -> FileEntry:
     if not isinstance(item, dict):
         raise MedhaError(f"{where}: expected an object with question and generated_query, got {shown(item)}")
-    return item
+    return FileEntry(item, where)

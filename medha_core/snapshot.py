@@ -187,7 +187,9 @@ def read_info(directory: Path) -> Manifest:
         check_sizes(directory, manifest)
         return manifest
     if not (directory / ENTRIES).is_file():
-        raise SnapshotError(f"{directory} holds no snapshot: there is no {MANIFEST} and no {ENTRIES}")
+        raise SnapshotError(
+            f"{directory} holds no snapshot and no cache: there is no {MANIFEST} and no {ENTRIES}"
+        )
     rows = Rows(directory / ENTRIES, mode="r")
     try:
         collections = tuple(row.info() for row in rows.collections())

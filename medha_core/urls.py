@@ -1,12 +1,14 @@
 """Stores by their addresses, as the command line takes them."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import SecretStr
 
 from medha_core.embedded.backend import NativeBackend
 from medha_core.engines import make_backend
-from medha_core.errors import ConfigurationError
+from medha_core.errors import ConfigurationError, StorageError
 from medha_core.interfaces import VectorStorageBackend
 from medha_core.rows.database import Mode
 from medha_core.settings import Settings
@@ -20,8 +22,16 @@ elasticsearch://HOST:PORT, elasticsearch+https://...; weaviate://HOST:PORT; azur
 """The forms an address may have; what it cannot say (keys, prefixes, schemas) comes from the settings."""
 
 
+_DIRECTORIES = ("qdrant_path", "chroma_persist_path", "lancedb_uri")
+"""Settings that may name a directory."""
+
+
 def backend_at(url: str, settings: Settings, *, mode: Mode = "r+") -> VectorStorageBackend:
-    """The store at an address, not opened yet; `mode` is for a directory of the embedded store."""
+    """The store at an address, not opened yet.
+
+    With `mode="r"` a directory must be there, so that none is made by asking; what
+    else the mode says is for the embedded store.
+    """
     scheme, found, rest = url.partition("://")
     if not found:
         return NativeBackend(url, mode=mode, settings=settings)
@@ -32,7 +42,15 @@ def backend_at(url: str, settings: Settings, *, mode: Mode = "r+") -> VectorStor
     if reader is None:
         raise ConfigurationError(f"address {scheme}://...: expected one of {ADDRESSES}")
     given = reader(urlsplit(f"{inner or engine}://{rest}"), inner)
+    if mode == "r":
+        _check_there(given)
     return make_backend(settings.model_copy(update=given))
+
+
+def _check_there(given: Mapping[str, object]) -> None:
+    for place in (str(given[name]) for name in _DIRECTORIES if given.get(name)):
+        if "://" not in place and not Path(place).is_dir():
+            raise StorageError(f"no store in {place}: there is no such directory")
 
 
 def _postgres(at: SplitResult, _inner: str) -> dict[str, object]:

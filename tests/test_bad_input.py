@@ -131,7 +131,7 @@ async def test_a_string_is_no_batch(cache):
 async def test_a_missing_file_is_named(cache, tmp_path):
     with pytest.raises(MedhaError, match="no such file"):
         await cache.warm_from_file(tmp_path / "absent.jsonl")
-    with pytest.raises(MedhaError, match="no such file"):
+    with pytest.raises(MedhaError, match="expected a file, got a directory"):
         await cache.warm_from_file(tmp_path)
 
 

@@ -3,14 +3,18 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import time
 from functools import partial
 
 import pytest
+from pydantic import ValidationError
 
 from command_line import call, environment_of, run
+from medha_core import Settings
+from medha_core.cli.output import settings_problem
 
 ROWS = [
     {"question": "How many customers do we have?", "generated_query": "SELECT COUNT(*) FROM customers"},
@@ -53,9 +57,14 @@ def test_stats_counts_entries_and_templates(medha, tmp_path):
     template = {"intent": "i", "template_text": "t", "query_template": "SELECT 1"}
     (tmp_path / "templates.json").write_text(json.dumps([template] * 2))
     assert medha("stats", "--json", MEDHA_TEMPLATE_FILE="templates.json").json["templates"] == 2
-    text = medha("stats").out
-    assert "entries           3" in text
-    assert "none yet" in text
+    assert "entries           3" in medha("stats").out
+
+
+def test_stats_says_who_counts_while_nobody_has(medha):
+    assert medha("search", "How many customers do we have?").code == 0
+    result = medha("stats")
+    assert "total_requests    none yet" in result.out
+    assert "`medha search` reads a directory and leaves no count" in result.error_line
 
 
 ASK = """
@@ -76,6 +85,12 @@ def test_stats_says_what_other_processes_were_asked(medha, tmp_path):
     assert told["total_requests"] == 3
     assert told["hit_rate"] == pytest.approx(2 / 3, abs=1e-4)
     assert told["hits_by_strategy"] == {"exact_match": 1, "l1_cache": 1}
+    assert medha("stats").err == ""
+
+
+def test_stats_keeps_names_and_values_apart(medha):
+    medha("feedback", "How many customers do we have?", "--incorrect")
+    assert "error_rate_promised  none\n" in medha("stats").out
 
 
 def test_a_cache_in_memory_cannot_be_looked_after(tmp_path):
@@ -244,7 +259,7 @@ def test_feedback_counts_and_forgets_at_the_threshold(medha):
     assert medha("search", "How many clients exist?").code == 1
     missing = medha(*wrong)
     assert (missing.code, missing.out) == (1, "Not found.\n")
-    assert "--correct or --incorrect" in medha("feedback", "x").error_line
+    assert "expected --correct or --incorrect, got neither" in medha("feedback", "x").error_line
 
 
 # health and logo
@@ -316,3 +331,63 @@ def test_each_command_runs_as_a_process_of_its_own(medha, tmp_path, command, cod
     assert result.code == code
     assert "Traceback" not in result.err
     assert bool(result.out) is (code != 2)
+
+
+@pytest.mark.parametrize("target", ["missing/out.json", "."])
+def test_a_file_that_cannot_be_written_is_named_with_its_option(medha, target):
+    assert "--output: expected" in medha("export", "-o", target).error_line
+    for option in ("--out", "--plot"):
+        assert f"{option}: expected" in medha("tune", "rows.jsonl", option, target).error_line
+        assert medha("tune", "rows.jsonl", option, target).out == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"question": "a"}', "entry: expected a key 'generated_query', got ['question']"),
+        ('{"question": "a", "generated_query": 5}', "entry.generated_query: expected str, got int"),
+        (
+            '{"question": "", "generated_query": "b"}',
+            "entry.question: expected text that is not empty, got ''",
+        ),
+    ],
+)
+def test_a_bad_entry_is_named_by_its_line(medha, tmp_path, line, fault):
+    (tmp_path / "bad.jsonl").write_text("\n" + json.dumps(ROWS[0]) + "\n" + line + "\n")
+    assert f"bad.jsonl, line 3: {fault}" in medha("warm", "bad.jsonl").error_line
+    assert medha("stats", "--json").json["entries"] == 3
+
+
+def test_a_bad_label_is_named_by_its_line(medha, tmp_path):
+    row = {"question": "a", "stored_question": "b", "stored_query": "c", "correct": "yes"}
+    (tmp_path / "bad.jsonl").write_text("\n" + json.dumps(row))
+    fault = "bad.jsonl, line 2: correct: expected true or false, got 'yes'"
+    assert fault in medha("tune", "bad.jsonl").error_line
+
+
+def test_a_directory_is_no_file_and_a_file_no_directory(medha):
+    assert ".: expected a file, got a directory" in medha("warm", ".").error_line
+    for command in (("search", "x"), ("stats",), ("explain", "x")):
+        told = medha(*command, "--path", "rows.jsonl").error_line
+        assert "path: expected the directory of a cache, got the file rows.jsonl" in told
+
+
+def test_a_bad_setting_is_shown_unless_it_may_be_secret(medha):
+    assert "got 'strct'" in medha("search", "x", MEDHA_GUARD="strct").error_line
+    error = _problem({"pg_password": 5, "redis_url": 7})
+    assert "pg_password" in error
+    assert "redis_url" in error
+    assert not re.search("[57]", error)
+
+
+def _problem(given):
+    try:
+        Settings(**given)
+    except ValidationError as error:
+        return settings_problem(error)
+    raise AssertionError("these settings are valid")
+
+
+def test_a_calibration_file_is_named_with_its_setting(medha):
+    told = medha("search", "x", MEDHA_CALIBRATION_FILE="rows.jsonl", MEDHA_MAX_ERROR_RATE="0.01").error_line
+    assert re.search("calibration_file: .*rows.jsonl", told)

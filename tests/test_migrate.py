@@ -171,6 +171,24 @@ async def test_a_killed_migration_goes_on(target, tmp_path):
         assert await old.count("big") == 600
 
 
+@pytest.mark.parametrize("engine", ["qdrant+edge", "qdrant", "chroma", "lancedb"])
+def test_a_directory_that_is_not_there_is_no_source(tmp_path, capsys, engine):
+    target = str(tmp_path / "copy")
+    absent = tmp_path / "absent"
+    assert run(["migrate", "--from", f"{engine}://{absent}", "--to", target]) == 2
+    assert f"no store in {absent}: there is no such directory" in capsys.readouterr().err
+    assert not absent.exists()
+
+
+def test_a_source_without_collections_is_said(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    source = f"lancedb://{tmp_path / 'empty'}"
+    assert run(["migrate", "--from", source, "--to", str(tmp_path / "copy")]) == 1
+    told = capsys.readouterr()
+    assert "--from: the store has no collections" in told.err
+    assert told.out == ""
+
+
 async def test_what_cannot_be_moved_is_said(source, tmp_path):
     async with NativeBackend(source, mode="r") as old, NativeBackend(tmp_path / "t") as new:
         with pytest.raises(StorageError, match="absent"):

@@ -1,6 +1,7 @@
 """What the README promises: its commands, its Python and the output printed below it."""
 
 import ast
+import builtins
 import importlib
 import os
 import re
@@ -61,6 +62,18 @@ def test_the_python_that_is_not_run_is_python_that_imports(readme):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("medha_core"):
                 module = importlib.import_module(node.module)
                 assert not [alias.name for alias in node.names if not hasattr(module, alias.name)]
+
+
+def test_the_python_imports_or_defines_every_name_it_uses(readme):
+    for block in _blocks(readme, "python"):
+        names = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Name)]
+        bound = {node.id for node in names if isinstance(node.ctx, ast.Store)} | set(dir(builtins))
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                bound |= {alias.asname or alias.name for alias in node.names}
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                bound |= {node.name, *(argument.arg for argument in node.args.args)}
+        assert {node.id for node in names} <= bound, block
 
 
 def test_the_two_commands_stand_there(readme):

@@ -9,7 +9,7 @@ from typing import Any
 
 from medha_core.acts.parts import Parts
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError, StorageError
-from medha_core.files import read_entries
+from medha_core.files import FileEntry, read_entries
 from medha_core.frames import items_of
 from medha_core.logs import said
 from medha_core.pairs import UNSET, Pair, check_pair, is_blank
@@ -235,7 +235,7 @@ class Storing:
 
         def check() -> list[Pair]:
             return [
-                check_pair(entry, settings, f"{label}[{i}]" if label else "", model=model)
+                check_pair(entry, settings, _place(entry, label, i), model=model)
                 for i, entry in enumerate(entries)
                 if not (skip_blank and _is_blank(entry))
             ]
@@ -256,6 +256,13 @@ class Storing:
 def _check_entries(entries: object) -> None:
     if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
         raise ArgumentTypeError("entries", "a list of mappings", entries)
+
+
+def _place(entry: object, label: str, i: int) -> str:
+    """What stands before the name of a field that is at fault."""
+    if isinstance(entry, FileEntry):
+        return f"{entry.where}: entry"
+    return f"{label}[{i}]" if label else ""
 
 
 def _is_blank(entry: object) -> bool:

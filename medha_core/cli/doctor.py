@@ -28,6 +28,7 @@ OPTIONAL = {
     "fastembed": ("fastembed",),
     "sentence-transformers": ("sentence-transformers",),
     "qdrant": ("qdrant-client",),
+    "qdrant-edge": ("qdrant-edge-py",),
     "pgvector": ("asyncpg",),
     "vectorchord": ("asyncpg",),
     "chroma": ("chromadb",),
@@ -46,8 +47,10 @@ def command(model: str | None, *, as_json: bool) -> int:
     if as_json:
         emit_json(report)
     else:
-        for name, text in _lines(report):
-            emit(f"{name:<12}{text}")
+        rows = _lines(report)
+        width = max(len(name) for name, _ in rows) + 2
+        for name, text in rows:
+            emit(f"{name:<{width}}{text}")
     return OK if report["settings"]["valid"] and report["self_test"]["passed"] else ERROR
 
 

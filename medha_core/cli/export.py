@@ -16,7 +16,7 @@ import typer
 from medha_core import ConfigurationError, Medha
 from medha_core.cli.opening import open_settings
 from medha_core.cli.options import AsJson, Collection, Kept
-from medha_core.cli.output import emit, emit_json, progress
+from medha_core.cli.output import check_target, emit, emit_json, progress, writing
 from medha_core.cli.recorded import open_recorded
 from medha_core.files import allowed_path
 
@@ -52,6 +52,8 @@ def export_command(
         raise ConfigurationError("--vectors: csv has no room for them, use --format jsonl")
     settings = open_settings(path)
     target = None if output is None else allowed_path(output, settings)
+    if output is not None:
+        check_target("--output", output)
     cache = open_recorded(path, collection, mode="r")
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder) / "entries.jsonl"
@@ -83,15 +85,16 @@ def _write(lines: Path, target: Path | None, kind: Format) -> None:
             _convert(entries, sys.stdout, kind)
         return
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with (
-            lines.open(encoding="utf-8", newline="") as entries,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            _convert(entries, file, kind)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing("--output", target):
+        try:
+            with (
+                lines.open(encoding="utf-8", newline="") as entries,
+                partial.open("w", encoding="utf-8", newline="") as file,
+            ):
+                _convert(entries, file, kind)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _convert(lines: Iterable[str], file: IO[str], kind: Format) -> None:

@@ -106,7 +106,7 @@ def feedback_command(
 ) -> None:
     """Say whether the answer to QUESTION was right; exit code 1 when there is no such entry."""
     if correct is None:
-        raise ConfigurationError("feedback: --correct or --incorrect?")
+        raise ConfigurationError("feedback: expected --correct or --incorrect, got neither")
     counted, name = _done(
         path, collection, lambda cache: cache.feedback(question, correct, entry_id=entry_id)
     )

@@ -10,13 +10,18 @@ import typer
 from medha_core import Medha, MedhaError, PersistedStats, Settings
 from medha_core.cli.opening import open_embedder, open_kept_settings, open_settings
 from medha_core.cli.options import AsJson, Collection, Kept, Model
-from medha_core.cli.output import MISS, OK, emit, emit_json
+from medha_core.cli.output import MISS, OK, emit, emit_json, note
 from medha_core.cli.recorded import kept_directory, open_recorded, recorded_embedder
 from medha_core.embeddings import models
 from medha_core.files import read_text
 from medha_core.templates import read_templates
 
 app = typer.Typer()
+
+_UNCOUNTED = (
+    "requests are counted by caches that are open for writing; "
+    "`medha search` reads a directory and leaves no count"
+)
 
 
 # stats
@@ -31,8 +36,11 @@ def stats_command(collection: Collection = None, path: Kept = None, json: AsJson
     if json:
         emit_json(report)
         return
+    width = max(map(len, report)) + 2
     for name, value in report.items():
-        emit(f"{name:<18}{_shown(value)}")
+        emit(f"{name:<{width}}{_shown(name, value)}")
+    if not report["total_requests"] and settings.backend_type == "native":
+        note(_UNCOUNTED)
 
 
 async def _stats(cache: Medha, settings: Settings) -> dict[str, Any]:
@@ -78,9 +86,9 @@ def _templates(settings: Settings) -> int:
     return len(read_templates(read_text(settings.template_file, settings), settings.template_file))
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
     if value is None:
-        return "none yet"
+        return "none" if name == "error_rate_promised" else "none yet"
     if isinstance(value, dict):
         return ", ".join(f"{name} {count}" for name, count in sorted(value.items())) or "none"
     return str(value)

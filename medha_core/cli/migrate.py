@@ -2,7 +2,7 @@
 
 import asyncio
 
-from medha_core.cli.output import OK, emit, emit_json, progress
+from medha_core.cli.output import MISS, OK, emit, emit_json, note, progress
 from medha_core.migration import Moved, migrate
 from medha_core.settings import Settings
 from medha_core.urls import backend_at
@@ -10,9 +10,13 @@ from medha_core.urls import backend_at
 
 def command(source: str, target: str, collection: str | None, *, as_json: bool) -> int:
     moved = asyncio.run(_migrate(source, target, collection))
+    if not moved:
+        note("--from: the store has no collections, so nothing was moved")
     if as_json:
         emit_json({"collections": [one._asdict() for one in moved]})
-        return OK
+        return OK if moved else MISS
+    if not moved:
+        return MISS
     for one in moved:
         emit(f"{one.collection!r}: {one.entries} entries, {one.written} written now, checksum {one.checksum}")
     emit(f"{len(moved)} collections are the same on both sides; nothing was deleted at the source")

@@ -24,7 +24,11 @@ def open_settings(path: Path | None) -> Settings:
 def open_kept_settings(path: Path | None, warm_from: Path | None) -> Settings:
     """`open_settings` for a command that only asks: a directory without a cache is an error."""
     settings = open_settings(path)
-    if settings.path is not None and warm_from is None and not settings.path.is_dir():
+    if settings.path is None or settings.path.is_dir():
+        return settings
+    if settings.path.exists():
+        raise StorageError(f"path: expected the directory of a cache, got the file {settings.path}")
+    if warm_from is None:
         raise StorageError(f"no cache in {settings.path}: medha warm FILE --path {settings.path} makes one")
     return settings
 

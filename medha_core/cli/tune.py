@@ -8,7 +8,7 @@ from typing import Any
 
 from medha_core import ConfigurationError, Settings
 from medha_core.cli.opening import open_embedder, open_settings
-from medha_core.cli.output import OK, emit, emit_json, note
+from medha_core.cli.output import OK, check_target, emit, emit_json, note, writing
 from medha_core.deciding.calibration import Calibration, Measured
 from medha_core.files import read_entries
 from medha_core.learning.tuning import measure
@@ -29,6 +29,9 @@ def command(
     settings = open_settings(None)
     rate = max_error_rate or settings.max_error_rate or DEFAULT_RATE
     draw = None if plot is None else _drawing()
+    for option, target in (("--out", out), ("--plot", plot)):
+        if target is not None:
+            check_target(option, target)
     entries = read_entries(file, settings)
     embedder = open_embedder(model, settings)
     source = f"{file.name}, {embedder.model_name}, guard {settings.guard}"
@@ -39,7 +42,8 @@ def command(
         for line in lines(table, rate, settings, out):
             emit(line)
     if out is not None:
-        out.write_text(json.dumps(table.as_dict(), indent=1) + "\n", encoding="utf-8")
+        with writing("--out", out):
+            out.write_text(json.dumps(table.as_dict(), indent=1) + "\n", encoding="utf-8")
         note(f"wrote {out}")
     if draw is not None and plot is not None:
         draw(table, plot)

@@ -1,4 +1,4 @@
-"""Calling what a user has given, which may be a coroutine function or a plain one."""
+"""Calling what a user has given, which may be a coroutine function or a plain one, on a loop or off it."""
 
 import asyncio
 import inspect
@@ -11,6 +11,21 @@ def is_async(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - an object whose call is a coroutine function
     )
+
+
+def accepts(function: Callable[..., Any], name: str) -> bool:
+    """Whether it takes a keyword argument of this name."""
+    parameters = inspect.signature(function).parameters
+    return name in parameters or any(kind.kind is kind.VAR_KEYWORD for kind in parameters.values())
+
+
+def on_event_loop() -> bool:
+    """Whether the calling thread is running an event loop now."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def called(function: Callable[..., Any], *arguments: Any) -> Any:

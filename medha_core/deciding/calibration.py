@@ -126,8 +126,8 @@ def load(path: str | Path) -> Calibration:
     except OSError as error:
         raise ConfigurationError(f"calibration_file: cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: not usable JSON: {error}") from error
-    return Calibration.from_dict(data, str(path))
+        raise ConfigurationError(f"calibration_file: {path}: not usable JSON: {error}") from error
+    return Calibration.from_dict(data, f"calibration_file: {path}")
 
 
 @cache

@@ -66,14 +66,6 @@ class FastEmbedAdapter(LocalEmbedder):
             raise EmbeddingError(f"fastembed cannot load {model_name}: {shown(error, 500)}") from error
 
     @property
-    def dimension(self) -> int:
-        return self._dimension
-
-    @property
-    def model_name(self) -> str:
-        return self._model_name
-
-    @property
     def fingerprint(self) -> str:
         return f"fastembed/{self._model_name}:{self._dimension}"
 

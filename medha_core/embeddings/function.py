@@ -1,13 +1,13 @@
 """An embedder around a function the caller has."""
 
 import asyncio
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from medha_core.concurrency.calling import is_async
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError, shown
 from medha_core.interfaces.embedder import ArrayEmbedder, check_texts
 
@@ -42,9 +42,7 @@ class CallableEmbedder(ArrayEmbedder):
         self._dimension = dimension
         self._model_name = model_name
         self._batch = batch
-        self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004 (an object with an asynchronous __call__)
-        )
+        self._is_async = is_async(function)
 
     @property
     def dimension(self) -> int:

@@ -16,10 +16,22 @@ class LocalEmbedder(ArrayEmbedder):
     """One computation at a time, in the calling thread or, when awaited, in another.
 
     Whatever the package raises becomes `EmbeddingError`. Vectors have length 1.
+    A subclass sets `_model_name` and `_dimension` when it has loaded its model.
     """
+
+    _model_name: str
+    _dimension: int
 
     def __init__(self) -> None:
         self._computing = threading.Lock()  # these packages use all processors for one call by themselves
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+    @property
+    def model_name(self) -> str:
+        return self._model_name
 
     @abstractmethod
     def _compute(self, texts: list[str], is_document: bool) -> Any:

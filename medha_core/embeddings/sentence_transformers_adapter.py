@@ -70,14 +70,6 @@ class SentenceTransformersAdapter(LocalEmbedder):
             ) from error
 
     @property
-    def dimension(self) -> int:
-        return self._dimension
-
-    @property
-    def model_name(self) -> str:
-        return self._model_name
-
-    @property
     def fingerprint(self) -> str:
         prefixes = "" if self._prefixes == (None, None) else f":{self._prefixes!r}"
         return f"sentence-transformers/{self._model_name}:{self._dimension}{prefixes}"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from medha_core.concurrency.calling import on_event_loop
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -81,9 +82,7 @@ class BaseEmbedder(ABC):
 
     @staticmethod
     def _run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if not on_event_loop():
             return asyncio.run(coroutine)
         with ThreadPoolExecutor(max_workers=1) as pool:
             return pool.submit(asyncio.run, coroutine).result()

@@ -16,6 +16,7 @@ from medha_core.deciding.calibration import Calibration, Outcome
 from medha_core.deciding.tiers import Tiers
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentValueError, ConfigurationError, MedhaError
+from medha_core.files import FileEntry
 from medha_core.guard import Reason
 from medha_core.interfaces import BaseEmbedder, Candidate
 from medha_core.learning.knowledge import Knowledge
@@ -177,7 +178,8 @@ def _checked(entries: Iterable[Mapping[str, Any]], fields: Mapping[str, type]) -
             value = entry.get(name)
             if not isinstance(value, kind) or (kind is str and not value.strip()):
                 expected = "true or false" if kind is bool else "text that is not empty"
-                raise ArgumentValueError(f"entry {number}: {name}", expected, value)
+                place = entry.where if isinstance(entry, FileEntry) else f"entry {number}"
+                raise ArgumentValueError(f"{place}: {name}", expected, value)
         yield entry
 
 

@@ -4,13 +4,13 @@ The libraries are optional and heavy. They are imported when a question first ne
 the thread of a running event loop: there the first question goes without, and a thread loads them.
 """
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
+from medha_core.concurrency.calling import on_event_loop
 from medha_core.concurrency.forking import lock
 from medha_core.errors import ConfigurationError
 
@@ -60,20 +60,12 @@ class LazyModel:
 
     def get(self) -> Recogniser | None:
         """The recogniser; on the thread of an event loop only if it is loaded already."""
-        if self._recogniser is not None or self._failed or not _on_event_loop():
+        if self._recogniser is not None or self._failed or not on_event_loop():
             return self._recogniser or self.load()
         if self._thread is None:
             self._thread = threading.Thread(target=self.load, name=f"load-{self._name}", daemon=True)
             self._thread.start()
         return None
-
-
-def _on_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def installed_spacy_model() -> str | None:
