@@ -109,7 +109,7 @@ def opposites(left: Difference, lexicon: Lexicon) -> str:
 
 def _is_elsewhere(key: str, stored: Features, lexicon: Lexicon) -> bool:
     """Whether a proper noun of the stored question has no part in its query: `cities in the USA`."""
-    return "p" in lexicon.words.get(key[2:], "") and lexicon.stem(key[2:]) not in stored.names
+    return lexicon.is_proper(key[2:]) and lexicon.stem(key[2:]) not in stored.names
 
 
 def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned) -> bool:

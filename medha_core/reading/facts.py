@@ -80,7 +80,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.light_verbs,
         text == lexicon.unity and text not in lexicon.ask,
         text in lexicon.before_unity,
-        "p" in lexicon.words.get(text, ""),
+        lexicon.is_proper(text),
         text in lexicon.indefinites,
         lexicon.looks_past(text),
         text in lexicon.inverting,

@@ -160,6 +160,11 @@ class Lexicon:
 
     def is_past(self, word: str) -> bool:
         """Whether the word is an irregular past form (`sold`)."""
+    def is_proper(self, word: str) -> bool:
+        """Whether the word is a proper noun first of all, and no common verb (`begin`, `march`) besides."""
+        parts = self.words.get(word, "")
+        return "p" in parts and "v+" not in parts
+
         base = self.irregular.get(word, "")
         return "v+" in self.words.get(base, "") and word not in self.plurals
 
