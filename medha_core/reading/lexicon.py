@@ -121,9 +121,9 @@ class Lexicon:
         self.crowds, self.people, self.peopled, self.venues = (
             keys(table.get(name, "")) for name in ("crowds", "people", "peopled", "venues")
         )
-        self.generic, self.anywhere, self.places, self.counting, self.naming, self.making = (
+        self.generic, self.anywhere, self.places, self.counting, self.numbering, self.naming, self.making = (
             frozenset(table.get(name, "").split())
-            for name in ("generic", "anywhere", "places", "counting", "naming", "making")
+            for name in ("generic", "anywhere", "places", "counting", "numbering", "naming", "making")
         )
 
     def knows(self, word: str) -> bool:
