@@ -111,7 +111,9 @@ class Lexicon:
         def keys(words: str) -> frozenset[str]:
             return frozenset(f"w:{self.lemma(word)}" for word in words.split())
 
-        self.measures = tuple(map(keys, table.get("groups", "").split(",")))
+        self.measures = {
+            f"w:{self.lemma(word)}": keys(nouns) for word, nouns in table.get("also", {}).items()
+        }
         self.reached = {
             f"w:{self.lemma(word)}": keys(nouns) for word, nouns in table.get("reached", {}).items()
         }

@@ -175,10 +175,7 @@ def _nouns(words: Sequence[str], lexicon: Lexicon) -> frozenset[str]:
     found = {_key(word, lexicon) for word in head}
     if not found.isdisjoint(lexicon.crowds):
         found |= lexicon.people
-    for group in lexicon.measures:
-        if not found.isdisjoint(group):
-            found |= group
-    return frozenset(found)
+    return frozenset(found).union(*(lexicon.measures.get(key, ()) for key in found))
 
 
 def _nouns_of_tables(clauses: str, owners: Collection[str], lexicon: Lexicon) -> Iterator[str]:
