@@ -94,6 +94,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.anywhere,
         text in lexicon.naming,
         text in lexicon.making,
+        text in lexicon.prices,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

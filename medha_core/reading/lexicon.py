@@ -61,6 +61,8 @@ class Lexicon:
         magnitude = table["magnitude"]
         self.quantities = frozenset(magnitude["nouns"].split())
         self.magnitude = {op: way for way in ("max", "min") for op in magnitude[way].split()}
+        self.priced = frozenset(f"o:{op}" for op in magnitude.get("priced", "").split())
+        self.prices = frozenset(magnitude.get("prices", "").split())
         relative = table["relative"]
         self.relative_words = frozenset(relative["words"].split())
         self.relative_heads = frozenset(relative["heads"].split())
@@ -160,13 +162,13 @@ class Lexicon:
         """Whether the word is a proper noun, or none the dictionary has."""
         return "p" in self.words.get(word, "") or not (self.knows(word) or self.superlative(word))
 
-    def is_past(self, word: str) -> bool:
-        """Whether the word is an irregular past form (`sold`)."""
     def is_proper(self, word: str) -> bool:
         """Whether the word is a proper noun first of all, and no common verb (`begin`, `march`) besides."""
         parts = self.words.get(word, "")
         return "p" in parts and "v+" not in parts
 
+    def is_past(self, word: str) -> bool:
+        """Whether the word is an irregular past form (`sold`)."""
         base = self.irregular.get(word, "")
         return "v+" in self.words.get(base, "") and word not in self.plurals
 
