@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from medha_core.reading.features import _compared, _is_noun, phrase_key
+from medha_core.reading.features import _compared, phrase_key
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.words import word_parts
 
@@ -52,7 +52,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         lexicon.knows(text),
         text in lexicon.closed,
         lexicon.is_name(text),
-        _is_noun(text, lexicon),
+        lexicon.is_noun(text),
         text in lexicon.light,
         text in lexicon.calendar,
         text in lexicon.quantities,

@@ -183,6 +183,12 @@ class Lexicon:
     def is_verb(self, word: str) -> bool:
         return "v" in self.words.get(word, "")
 
+    def is_noun(self, word: str) -> bool:
+        """Whether the word is a common noun in any of its forms, and no form of a verb."""
+        if self.is_name(word) or self.is_past(word):
+            return False
+        return "n" in self.words.get(self.lemma(word), "") and not word.endswith(("ed", "ing"))
+
     def is_person(self, word: str) -> bool:
         """Whether the word is first of all a noun for a person."""
         return "h" in self.words.get(word, "")
