@@ -323,10 +323,6 @@ class Judge {
             verdict = refuse(R_BINDING, "by: in one question only");
             return true;
         }
-        if (is_range_alone(left.asked, left.stored) || is_range_alone(left.stored, left.asked)) {
-            verdict = refuse(R_BINDING, "from, to: in one question only");
-            return true;
-        }
         if (said_by_one(R_BINDING, leftover([](const Symbol* key) { return key->kind() == 'p' && key->is_telling(); }), ONE))
             return true;
         if (said_by_one(R_INTERROGATIVE,
@@ -340,13 +336,6 @@ class Judge {
                 if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
         }
         return said_by_one(R_STRANGER, names, ": a name, or no word of the language");
-    }
-
-    // Whether one question names a range, and the other says nothing in its place: `in 2015 and in 2019`.
-    bool is_range_alone(const Keys& side, const Keys& other) const {
-        const auto is_said = [](const Symbol* key) { return key->kind() == 'w' || key->kind() == 'p'; };
-        return contains(side, symbols_.p_from) && contains(side, symbols_.p_to) &&
-               std::none_of(other.begin(), other.end(), is_said);
     }
 
     // Two units, or two words behind the same number, that are not the same: `10 euro / 10 dollar`.

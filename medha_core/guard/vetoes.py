@@ -17,7 +17,6 @@ __all__ = ["veto"]
 GRAVE = frozenset(["o:not", "o:or", "o:only"])
 """Operators that no stored pair excuses."""
 WHERE = "a:where"
-_RANGE = frozenset(["p:from", "p:to"])
 SUPPORT = 2
 """Queries that must have stayed the same for other operators."""
 _HARD_REASONS = {
@@ -115,8 +114,6 @@ def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexi
         yield reject(Reason.NUMBER, f"{pair}: counted or measured in")
     if ("p:by" in left) != ("p:by" in right) and not active_passive(a, b):
         yield reject(Reason.BINDING, "by: in one question only")
-    if _is_range_alone(left, right) or _is_range_alone(right, left):
-        yield reject(Reason.BINDING, "from, to: in one question only")
     if telling := [key[2:] for key in both if key in lexicon.telling]:
         yield reject(Reason.BINDING, f"{', '.join(telling)}: in one question only")
     if asks := [key[2:] for key in both if key[0] == "a"]:
@@ -125,11 +122,6 @@ def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexi
     foreign = [word for word in words if not lexicon.knows(word)]
     if names := foreign or [word for word in of_the_data if lexicon.is_name(word)]:
         yield reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
-
-
-def _is_range_alone(side: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether one question names a range, and the other says nothing in its place: `in 2015 and in 2019`."""
-    return _RANGE.issubset(side) and not any(key[0] in "wp" for key in other)
 
 
 def _counted_otherwise(a: Sequence[str], b: Sequence[str], pairing: Pairing, lexicon: Lexicon) -> str:
