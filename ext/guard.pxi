@@ -64,6 +64,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
     cppclass Language:
         Relatable relatable
         unordered_map[const Symbol*, const Symbol*] magnitudes
+        vector[const Symbol*] priced
         vector[const Symbol*] summing
         vector[const Symbol*] telling
 
@@ -374,6 +375,8 @@ cdef class QuestionReader:
         cdef Language language
         for key, meaning in lexicon.magnitudes.items():
             language.magnitudes[self._pinned(key)] = self._pinned(meaning)
+        for key in lexicon.priced:
+            language.priced.push_back(self._pinned(key))
         for key in lexicon.summing:
             language.summing.push_back(self._pinned(key))
         for key in lexicon.telling:

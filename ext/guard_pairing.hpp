@@ -80,7 +80,7 @@ class Pairer {
             for (const Symbol* key : order) {
                 const auto is_pair = [&](const Symbol* other) {
                     return is_same_by_query(symbols_, key, other, stored.sense, by_number) ||
-                           equivalent(key, other, stored, score);
+                           (!asks_for_others(key, other, a, b) && equivalent(key, other, stored, score));
                 };
                 const auto named = [&](const Symbol* other) { return other != symbols_.a_who && is_pair(other); };
                 auto match = std::find_if(right.begin(), right.end(), named);
@@ -121,6 +121,19 @@ class Pairer {
         std::stable_partition(keys.begin(), keys.end(), [&](const Symbol* key) { return key != who; });
     }
 
+    // Whether the one question asks for persons and the other for what they do: `voters`, `votes`.
+    bool asks_for_others(const Symbol* x, const Symbol* y, const View& a, const View& b) const {
+        if (x != a.asks || y != b.asks || contains(a.keys, symbols_.a_who) || contains(b.keys, symbols_.a_who))
+            return false;
+        if (!x->body_has(NOUN) || !y->body_has(NOUN) || symbols_.related(x, y, SYNONYMS)) return false;
+        return x->body_has(PERSON) != y->body_has(PERSON);
+    }
+
+    // Whether two nouns of one stem have nothing to do with each other: `state`, `station`.
+    bool only_sound_alike(const Symbol* x, const Symbol* y) const {
+        return x->body_has(NOUN) && y->body_has(NOUN) && !symbols_.related(x, y, RELATED);
+    }
+
     bool equivalent(const Symbol* x, const Symbol* y, const Question& stored, double score) const {
         if (Symbols::holds(symbols_.near_operators, x, y)) return true;
         if (x == symbols_.a_who || y == symbols_.a_who) {
@@ -130,7 +143,7 @@ class Pairer {
         if (x->kind() != 'w' || y->kind() != 'w') return false;
         if (evidence_.keeps(x, y)) return true;
         const Symbol* stem = x->body_facts().stem;
-        if (stem == y->body_facts().stem && stem->length() >= SHORTEST_STEM) return true;
+        if (stem == y->body_facts().stem && stem->length() >= SHORTEST_STEM && !only_sound_alike(x, y)) return true;
         if (score < SYNONYM_SCORE) return false;
         return symbols_.related(x, y, SYNONYMS) || is_derived(x, y);
     }
@@ -158,8 +171,11 @@ class Pairer {
             return std::any_of(a.keys.begin(), a.keys.end(), test) || std::any_of(b.keys.begin(), b.keys.end(), test);
         };
         const auto is_person = [](const Symbol* key) { return key->body_has(PERSON); };
-        pairing.idle = a.classes;
-        pairing.idle.insert(pairing.idle.end(), b.classes.begin(), b.classes.end());
+        // The one may name the value by one class, the other by another: `the state Texas`, `the city Texas`.
+        if (!(has_own_class(a, b, stored) && has_own_class(b, a, stored))) {
+            pairing.idle = a.classes;
+            pairing.idle.insert(pairing.idle.end(), b.classes.begin(), b.classes.end());
+        }
         for (const Symbol* key : b.keys) {
             // A proper noun that the stored query does without: `cities in the USA`.
             if (stored.unnamed || key->kind() != 'w' || contains(a.keys, key) || !key->body_has(PROPER)) continue;
@@ -175,6 +191,14 @@ class Pairer {
             std::any_of(pairing.mapped.begin(), pairing.mapped.end(),
                         [&](const auto& pair) { return is_person(pair.first) || is_person(pair.second); }))
             pairing.idle.push_back(symbols_.a_who);
+    }
+
+    // Whether a class beside a value, which is not what is asked for, is said by this question only.
+    static bool has_own_class(const View& one, const View& other, const Question& stored) {
+        return std::any_of(one.classes.begin(), one.classes.end(), [&](const Symbol* key) {
+            return key != one.asks && !contains(other.keys, key) &&
+                   std::binary_search(stored.names.begin(), stored.names.end(), key->body_facts().stem);
+        });
     }
 
     static void drop_light(Keys& keys, const Keys& idle) {

@@ -83,7 +83,10 @@ inline const Symbol* surface(const Symbols& symbols, const Symbol* key, const Qu
 // Whether a word is a verb here: by its past form, by a `do` or `have`, or by another form beside a name.
 inline bool acts(const Symbols& symbols, const Symbol* verb, Keys::const_iterator block, Keys::const_iterator end,
                  const Question& asked, const Question& stored) {
-    if (verb->kind() != 'w' || !verb->body_has(VERB) || !std::all_of(block, end, is_open)) return false;
+    const auto is_other = [&](const Symbol* key) { return key == symbols.o_other; };
+    const auto fits = [&](const Symbol* key) { return is_open(key) || is_other(key); };
+    if (verb->kind() != 'w' || !verb->body_has(VERB) || !std::all_of(block, end, fits)) return false;
+    if (std::any_of(block, end, is_other)) return true;  // `birds that eat other birds`, `birds that other birds eat`
     const Symbol *first = surface(symbols, verb, asked), *second = surface(symbols, verb, stored);
     if (first->has(PAST_FORM) || second->has(PAST_FORM)) return true;
     for (const Question* question : {&asked, &stored})
@@ -100,9 +103,10 @@ inline const Symbol* turned(const Symbols& symbols, const Question& asked, const
     const auto first = std::mismatch(a.begin(), a.end(), b.begin()).first - a.begin();
     const auto last = a.rend() - std::mismatch(a.rbegin(), a.rend(), b.rbegin()).first - 1;
     if (last == first || last - first > LONGEST_BLOCK) return nullptr;
-    if (std::none_of(a.begin(), a.begin() + first,
-                     [&](const Symbol* key) { return key->kind() == 'w' || key == symbols.a_who; }))
-        return nullptr;
+    const auto is_subject = [&](const Symbol* key) {
+        return key->kind() == 'w' || key->kind() == 'v' || key == symbols.a_who;
+    };
+    if (std::none_of(a.begin(), a.begin() + first, is_subject)) return nullptr;
     for (const auto& [x, y] : {std::pair(&a, &b), std::pair(&b, &a)}) {
         const Symbol* verb = (*x)[static_cast<size_t>(first)];
         const auto block = x->begin() + first + 1, end = x->begin() + last + 1;

@@ -150,9 +150,11 @@ inline Heads heads_of(const Symbols& symbols, const Keys& keys) {
     Heads found;
     for (size_t i = 0; i < keys.size(); ++i) {
         const bool close = keys[i] == symbols.o_not || is_ordinal(keys[i]);
-        if (!close && !binds(keys[i])) continue;
-        auto place = std::find_if(found.begin(), found.end(), [&](const auto& pair) { return pair.first == keys[i]; });
-        if (place == found.end()) place = found.insert(found.end(), {keys[i], {}});
+        const bool grouping = keys[i] == symbols.o_each || keys[i] == symbols.o_every;
+        if (!close && !grouping && !binds(keys[i])) continue;
+        const Symbol* operator_ = grouping ? symbols.o_each : keys[i];
+        auto place = std::find_if(found.begin(), found.end(), [&](const auto& pair) { return pair.first == operator_; });
+        if (place == found.end()) place = found.insert(found.end(), {operator_, {}});
         const Symbol* head = close ? next_of(symbols, keys, i) : head_of(keys, i);
         if (!contains(place->second, head)) place->second.push_back(head);
     }

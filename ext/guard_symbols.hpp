@@ -67,6 +67,7 @@ enum Flag : uint64_t {
     ANYWHERE = uint64_t{1} << 44,
     NAMING = uint64_t{1} << 45,
     MAKING = uint64_t{1} << 46,
+    PRICE = uint64_t{1} << 47,
 };
 
 class Symbol;
@@ -109,9 +110,10 @@ class Symbol {
     // Of a word: what the lexicon says. Of a key: what it says of the word in it.
     const Facts& facts() const;
     const Facts& body_facts() const;
-    // Of an operator: its meaning before a quantity, or null; whether it sums up. Of a preposition: whether it
-    // changes the answer where only one question has it.
+    // Of an operator: its meaning before a quantity, or null; whether it is said of a price only; whether it sums
+    // up. Of a preposition: whether it changes the answer where only one question has it.
     const Symbol* magnitude() const;
+    bool is_priced() const;
     bool is_summing() const;
     bool is_telling() const;
     bool has(Flag flag) const { return facts().flags & flag; }
@@ -136,7 +138,7 @@ class Symbol {
 // What there is to know of single keys in one language.
 struct Language {
     std::unordered_map<const Symbol*, const Symbol*> magnitudes;
-    std::vector<const Symbol*> summing, telling;
+    std::vector<const Symbol*> priced, summing, telling;
     Relatable relatable;
 };
 
@@ -353,6 +355,11 @@ inline const Symbol* Symbol::magnitude() const {
     const auto& magnitudes = owner_.languages[owner_.language].magnitudes;
     const auto found = magnitudes.find(this);
     return found == magnitudes.end() ? nullptr : found->second;
+}
+
+inline bool Symbol::is_priced() const {
+    const auto& keys = owner_.languages[owner_.language].priced;
+    return std::find(keys.begin(), keys.end(), this) != keys.end();
 }
 
 inline bool Symbol::is_summing() const {

@@ -26,15 +26,25 @@ inline void ranges(const Symbols& symbols, Keys& keys) {
     keys.swap(found);
 }
 
-// `largest`, `highest` and `most` are one before a noun that is a quantity: `lowest round trip fare`.
-inline void magnitudes(Keys& keys) {
+// Where a key stands in its question.
+struct Stretch {
+    uint32_t first, last;
+};
+
+// `largest`, `highest` and `most` are one before a noun that is a quantity: `lowest round trip fare`. The noun must
+// stand in one unbroken row with them, unlike that of `the highest house in the area`; and `cheapest` is `lowest`
+// only of what is paid.
+inline void magnitudes(const std::vector<Stretch>& stretches, View& view) {
     constexpr size_t ROW = 4;  // words behind a superlative among which its noun is looked for
+    Keys& keys = view.keys;
     for (size_t i = 0; i + 1 < keys.size(); ++i) {
         const Symbol* magnitude = keys[i]->kind() == 'o' ? keys[i]->magnitude() : nullptr;
         if (!magnitude) continue;
-        for (size_t j = i + 1; j < std::min(keys.size(), i + 1 + ROW) && keys[j]->kind() == 'w'; ++j) {
-            if (!keys[j]->body_has(QUANTITY)) continue;
-            keys[i] = magnitude;
+        const Flag noun = keys[i]->is_priced() ? PRICE : QUANTITY;
+        for (size_t j = i + 1; j < std::min(keys.size(), i + 1 + ROW); ++j) {
+            if (keys[j]->kind() != 'w' || stretches[j].first != stretches[j - 1].last) break;
+            if (!keys[j]->body_has(noun)) continue;
+            keys[i] = view.opened[i] = magnitude;
             break;
         }
     }
@@ -110,10 +120,13 @@ inline void view_of(const Symbols& symbols, const std::vector<Word>& words, cons
     view.open_words.clear();
     view.classes.clear();
     view.asks = asks;
+    std::vector<Stretch> stretches;
+    stretches.reserve(items.size());
     const auto add = [&](const Span& span) {
         if (contains(view.keys, span.key)) return;
         view.keys.push_back(span.key);
         view.opened.push_back(span.opened);
+        stretches.push_back({span.first, span.last});
     };
     const auto earlier = [](const Span& a, const Span& b) { return a.first < b.first; };
     const bool sorted = std::is_sorted(spans.begin(), spans.end(), earlier);
@@ -129,16 +142,15 @@ inline void view_of(const Symbols& symbols, const std::vector<Word>& words, cons
         if (inside(spans, item.first, item.last)) continue;
         view.keys.push_back(item.key);
         view.opened.push_back(item.key);
+        stretches.push_back({item.first, item.last});
     }
     while (pending != ordered.end()) add(*pending++);
     if (spans.size() > 1) sort_coordinated(symbols, words, spans, view);
     for (uint32_t i = 0; i < words.size(); ++i)
         if (!inside(spans, i, i + 1)) view.open_words.push_back(words[i].text);
     classes_of(symbols, words, items, spans, view.classes);
-    for (Keys* keys : {&view.keys, &view.opened}) {
-        ranges(symbols, *keys);
-        magnitudes(*keys);
-    }
+    magnitudes(stretches, view);
+    for (Keys* keys : {&view.keys, &view.opened}) ranges(symbols, *keys);
 }
 
 // A value with its text left open: only the column's own name counts, and all numbers are alike.

@@ -38,6 +38,8 @@ class Words(NamedTuple):
     """Prefixes that make a word the opposite of another one."""
     magnitudes: Mapping[str, str]
     """Operators and what they are before a quantity."""
+    priced: Collection[str]
+    """Those of them that are said of a price only."""
     summing: Collection[str]
     telling: Collection[str]
     """Prepositions that change the answer wherever only one of two questions has them."""
@@ -157,6 +159,7 @@ def _words_of(lexicon: Lexicon) -> Words:
         lexicon.pairs(),
         lexicon.negating,
         {f"o:{operator}": f"o:{way}" for operator, way in lexicon.magnitude.items()},
+        lexicon.priced,
         lexicon.summing,
         lexicon.telling,
     )

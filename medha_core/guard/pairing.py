@@ -47,7 +47,10 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
                     other
                     for other in sorted(right, key=WHO.__eq__)
                     if same_by_query(key, other, stored.sense, by_number, lexicon)
-                    or _equivalent(key, other, stored, score, lexicon, learned)
+                    or (
+                        not _asks_for_others(key, other, a, b, lexicon)
+                        and _equivalent(key, other, stored, score, lexicon, learned)
+                    )
                 ),
                 None,
             )
@@ -73,6 +76,9 @@ def _idle(a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: L
     """
     keys = {*a.keys, *b.keys}
     found = {*a.classes, *b.classes}
+    if _has_own_class(a, b, stored, lexicon) and _has_own_class(b, a, stored, lexicon):
+        # The one names the value by one class, the other by another: `the state Texas`, `the city Texas`.
+        found.clear()
     if not stored.unnamed:
         only_stored = (key for key in b.keys if key[0] == "w" and key not in a.keys)
         found.update(key for key in only_stored if _is_elsewhere(key, stored, lexicon))
@@ -85,6 +91,12 @@ def _idle(a: View, b: View, stored: Features, mapped: dict[str, str], lexicon: L
     if "a:who" in keys and any(lexicon.is_person(word[2:]) for pair in mapped.items() for word in pair):
         found.add("a:who")
     return frozenset(found)
+
+
+def _has_own_class(one: View, other: View, stored: Features, lexicon: Lexicon) -> bool:
+    """Whether a class beside a value, which is not what is asked for, is said by this question only."""
+    own = one.classes.difference(other.keys, (one.asks,))
+    return any(lexicon.stem(key[2:]) in stored.names for key in own)
 
 
 def corrections(a: View, b: View, lexicon: Lexicon) -> dict[str, str]:
@@ -109,7 +121,16 @@ def opposites(left: Difference, lexicon: Lexicon) -> str:
 
 def _is_elsewhere(key: str, stored: Features, lexicon: Lexicon) -> bool:
     """Whether a proper noun of the stored question has no part in its query: `cities in the USA`."""
-    return "p" in lexicon.words.get(key[2:], "") and lexicon.stem(key[2:]) not in stored.names
+    return lexicon.is_proper(key[2:]) and lexicon.stem(key[2:]) not in stored.names
+
+
+def _asks_for_others(x: str, y: str, a: View, b: View, lexicon: Lexicon) -> bool:
+    """Whether the one question asks for persons and the other for what they do: `voters`, `votes`."""
+    if x != a.asks or y != b.asks or WHO in a.keys or WHO in b.keys:
+        return False
+    if not (lexicon.is_noun(x[2:]) and lexicon.is_noun(y[2:])) or lexicon.are_synonyms(x[2:], y[2:]):
+        return False
+    return lexicon.is_person(x[2:]) != lexicon.is_person(y[2:])
 
 
 def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon, learned: Learned) -> bool:
@@ -123,11 +144,17 @@ def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon
     if learned.keeps(((x,), (y,))):
         return True
     stem = lexicon.stem(x[2:])
-    if len(stem) >= SHORTEST_STEM and stem == lexicon.stem(y[2:]):
+    if len(stem) >= SHORTEST_STEM and stem == lexicon.stem(y[2:]) and not _only_sound_alike(x, y, lexicon):
         return True
     if score < SYNONYM_SCORE:
         return False
     return lexicon.are_synonyms(x[2:], y[2:]) or _derived(x[2:], y[2:], lexicon)
+
+
+def _only_sound_alike(x: str, y: str, lexicon: Lexicon) -> bool:
+    """Whether two nouns of one stem have nothing to do with each other: `state`, `station`."""
+    nouns = lexicon.is_noun(x[2:]) and lexicon.is_noun(y[2:])
+    return nouns and not lexicon.are_related(x[2:], y[2:])
 
 
 def _derived(x: str, y: str, lexicon: Lexicon) -> bool:

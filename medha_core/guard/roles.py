@@ -9,6 +9,7 @@ from medha_core.reading.lexicon import Lexicon
 
 __all__ = ["compared_otherwise", "regrouped", "turned"]
 
+OTHER = "o:other"
 LONGEST_BLOCK = 3
 """Words over which a verb may have moved: a name, or a noun with what stands before it."""
 
@@ -73,7 +74,9 @@ def turned(asked: Features, stored: Features, a: Sequence[str], b: Sequence[str]
         return ""
     unlike = [i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
     first, last = unlike[0], unlike[-1]
-    if not 0 < last - first <= LONGEST_BLOCK or not any(key[0] == "w" or key == "a:who" for key in a[:first]):
+    if not 0 < last - first <= LONGEST_BLOCK or not any(
+        key[0] in "wv" or key == "a:who" for key in a[:first]
+    ):
         return ""
     for x, y in ((a, b), (b, a)):
         verb, block = x[first], x[first + 1 : last + 1]
@@ -84,8 +87,14 @@ def turned(asked: Features, stored: Features, a: Sequence[str], b: Sequence[str]
 
 def _acts(verb: str, block: Sequence[str], asked: Features, stored: Features, lexicon: Lexicon) -> bool:
     """Whether a word is a verb here: by a past form, a `do` or `have`, or by another form beside a name."""
-    if verb[0] != "w" or not lexicon.is_verb(verb[2:]) or any(key[0] in "opa" for key in block):
+    if (
+        verb[0] != "w"
+        or not lexicon.is_verb(verb[2:])
+        or any(key[0] in "opa" for key in block if key != OTHER)
+    ):
         return False
+    if OTHER in block:  # `birds that eat other birds`, `birds that other birds eat`
+        return True
     texts = [_surface(verb, features) for features in (asked, stored)]
     if any(map(lexicon.looks_past, texts)):
         return True

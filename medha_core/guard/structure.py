@@ -13,6 +13,8 @@ LOOSE_OPERATORS = frozenset(
     ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
 )
 """Operators that belong to the whole question."""
+GROUPING = frozenset(["o:each", "o:every"])
+"""Those of them that still say of what: `keepers of each animal`, `animals of each keeper`."""
 RANKING = frozenset(
     f"o:{operator}"
     for operator in (
@@ -153,8 +155,8 @@ def _heads(keys: Sequence[str]) -> dict[str, set[str]]:
     for i, key in enumerate(keys):
         if key == "o:not" or key[:3] == "n:#":
             found.setdefault(key, set()).add(_next(keys, i))
-        elif key[0] == "p" or (key[0] == "o" and key not in LOOSE_OPERATORS):
-            found.setdefault(key, set()).add(_head(keys, i))
+        elif key[0] == "p" or key in GROUPING or (key[0] == "o" and key not in LOOSE_OPERATORS):
+            found.setdefault("o:each" if key in GROUPING else key, set()).add(_head(keys, i))
     return found
 
 

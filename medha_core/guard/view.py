@@ -1,7 +1,7 @@
 """A question as it is compared: its items, with the values of one query folded into single items."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import NamedTuple
 
 from medha_core.reading.features import Features, Item
@@ -57,6 +57,7 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
     inside = {i for m in mentions for i in range(m.first, m.last)}
     keys: list[str] = []
     opened: list[str] = []
+    spans: list[tuple[int, int]] = []
     for item in _with_values(features.items, mentions, inside):
         if isinstance(item, Item):
             keys.append(item.key)
@@ -64,11 +65,16 @@ def view(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> V
         elif f"v:{item.text}" not in keys:
             keys.append(f"v:{item.text}")
             opened.append(opened_value(item.text, item.column))
+        else:
+            continue
+        spans.append((item.first, item.last))
+    for i, operator in _magnitudes(keys, spans, lexicon):
+        keys[i] = opened[i] = operator
     if len(mentions) > 1:
         _sort_coordinated(features.words, mentions, keys, opened)
     open_words = tuple(w.text for i, w in enumerate(features.words) if i not in inside)
     classes = _classes(features, mentions, lexicon) if mentions else frozenset()
-    return View(_canonical(keys, lexicon), _canonical(opened, lexicon), open_words, features.asks, classes)
+    return View(tuple(_ranges(keys)), tuple(_ranges(opened)), open_words, features.asks, classes)
 
 
 def _classes(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> frozenset[str]:
@@ -136,10 +142,6 @@ def _sort_coordinated(
             opened[i], opened[j] = opened[j], opened[i]
 
 
-def _canonical(keys: list[str], lexicon: Lexicon) -> tuple[str, ...]:
-    return tuple(_magnitudes(_ranges(keys), lexicon))
-
-
 def _ranges(keys: list[str]) -> list[str]:
     """`between A and B` asks for what `from A to B` asks for."""
     found: list[str] = []
@@ -153,11 +155,22 @@ def _ranges(keys: list[str]) -> list[str]:
     return found
 
 
-def _magnitudes(keys: list[str], lexicon: Lexicon) -> Iterator[str]:
-    """`largest`, `highest` and `most` are one before a noun that is a quantity: `lowest round trip fare`."""
+def _magnitudes(
+    keys: Sequence[str], spans: Sequence[tuple[int, int]], lexicon: Lexicon
+) -> Iterator[tuple[int, str]]:
+    """`largest`, `highest` and `most` are one before a noun that is a quantity: `lowest round trip fare`.
+
+    The noun must stand in one unbroken row with them, unlike that of `the highest house in the area`; and
+    `cheapest` is `lowest` only of what is paid.
+    """
     for i, key in enumerate(keys):
         way = lexicon.magnitude.get(key[2:]) if key[0] == "o" else None
-        if way:
-            row = takewhile(lambda following: following[0] == "w", keys[i + 1 : i + 1 + _ROW])
-            way = way if any(word[2:] in lexicon.quantities for word in row) else None
-        yield f"o:{way}" if way else key
+        if not way:
+            continue
+        nouns = lexicon.prices if key in lexicon.priced else lexicon.quantities
+        for j in range(i + 1, min(i + 1 + _ROW, len(keys))):
+            if keys[j][0] != "w" or spans[j][0] != spans[j - 1][1]:
+                break
+            if keys[j][2:] in nouns:
+                yield i, f"o:{way}"
+                break

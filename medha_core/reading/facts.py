@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from medha_core.reading.features import _compared, _is_noun, phrase_key
+from medha_core.reading.features import _compared, phrase_key
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.words import word_parts
 
@@ -52,7 +52,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         lexicon.knows(text),
         text in lexicon.closed,
         lexicon.is_name(text),
-        _is_noun(text, lexicon),
+        lexicon.is_noun(text),
         text in lexicon.light,
         text in lexicon.calendar,
         text in lexicon.quantities,
@@ -80,7 +80,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.light_verbs,
         text == lexicon.unity and text not in lexicon.ask,
         text in lexicon.before_unity,
-        "p" in lexicon.words.get(text, ""),
+        lexicon.is_proper(text),
         text in lexicon.indefinites,
         lexicon.looks_past(text),
         text in lexicon.inverting,
@@ -94,6 +94,7 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.anywhere,
         text in lexicon.naming,
         text in lexicon.making,
+        text in lexicon.prices,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

@@ -202,7 +202,7 @@ def _asked_for(found: Sequence[Word], items: Sequence[Item], lexicon: Lexicon) -
         if item.first < begins or (item.key[0] != "w" and not row):
             continue
         if item.key[0] != "w" or (
-            row and (item.first != row[-1].last or not _is_noun(found[item.first].text, lexicon))
+            row and (item.first != row[-1].last or not lexicon.is_noun(found[item.first].text))
         ):
             break
         row.append(item)
@@ -234,12 +234,6 @@ def _without_verb(row: list[Item], found: Sequence[Word], lexicon: Lexicon) -> l
         if text in lexicon.irregular or text.endswith("s") != before.endswith("s"):
             return row[:place]
     return row
-
-
-def _is_noun(text: str, lexicon: Lexicon) -> bool:
-    if lexicon.is_name(text) or lexicon.is_past(text):
-        return False
-    return "n" in lexicon.words.get(lexicon.lemma(text), "") and not text.endswith(("ed", "ing"))
 
 
 def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:

@@ -61,6 +61,8 @@ class Lexicon:
         magnitude = table["magnitude"]
         self.quantities = frozenset(magnitude["nouns"].split())
         self.magnitude = {op: way for way in ("max", "min") for op in magnitude[way].split()}
+        self.priced = frozenset(f"o:{op}" for op in magnitude.get("priced", "").split())
+        self.prices = frozenset(magnitude.get("prices", "").split())
         relative = table["relative"]
         self.relative_words = frozenset(relative["words"].split())
         self.relative_heads = frozenset(relative["heads"].split())
@@ -111,7 +113,9 @@ class Lexicon:
         def keys(words: str) -> frozenset[str]:
             return frozenset(f"w:{self.lemma(word)}" for word in words.split())
 
-        self.measures = tuple(map(keys, table.get("groups", "").split(",")))
+        self.measures = {
+            f"w:{self.lemma(word)}": keys(nouns) for word, nouns in table.get("also", {}).items()
+        }
         self.reached = {
             f"w:{self.lemma(word)}": keys(nouns) for word, nouns in table.get("reached", {}).items()
         }
@@ -121,9 +125,9 @@ class Lexicon:
         self.crowds, self.people, self.peopled, self.venues = (
             keys(table.get(name, "")) for name in ("crowds", "people", "peopled", "venues")
         )
-        self.generic, self.anywhere, self.places, self.counting, self.naming, self.making = (
+        self.generic, self.anywhere, self.places, self.counting, self.numbering, self.naming, self.making = (
             frozenset(table.get(name, "").split())
-            for name in ("generic", "anywhere", "places", "counting", "naming", "making")
+            for name in ("generic", "anywhere", "places", "counting", "numbering", "naming", "making")
         )
 
     def knows(self, word: str) -> bool:
@@ -158,6 +162,11 @@ class Lexicon:
         """Whether the word is a proper noun, or none the dictionary has."""
         return "p" in self.words.get(word, "") or not (self.knows(word) or self.superlative(word))
 
+    def is_proper(self, word: str) -> bool:
+        """Whether the word is a proper noun first of all, and no common verb (`begin`, `march`) besides."""
+        parts = self.words.get(word, "")
+        return "p" in parts and "v+" not in parts
+
     def is_past(self, word: str) -> bool:
         """Whether the word is an irregular past form (`sold`)."""
         base = self.irregular.get(word, "")
@@ -173,6 +182,12 @@ class Lexicon:
 
     def is_verb(self, word: str) -> bool:
         return "v" in self.words.get(word, "")
+
+    def is_noun(self, word: str) -> bool:
+        """Whether the word is a common noun in any of its forms, and no form of a verb."""
+        if self.is_name(word) or self.is_past(word):
+            return False
+        return "n" in self.words.get(self.lemma(word), "") and not word.endswith(("ed", "ing"))
 
     def is_person(self, word: str) -> bool:
         """Whether the word is first of all a noun for a person."""

@@ -95,7 +95,7 @@ def _of_columns(text: str, lexicon: Lexicon) -> _Columns:
         return _Columns()
     rows = [_words(column) for column in columns]
     selected = _nouns(rows[0], lexicon) if len(rows) == 1 else frozenset()
-    counts = bool(selected) and not lexicon.counting.isdisjoint(rows[0])
+    counts = bool(selected) and _counts(rows[0], lexicon)
     words = [word for row in rows for word in row]
     operators = (f"o:{lexicon.operators[word]}" for word in words if word in lexicon.operators)
     return _Columns(
@@ -105,6 +105,11 @@ def _of_columns(text: str, lexicon: Lexicon) -> _Columns:
         frozenset(key for key in operators if key in lexicon.ways),
         frozenset(column.rpartition(".")[0].lower() for column in columns),
     )
+
+
+def _counts(words: Sequence[str], lexicon: Lexicon) -> bool:
+    """Whether a column says how many: `num_pages`, but not `invoice_number`, which says which one."""
+    return not lexicon.counting.isdisjoint(words) and words[-1] not in lexicon.numbering
 
 
 class _Extreme(NamedTuple):
@@ -170,10 +175,7 @@ def _nouns(words: Sequence[str], lexicon: Lexicon) -> frozenset[str]:
     found = {_key(word, lexicon) for word in head}
     if not found.isdisjoint(lexicon.crowds):
         found |= lexicon.people
-    for group in lexicon.measures:
-        if not found.isdisjoint(group):
-            found |= group
-    return frozenset(found)
+    return frozenset(found).union(*(lexicon.measures.get(key, ()) for key in found))
 
 
 def _nouns_of_tables(clauses: str, owners: Collection[str], lexicon: Lexicon) -> Iterator[str]:
