@@ -530,9 +530,14 @@ def test_an_interrupted_caller_leaves_nothing_running():
     cache = make(embedder=CallableEmbedder(vector, 2, "slow"))
     cache.start_sync()
     thread = threading.Thread(target=interrupt)
+    # In the background of a shell, a process is born deaf to this signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        cache.search_sync("How many users?")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cache.search_sync("How many users?")
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     assert ended.wait(10)
     cache.close_sync()
