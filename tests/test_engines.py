@@ -324,3 +324,12 @@ class TestQdrantInProcess:
     async def test_a_directory_is_asked_for(self):
         with pytest.raises(ConfigurationError, match="qdrant_path"):
             await make_backend(settings(backend_type="qdrant", qdrant_mode="edge")).connect()
+
+
+def test_chroma_leaves_out_rows_that_are_half_written():
+    from medha_core.backends.chroma import _near
+
+    whole = {"tags": ["a"], "expires": 1.0, "body": "{}", "correct": 0, "incorrect": 0, "order": 5}
+    without_tags = {name: value for name, value in whole.items() if name != "tags"}
+    near = _near([("half", without_tags, 0.1), ("gone", None, 0.1), ("whole", whole, 0.25)])
+    assert [(record.key, score) for record, score in near] == [("whole", 0.75)]

@@ -12,7 +12,7 @@ from medha_core.backends.driver import Driver, Nearest, Where
 from medha_core.backends.foreign import ForeignBackend
 from medha_core.backends.naming import digest, space_name
 from medha_core.backends.paging import order_of, page_by_ranges
-from medha_core.backends.record import Record, fields_of, record_from
+from medha_core.backends.record import FIELDS, Record, fields_of, record_from
 from medha_core.errors import ConfigurationError
 from medha_core.settings import Settings
 
@@ -218,7 +218,7 @@ class ChromaDriver(Driver):
         found = self._collection(space).get(ids=ids, where=condition, include=include)
         vectors = found["embeddings"] if with_vectors else [None] * len(found["ids"])
         rows = zip(found["ids"], found["metadatas"], vectors, strict=True)
-        return [record_from(*row) for row in rows if row[1]]
+        return [record_from(*row) for row in rows if _is_whole(row[1])]
 
     def count(self, space: str) -> int:
         return int(self._collection(space).count())
@@ -248,9 +248,14 @@ def _key(record: Record) -> str:
     return record.key
 
 
+def _is_whole(held: Any) -> bool:
+    """Whether a row has all its fields: Chroma gives some or none of one just written or deleted."""
+    return bool(held) and held.keys() >= set(FIELDS)
+
+
 def _near(rows: Iterable[tuple[str, Any, float]]) -> Nearest:
-    """One answer of a query; a row without metadata was deleted meanwhile."""
-    return [(record_from(key, held), 1.0 - distance) for key, held, distance in rows if held]
+    """One answer of a query."""
+    return [(record_from(key, held), 1.0 - distance) for key, held, distance in rows if _is_whole(held)]
 
 
 def _compared(records: Sequence[Record], vector: np.ndarray, limit: int) -> Nearest:
