@@ -278,7 +278,8 @@ class Index {
   private:
     static constexpr size_t kJoinedPerThread = 16;
     static constexpr size_t kBreadth = 128, kBroadFrom = 100000;
-    static constexpr double kStepCost = 700;  // nanoseconds that a walk takes for each unit of ef
+    // Nanoseconds that a walk takes for each unit of ef, and more for each entry: memory is further away.
+    static constexpr double kStepCost = 650, kStepCostByEntry = 0.0005;
 
     Rows rows_;
     std::unique_ptr<Space> space_;
@@ -370,7 +371,8 @@ class Index {
 
     bool prefers_graph(const Encoded& query, size_t ef, float bar, ScanSpace& space) const {
         if (graph_.size() == 0 || tier_ == Tier::kGraph) return true;
-        return !Scan(rows_, query, space).costs_less(kStepCost * static_cast<double>(ef), 0, graph_.size(), bar);
+        const double step = kStepCost + kStepCostByEntry * static_cast<double>(graph_.size());
+        return !Scan(rows_, query, space).costs_less(step * static_cast<double>(ef), 0, graph_.size(), bar);
     }
 
     void search_graph(const Encoded& query, size_t k, size_t ef, const Allowed& allowed, size_t permitted,
