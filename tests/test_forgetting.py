@@ -24,6 +24,7 @@ from medha_core import (
     query_hash,
 )
 from medha_core.interfaces import VectorStorageBackend
+from medha_core.learning import teaching
 
 HERE = Path(__file__).parent
 
@@ -398,3 +399,19 @@ async def test_a_reader_takes_back_what_the_writer_has_forgotten_or_replaced(tmp
             for city in taught.values():
                 assert not await reader.search(f"Which shops are in {city}?")
             assert await reader.search("Which shops are in Rome?")
+
+
+async def test_a_reader_looks_again_for_the_last_few_that_are_gone_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "_GONE", 2)
+    settings = Settings(_env_file=None, path=str(tmp_path))
+    async with Medha("shop", HashingEmbedder(), settings=settings) as writer:
+        for number in range(6):
+            await writer.store(f"List clerks of hall {number}", f"SELECT clerk FROM hall WHERE id = {number}")
+        async with Medha.open(
+            tmp_path, mode="r", collection_name="shop", embedder=HashingEmbedder()
+        ) as reader:
+            for number in range(5):
+                await writer.invalidate(f"List clerks of hall {number}")
+                await reader.refresh()
+            assert len(reader._parts.teacher._gone["shop"]) == 2
+            assert await reader.search("List clerks of hall 5")

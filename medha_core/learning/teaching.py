@@ -29,7 +29,7 @@ _BEHIND = 16
 _SOON = 0.002
 """Seconds after a store in which another may follow; then the caller's loop, if idle, learns."""
 _GONE = 1_000
-"""Entries forgotten by another process at once that are looked for again."""
+"""Entries forgotten by another process that are looked for again, the last ones; each look costs."""
 _NEIGHBOURS = 8
 _NEIGHBOUR_SCORE = 0.70
 """Entries at least this near (cosine) show which differences of wording change the query."""
@@ -183,19 +183,27 @@ class Teacher:
         """
         if not self._store.local or self._knowledge.is_off:
             return
-        for collection, taught in self._knowledge.taught().items() if forgotten else ():
+        with self._learning:
+            if forgotten:
+                await self._take_back_gone()
+            for collection, ids in self._gone.items():
+                for one in await self._store.with_ids(collection, list(ids)) if ids else ():
+                    del ids[one.id]
+                    self._knowledge.learn(collection, one)
+
+    async def _take_back_gone(self) -> None:
+        for collection, taught in self._knowledge.taught().items():
             if not await self._store.has_collection(collection):
                 self._knowledge.clear(collection)
                 continue
+            looked_for = self._gone.setdefault(collection, {})
             for some in _batched(taught, _AT_ONCE):
                 there = {one.id: one.query for one in await self._store.with_ids(collection, some)}
                 gone = [one for one in some if there.get(one) != taught[one]]
                 self._knowledge.forget(collection, gone)
-                self._gone.setdefault(collection, {}).update(dict.fromkeys(gone[:_GONE]))
-        for collection, ids in self._gone.items():
-            for one in await self._store.with_ids(collection, list(ids)) if ids else ():
-                del ids[one.id]
-                self._knowledge.learn(collection, one)
+                looked_for.update(dict.fromkeys(gone))
+            for old in list(looked_for)[:-_GONE]:
+                del looked_for[old]
 
     def forget_all(self, collection: str) -> None:
         """Take back everything that a collection taught."""
