@@ -88,8 +88,8 @@ def test_a_child_never_hangs_whatever_other_threads_are_doing(tmp_path, disk):
         hit = cache.search_sync("How many are there")
         stored = None
         if not disk:
-            stored = cache.store_sync("A new one?", "SELECT 2")
-            stored = stored and cache.search_sync("A new one?").generated_query
+            cache.store_many_sync([{"question": "A new one?", "generated_query": "SELECT 2"}])
+            stored = cache.search_sync("A new one?").generated_query
         cache.close_sync()
         return [hit.generated_query, hit.error, stored]
 
@@ -108,6 +108,25 @@ def test_a_child_never_hangs_whatever_other_threads_are_doing(tmp_path, disk):
             time.sleep(0.005)
     assert cache.search_sync("How many are there?").generated_query == "SELECT 1"
     cache.close_sync()
+
+
+def test_a_fork_waits_for_locks_that_are_hardly_ever_free():
+    locks = [forking.lock() for _ in range(6)]
+    inside = [False] * len(locks)
+
+    def change(which):
+        def act(_number):
+            with locks[which]:
+                inside[which] = True
+                time.sleep(0.02)
+                inside[which] = False
+            time.sleep(0.0003)
+
+        return act
+
+    with Busy(*map(change, range(len(locks)))):
+        for _ in range(10):
+            assert in_child(lambda: [inside, [one.locked() for one in locks]]) == [[False] * 6] * 2
 
 
 def test_an_index_that_is_held_is_whole_and_free_in_the_child():

@@ -18,8 +18,11 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
-_PATIENCE = 1.0
+_PATIENCE = 5.0
 """Seconds that a fork waits at most; after them the child begins with new locks all the same."""
+
+_TURN = 0.02
+"""Seconds that a fork waits for one lock while it holds others."""
 
 
 class Holder(Protocol):
@@ -92,21 +95,29 @@ def _all(found: "weakref.WeakSet[T]") -> list[T]:
 
 
 def _before() -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not _take_all() and time.monotonic() < deadline:
-        time.sleep(0.0005)
+    _take_all(time.monotonic() + _PATIENCE)
     for one in _all(_stills):
         one.hold()
 
 
-def _take_all() -> bool:
-    """Every lock or none: holding some while waiting for others could wait for ever."""
-    for one in _all(_locks):
-        if not one.acquire(blocking=False):
-            _give_back()
-            return False
-        _held.append(one)
-    return True
+def _take_all(deadline: float) -> None:
+    """Every lock, or none when the time is over.
+
+    A thread inside one of them may be waiting for another that is held here. So nothing is waited for longer
+    than a turn while others are held: then all are given back, and the one that was missing comes first.
+    """
+    missing = None
+    while time.monotonic() < deadline:
+        wanted = sorted(set(_all(_locks)) - set(_held), key=lambda one: one is not missing)
+        if not wanted:
+            return
+        for one in wanted:
+            if not one.acquire(timeout=_TURN):
+                missing = one
+                _give_back()
+                break
+            _held.append(one)
+    _give_back()
 
 
 def _give_back() -> None:
