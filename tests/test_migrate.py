@@ -202,6 +202,21 @@ async def test_what_cannot_be_moved_is_said(source, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("./there", "there"),
+        ("native://{tmp}/there", "there/"),
+        ("redis://localhost/1", "redis://localhost/1/"),
+    ],
+)
+def test_a_store_is_not_moved_onto_itself(source, target, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["migrate", "--from", source.format(tmp=tmp_path), "--to", target]) == 2
+    assert "another store than --from" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("url", "name", "held"),
     [
         ("qdrant://box", "qdrant", {"qdrant_url": "http://box:6333"}),
