@@ -61,11 +61,12 @@ class NativeWriting(NativeKeeping):
                 max_entries=limit,
                 eviction=self._settings.eviction,
             )
-            collection.add(np.array(written.labels, dtype=np.uint64), vectors, scoped)
-            collection.last_label = written.labels[-1]
+            labels = written.labels
+            collection.add(np.array(labels, dtype=np.uint64), vectors, scoped)
+            collection.last_label = labels[-1]
             self._hide(collection, written.gone)
             if len(entries) <= _INLINE_ENTRIES:  # of a load, few are asked for soon
-                self._recent.keep(written.rows().values())
+                self._recent.keep(written.rows)
             expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])
             if written.gone or written.outdated:

@@ -1,6 +1,8 @@
 """What a transaction on the tables is made of; the caller holds it open."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from sqlite3 import Connection
 from typing import Any, Literal
 
@@ -11,11 +13,13 @@ from medha_core.metadata import filter_value
 from medha_core.native import question_key
 from medha_core.rows.row import (
     Gone,
+    Row,
     dumps_tables,
     loads_tables,
     seal_row,
     seal_vector,
     sealed_fields,
+    stored_row,
 )
 from medha_core.types import CacheEntry
 
@@ -29,8 +33,14 @@ _INSERT = (
     "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
     "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
-_SAME_PLAIN = "normalized = ? AND metadata = ''"
-_SAME_SCOPED = "normalized = ? AND metadata = +? AND metadata != ''"
+_INSERT_IF_NEW = f"{_INSERT} ON CONFLICT(collection, id) DO NOTHING"
+"""Nothing is looked up first: nearly every entry is new."""
+_SAME = (
+    "SELECT label, id, question, query, query_hash, expires FROM entries "
+    "WHERE collection = ? AND normalized = ? AND "
+)
+_SAME_PLAIN = f"{_SAME} metadata = ''"
+_SAME_SCOPED = f"{_SAME} metadata = +? AND metadata != ''"
 """Each has an index, which SQLite takes only where the statement itself says which rows it is for. The sign
 keeps SQLite from planning anew for every value, in the hope that it says so too: eight times the time."""
 _LEAST = {"recency": "used", "use": "usage, used"}
@@ -63,10 +73,10 @@ def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter
     return counter + len(numbered)
 
 
-def insert(
+def put(
     db: Connection, collection: int, entry: CacheEntry, metadata: str, vector: np.ndarray, used: int
-) -> list[Any]:
-    """What stands in the columns of the new `Row`."""
+) -> tuple[Row, list[Gone]]:
+    """Insert an entry in the place of one with its id, if there is one: the new row, and what is gone."""
     sealed = (
         collection,
         entry.id,
@@ -86,16 +96,28 @@ def insert(
     stored = vector.astype("<f4", copy=False).tobytes()
     tables = dumps_tables(entry.tables)
     seals = seal_row(*sealed_fields(sealed, tables)), seal_vector(stored)
-    cursor = db.execute(_INSERT, (*sealed, *counters, *seals, stored, tables))
+    values = (*sealed, *counters, *seals, stored, tables)
+    gone: list[Gone] = []
+    cursor = db.execute(_INSERT_IF_NEW, values)
+    if not cursor.rowcount:
+        gone = delete(db, collection, "id = ?", (entry.id,))
+        cursor = db.execute(_INSERT, values)
     label = int(cursor.lastrowid or 0)
     if entry.metadata:
         pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
-        db.executemany("INSERT INTO entry_metadata VALUES (?,?,?,?)", pairs)
+        db.execute(_into("entry_metadata", 4, len(pairs)), list(chain.from_iterable(pairs)))
     if entry.tables:
         named = [(collection, name, label) for name in set(entry.tables)]
-        db.executemany("INSERT INTO entry_tables VALUES (?,?,?)", named)
+        db.execute(_into("entry_tables", 3, len(named)), list(chain.from_iterable(named)))
     usage, _, *judged = counters
-    return [label, *sealed, usage, *judged, tables]
+    return stored_row([label, *sealed, usage, *judged, tables]), gone
+
+
+@lru_cache
+def _into(table: str, columns: int, rows: int) -> str:
+    """The statement that inserts so many rows at once."""
+    row = f"({','.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}"  # noqa: S608
 
 
 def drop_collection(db: Connection, collection: int) -> None:
@@ -146,13 +168,11 @@ def _same_question(db: Connection, collection: int, entry: CacheEntry, metadata:
 
     One normalised text can stand for several questions, for in quotes the case of letters counts.
     """
-    condition = _SAME_SCOPED if metadata else _SAME_PLAIN
-    values = (entry.normalized_question, metadata) if metadata else (entry.normalized_question,)
-    found = db.execute(
-        "SELECT label, id, question, query, query_hash, expires FROM entries "  # noqa: S608
-        f"WHERE collection = ? AND {condition}",
-        (collection, *values),
-    ).fetchall()
+    values = (collection, entry.normalized_question)
+    if metadata:
+        found = db.execute(_SAME_SCOPED, (*values, metadata)).fetchall()
+    else:
+        found = db.execute(_SAME_PLAIN, values).fetchall()
     if not found:
         return []
     key = question_key(b"", entry.original_question)

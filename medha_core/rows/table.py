@@ -7,7 +7,6 @@ true for as long as the row is there.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from medha_core.rows.lookups import Lookups
 from medha_core.rows.row import (
     CollectionRow,
     Gone,
+    Row,
     Written,
     check_space,
 )
@@ -111,7 +111,7 @@ class Rows(Lookups):
             uses: uses by id to count first, oldest first, for eviction to know.
             max_entries: evict older entries above this number.
         """
-        new: list[list[Any]] = []
+        new: list[Row] = []
         gone: list[Gone] = []
         outdated: list[str] = []
         with self._transaction() as db:
@@ -123,12 +123,13 @@ class Rows(Lookups):
                     replaced, older = changes.resolve(db, collection, entry, metadata, on_conflict, now)
                     gone += replaced
                     outdated += older
-                gone += changes.delete(db, collection, "id = ?", (entry.id,))
                 counter += 1
-                new.append(changes.insert(db, collection, entry, metadata, vector, counter))
+                row, replaced = changes.put(db, collection, entry, metadata, vector, counter)
+                new.append(row)
+                gone += replaced
             held = before + len(new) - len(gone)
             if max_entries is not None and held > max_entries:
-                gone += changes.evict(db, collection, held - max_entries, now, eviction, new[0][0])
+                gone += changes.evict(db, collection, held - max_entries, now, eviction, new[0].label)
             changes.set_counts(db, collection, before + len(new) - len(gone), counter)
             changes.log_removals(db, collection, gone)
         return Written(new, gone, outdated)
