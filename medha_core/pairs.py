@@ -100,17 +100,18 @@ def check_pair(
     query = check_text(item["generated_query"], f"{prefix}generated_query")
     if not query.strip():
         raise ArgumentValueError(f"{prefix}generated_query", "text that is not empty", query)
-    optional = [
-        None if item.get(key) is None else check_text(item[key], f"{prefix}{key}")
-        for key in ("response_summary", "template_id")
-    ]
-    pair = Pair(
+    return Pair(
         check_question(item["question"], settings, f"{prefix}question"),
         query,
-        *optional,
+        _optional(item.get("response_summary"), f"{prefix}response_summary"),
+        _optional(item.get("template_id"), f"{prefix}template_id"),
         validate_metadata(item.get("metadata"), label=f"{prefix}metadata"),
+        **_kept(item, prefix, model),
     )
-    return pair._replace(**_kept(item, prefix, model))
+
+
+def _optional(text: object, label: str) -> str | None:
+    return None if text is None else check_text(text, label)
 
 
 def _kept(item: Mapping[str, Any], prefix: str, model: str | None) -> dict[str, Any]:

@@ -46,8 +46,7 @@ class NativeWriting(NativeKeeping):
         collection = self._collection(name)
         if not entries:
             return []
-        given: Any = [entry.vector for entry in entries] if len(entries) > 1 else entries[0].vector
-        vectors = as_unit_rows(given, collection.dimension, argument="entries[].vector")
+        vectors = as_unit_rows(_vectors_of(entries), collection.dimension, argument="entries[].vector")
         scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in entries])
         limit = self._settings.max_entries
         with self._writing:
@@ -119,6 +118,13 @@ class NativeWriting(NativeKeeping):
             count = self.rows.add_feedback(collection.id, point_id, correct)
             self._tell_readers()
         return count
+
+
+def _vectors_of(entries: Sequence[CacheEntry]) -> Any:
+    """One row for each; that of a single array is no copy."""
+    if len(entries) == 1 and isinstance(entries[0].vector, np.ndarray):
+        return entries[0].vector[np.newaxis]
+    return [entry.vector for entry in entries]
 
 
 async def _finished(function: Callable[..., T], *arguments: Any) -> T:
