@@ -70,7 +70,7 @@ class Upkeep:
         self._logged += _PAGES_A_WRITE + entries
         if self._logged >= _LOGGED_PAGES:
             self._logged = 0
-            self.keeper.do("fold", self._rows.database.fold)
+            self.keeper.do("fold", self._fold)
         due = max(self._limits.changes, len(collection) // _LEAST_SHARE)
         if collection.changes - collection.put_off >= due and len(collection) >= WORTH_A_FILE:
             self.keeper.do(("checkpoint", collection.id), lambda: self._checkpoint(collection))
@@ -78,6 +78,14 @@ class Upkeep:
             collection.removed = 0
             if collection.tombstones() > self._limits.tombstones * len(collection):
                 self.keeper.do(("compact", collection.id), lambda: self._compact(collection))
+
+    def _fold(self) -> None:
+        """Fold the log beside the writes, and what they add meanwhile without them: only a log that is folded
+        to its end begins anew, in pages that the system has at hand.
+        """
+        self._rows.database.fold()
+        with self._writing:
+            self._rows.database.fold()
 
     def _verify(self, collection: NativeCollection) -> None:
         try:
