@@ -29,9 +29,9 @@ Eviction = Literal["recency", "use"]
 KEPT_REMOVALS = 100_000
 """The log of removals is this long; a reader that is further behind reads its collection anew."""
 _INSERT = (
-    "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
+    "INSERT INTO entries(label, collection, id, question, normalized, query, query_hash, summary, template, "
     "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
-    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _INSERT_IF_NEW = f"{_INSERT} ON CONFLICT(collection, id) DO NOTHING"
 """Nothing is looked up first: nearly every entry is new."""
@@ -61,6 +61,21 @@ def set_counts(db: Connection, collection: int, entries: int, uses: int) -> None
     db.execute("UPDATE collections SET entries = ?, uses = ? WHERE id = ?", (entries, uses, collection))
 
 
+def last_label(db: Connection) -> int:
+    """The highest label that was ever given, or is reserved."""
+    found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    (newest,) = db.execute("SELECT max(label) FROM entries").fetchone()
+    numbers = [number for number in (newest, *(found or ())) if isinstance(number, int)]
+    return max([*numbers, 0])
+
+
+def set_last_label(db: Connection, label: int) -> None:
+    """Reserve the labels up to this one: SQLite gives none of them either, and leaves the number alone."""
+    changed = db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'entries'", (label,))
+    if not changed.rowcount:
+        db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('entries', ?)", (label,))
+
+
 def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter: int) -> int:
     """Add uses by id, oldest first; the new counter."""
     if not uses:
@@ -74,7 +89,13 @@ def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter
 
 
 def put(
-    db: Connection, collection: int, entry: CacheEntry, metadata: str, vector: np.ndarray, used: int
+    db: Connection,
+    collection: int,
+    label: int,
+    entry: CacheEntry,
+    metadata: str,
+    vector: np.ndarray,
+    used: int,
 ) -> tuple[Row, list[Gone]]:
     """Insert an entry in the place of one with its id, if there is one: the new row, and what is gone."""
     sealed = (
@@ -96,13 +117,11 @@ def put(
     stored = vector.astype("<f4", copy=False).tobytes()
     tables = dumps_tables(entry.tables)
     seals = seal_row(*sealed_fields(sealed, tables)), seal_vector(stored)
-    values = (*sealed, *counters, *seals, stored, tables)
+    values = (label, *sealed, *counters, *seals, stored, tables)
     gone: list[Gone] = []
-    cursor = db.execute(_INSERT_IF_NEW, values)
-    if not cursor.rowcount:
+    if not db.execute(_INSERT_IF_NEW, values).rowcount:
         gone = delete(db, collection, "id = ?", (entry.id,))
-        cursor = db.execute(_INSERT, values)
-    label = int(cursor.lastrowid or 0)
+        db.execute(_INSERT, values)
     if entry.metadata:
         pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
         db.execute(_into("entry_metadata", 4, len(pairs)), list(chain.from_iterable(pairs)))
@@ -200,10 +219,3 @@ def log_removals(db: Connection, collection: int, gone: Sequence[Gone]) -> None:
         db.execute(
             "DELETE FROM removals WHERE number <= (SELECT max(number) FROM removals) - ?", (KEPT_REMOVALS,)
         )
-
-
-def forget(db: Connection, collection: int, gone: Sequence[Gone]) -> None:
-    """Account for deleted rows in the counts and in the log."""
-    held, uses = counts(db, collection)
-    set_counts(db, collection, held - len(gone), uses)
-    log_removals(db, collection, gone)

@@ -61,6 +61,8 @@ class Database:
         self._lock = rlock()
         self._statements, self._transaction = _Statements(self), _Transaction(self)
         self._abandoned = False
+        self.taken_back: Callable[[], None] = _nothing
+        """Called after a transaction that did not commit, still with the connection."""
         try:
             self._db = _open(path, mode, synchronous)
         except (*SQLITE_ERRORS, OSError) as error:
@@ -144,6 +146,8 @@ class Database:
 
     def _take_back(self, error: BaseException | None) -> None:
         try:
+            if error is not None:
+                self.taken_back()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
         except BaseException as failed:
@@ -228,6 +232,10 @@ class Database:
         with self.statements() as db:
             version: int = db.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+
+def _nothing() -> None:
+    """Where nobody wants to hear of it."""
 
 
 class _Statements:
