@@ -87,8 +87,9 @@ class NativeWriting(NativeKeeping):
             self._upkeep.changed(collection, entries)
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
-        collection.remove([one.label for one in gone])
-        self._recent.forget(one.label for one in gone)
+        if gone:
+            collection.remove([one.label for one in gone])
+            self._recent.forget(one.label for one in gone)
 
     async def expire(self, collection_name: str) -> list[str]:
         return await asyncio.to_thread(self._expire, collection_name)

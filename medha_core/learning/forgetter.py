@@ -96,9 +96,10 @@ class Forgetter:
             await self._l1.invalidate(key)
 
     def _others(self) -> list["Forgetter"]:
-        if len(self._together) < 2:  # going through them takes longer than all that is dropped
+        together = self._together
+        if len(together) == 1 and self in together:  # going through them takes longer than what is dropped
             return []
-        return [other for other in self._together if other is not self]
+        return [other for other in together if other is not self]
 
     def join(self) -> None:
         """Hear from now on what other caches on the same store object forget."""

@@ -22,7 +22,7 @@ _SIGNED = 2**63 - 1
 
 def seal_row(*fields: object) -> int:
     """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one."""
-    parts = [field if isinstance(field, str) else _as_text(field) for field in fields]
+    parts = [field if type(field) is str else _as_text(field) for field in fields]
     return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
 
 

@@ -12,7 +12,7 @@ _LONGEST = 4096
 """Characters of a query that is remembered."""
 _VALUE = re.compile(r"""['"\d](?:(?<=')[^']*(')|(?<=")[^"]*(")|(?<=\d)(?<![\w.]\d)\d*(?:\.\d+)?(?![\w.]))""")
 """A text in quotes, with the last one as a group, or a number. Searching for its first letter is quick."""
-_UNCLEAR = "`", "[", "\\", "#", "$", "{", "--", "/*"
+_UNCLEAR = re.compile(r"`|\[|\\|#|\$|\{|--|/\*|w[Ii][Tt][Hh]|W[Ii][Tt][Hh]")
 """Here a text in quotes may be none, or may be the name of a common table expression."""
 _WORD = re.compile(r"\w+")
 
@@ -59,7 +59,7 @@ class TableMemory:
 
 def _form(query: str) -> Form:
     """The parts of the query around its values, and between them the quotes of each; or as it is."""
-    if len(query) > _LONGEST or any(mark in query for mark in _UNCLEAR) or "with" in query.lower():
+    if len(query) > _LONGEST or _UNCLEAR.search(query):
         return query
     return tuple(_VALUE.split(query))
 
