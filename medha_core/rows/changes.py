@@ -16,9 +16,8 @@ from medha_core.rows.row import (
     Row,
     dumps_tables,
     loads_tables,
-    seal_row,
+    seal_columns,
     seal_vector,
-    sealed_fields,
     stored_row,
 )
 from medha_core.types import CacheEntry
@@ -28,11 +27,8 @@ Eviction = Literal["recency", "use"]
 
 KEPT_REMOVALS = 100_000
 """The log of removals is this long; a reader that is further behind reads its collection anew."""
-_INSERT = (
-    "INSERT INTO entries(label, collection, id, question, normalized, query, query_hash, summary, template, "
-    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
-    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
+_WRITTEN = (*Row._fields, "used", "seal", "vector_seal", "vector")
+_INSERT = f"INSERT INTO entries({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608
 _INSERT_IF_NEW = f"{_INSERT} ON CONFLICT(collection, id) DO NOTHING"
 """Nothing is looked up first: nearly every entry is new."""
 _SAME = (
@@ -98,7 +94,8 @@ def put(
     used: int,
 ) -> tuple[Row, list[Gone]]:
     """Insert an entry in the place of one with its id, if there is one: the new row, and what is gone."""
-    sealed = (
+    columns = [
+        label,
         collection,
         entry.id,
         entry.original_question,
@@ -112,24 +109,24 @@ def put(
         entry.features,
         entry.created_at.timestamp(),
         entry.expires_at.timestamp() if entry.expires_at else None,
-    )
-    counters = (entry.usage_count, used, entry.feedback_correct, entry.feedback_incorrect)
+        entry.usage_count,
+        entry.feedback_correct,
+        entry.feedback_incorrect,
+        dumps_tables(entry.tables),
+    ]
     stored = vector.astype("<f4", copy=False).tobytes()
-    tables = dumps_tables(entry.tables)
-    seals = seal_row(*sealed_fields(sealed, tables)), seal_vector(stored)
-    values = (label, *sealed, *counters, *seals, stored, tables)
+    values = (*columns, used, seal_columns(columns), seal_vector(stored), stored)
     gone: list[Gone] = []
     if not db.execute(_INSERT_IF_NEW, values).rowcount:
         gone = delete(db, collection, "id = ?", (entry.id,))
         db.execute(_INSERT, values)
     if entry.metadata:
         pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
-        db.execute(_into("entry_metadata", 4, len(pairs)), list(chain.from_iterable(pairs)))
+        db.execute(_into("entry_metadata", 4, len(pairs)), tuple(chain.from_iterable(pairs)))
     if entry.tables:
         named = [(collection, name, label) for name in set(entry.tables)]
-        db.execute(_into("entry_tables", 3, len(named)), list(chain.from_iterable(named)))
-    usage, _, *judged = counters
-    return stored_row([label, *sealed, usage, *judged, tables]), gone
+        db.execute(_into("entry_tables", 3, len(named)), tuple(chain.from_iterable(named)))
+    return stored_row(columns), gone
 
 
 @lru_cache

@@ -95,21 +95,24 @@ _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])
 
 
+def seal_columns(columns: Sequence[object]) -> int:
+    """The seal of a row whose columns have these values."""
+    return seal_row(*sealed_fields(columns[_SEALED], columns[_TABLES]))
+
+
 def read_row(record: Sequence[Any]) -> Row | None:
     """The row in a record of `COLUMNS`; None, with a warning, when it is not what was written."""
     *fields, seal = record
-    if seal_row(*sealed_fields(fields[_SEALED], fields[_TABLES])) != seal or not all(
-        isinstance(count, int) for count in fields[_COUNTERS]
-    ):
+    if seal_columns(fields) != seal or not all(isinstance(count, int) for count in fields[_COUNTERS]):
         logger.warning("entry %s is damaged on disk and is left out", fields[0])
         return None
     return stored_row(fields)
 
 
-def stored_row(fields: list[Any]) -> Row:
-    """The row whose columns have these values."""
-    fields[_METADATA] = loads_metadata(fields[_METADATA])
-    return Row._make(fields)
+def stored_row(columns: list[Any]) -> Row:
+    """The row whose columns have these values; the list is used up."""
+    columns[_METADATA] = loads_metadata(columns[_METADATA])
+    return Row._make(columns)
 
 
 @lru_cache(maxsize=1024)
