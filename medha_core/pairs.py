@@ -17,6 +17,7 @@ from medha_core.types import MetadataValue
 __all__ = ["UNSET", "Pair", "check_pair", "check_question", "check_text", "dumps_vector", "is_blank"]
 
 _COUNTERS = ("usage_count", "feedback_correct", "feedback_incorrect")
+_KEPT = frozenset([*_COUNTERS, "created_at", "expires_at", "vector"])
 
 
 class _Unset:
@@ -116,6 +117,8 @@ def _optional(text: object, label: str) -> str | None:
 
 def _kept(item: Mapping[str, Any], prefix: str, model: str | None) -> dict[str, Any]:
     """What an export has said of an entry."""
+    if _KEPT.isdisjoint(item):  # a new pair
+        return {}
     kept: dict[str, Any] = {
         key: _moment(item[key], f"{prefix}{key}") for key in ("created_at", "expires_at") if key in item
     }

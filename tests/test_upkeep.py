@@ -172,8 +172,8 @@ async def test_the_log_begins_anew_though_somebody_writes_while_it_is_folded(tmp
     def fold_and_write():
         fold()
         folded.append(1)
-        if len(folded) == 1:
-            store._write("c", entries(900, 910), None)
+        if len(folded) < 3:
+            store._write("c", entries(900, 905), None)
 
     monkeypatch.setattr(store.rows.database, "fold", fold_and_write)
     await store.upsert("c", entries(0, 600))
@@ -183,7 +183,7 @@ async def test_the_log_begins_anew_though_somebody_writes_while_it_is_folded(tmp
     for first in (610, 620):
         await store.upsert("c", entries(first, first + 10))
     assert log.stat().st_size == size
-    assert await store.count("c") == 630
+    assert await store.count("c") == 625
     await store.close()
 
 

@@ -80,9 +80,10 @@ class Upkeep:
                 self.keeper.do(("compact", collection.id), lambda: self._compact(collection))
 
     def _fold(self) -> None:
-        """Fold the log beside the writes, and what they add meanwhile without them: only a log that is folded
-        to its end begins anew, in pages that the system has at hand.
+        """Fold the log beside the writes, then what they have added, and the little that is left without them:
+        only a log that is folded to its end begins anew, in pages that the system has at hand.
         """
+        self._rows.database.fold()
         self._rows.database.fold()
         with self._writing:
             self._rows.database.fold()
