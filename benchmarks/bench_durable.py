@@ -5,7 +5,8 @@
 
 Storing: the same calls on a store in memory and on one in a directory, in turns, vectors given; medians of
 the rounds, as time on the clock and of the processor. "store" is `Medha.store` of one entry, "given" a store
-of one entry that brings its vector, with the guard on, and what the guard learns of it afterwards; "bulk"
+of one entry that brings its vector, with the guard on, what the guard learns of it afterwards, and, "bare",
+what sqlite3 alone takes to insert the same row into the same table, one a transaction; "bulk"
 `Medha.store_many` in batches of 1,000, guard off: what the guard learns costs the same in both. "rows"
 is the store alone, `NativeBackend.put`.
 
@@ -21,13 +22,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medha_core import BaseEmbedder, CacheEntry, Medha, NativeBackend, Settings
+from medha_core.rows import Rows
 
 DIMENSION = 384
 SIZES = [int(size) for size in os.environ.get("MEDHA_BENCH_SIZES", "20000").split(",")]
@@ -145,7 +148,8 @@ def test_cost_of_one_store(tmp_path: Path, where: str) -> None:
         async with Medha("c", Given(given), settings=settings) as cache:
             known = {"model": Given(given).fingerprint}
             items = [{**one, **known, "vector": vector} for one, vector in zip(asked, given, strict=True)]
-            took: dict[str, list[float]] = {"stored": [], "learnt": []}
+            bare = _bare_inserts(tmp_path / "bare.db" if where == "disk" else None, given, asked)
+            took: dict[str, list[float]] = {"stored": [], "learnt": [], "bare": []}
             for start in range(0, size, at_once):
                 begin = time.thread_time()
                 for item in items[start : start + at_once]:
@@ -153,11 +157,43 @@ def test_cost_of_one_store(tmp_path: Path, where: str) -> None:
                 stored = time.thread_time()
                 await cache._parts.teacher.caught_up()
                 took["stored"].append((stored - begin) / at_once * 1e6)
-                took["learnt"].append((time.thread_time() - stored) / at_once * 1e6)
+                learnt = time.thread_time()
+                for _ in items[start : start + at_once]:
+                    next(bare)
+                took["learnt"].append((learnt - stored) / at_once * 1e6)
+                took["bare"].append((time.thread_time() - learnt) / at_once * 1e6)
+            bare.close()
         said = ", ".join(f"{what} in {statistics.median(each):.1f}" for what, each in took.items())
         print(f"\ngiven  us of the processor an entry, {where}: {said}")
 
     asyncio.run(run())
+
+
+def _bare_inserts(path: Path | None, given: np.ndarray, asked: list[dict[str, str]]) -> Iterator[None]:
+    """Insert one row for each step."""
+    rows = [
+        {
+            "collection": 1,
+            "id": one.id,
+            "question": one.original_question,
+            "normalized": one.normalized_question,
+            "query": one.generated_query,
+            "query_hash": one.query_hash,
+            "metadata": "",
+            "created": time.time(),
+            "vector": one.vector.tobytes(),
+            "tables": '["=parts", "parts"]',
+            **dict.fromkeys(("role", "usage", "used", "correct", "incorrect"), 1),
+            **dict.fromkeys(("seal", "vector_seal"), 2**61),
+        }
+        for one in _entries(given, asked)
+    ]
+    insert = f"INSERT INTO entries({', '.join(rows[0])}) VALUES ({', '.join('?' * len(rows[0]))})"
+    with closing(Rows(path)) as table:
+        for row in rows:
+            with table.database.statements() as db:
+                db.execute(insert, tuple(row.values()))
+            yield
 
 
 MEASURED = {

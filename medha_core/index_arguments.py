@@ -63,6 +63,8 @@ def check_choice(argument: str, value: Any, choices: Sequence[str]) -> int:
 def as_labels(argument: str, value: Any) -> NDArray[np.uint64]:
     """An int, or a sequence or array of ints, as uint64 of shape (n,); a view where the layout allows."""
     array = np.asarray(value)
+    if array.dtype == np.uint64 and array.ndim == 1 and array.flags.c_contiguous:
+        return array
     if array.ndim > 1:
         raise ArgumentValueError(argument, "one int or a sequence of ints", value)
     if array.size == 0:

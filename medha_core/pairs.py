@@ -17,6 +17,7 @@ from medha_core.types import MetadataValue
 __all__ = ["UNSET", "Pair", "check_pair", "check_question", "check_text", "dumps_vector", "is_blank"]
 
 _COUNTERS = ("usage_count", "feedback_correct", "feedback_incorrect")
+_KEPT = frozenset([*_COUNTERS, "created_at", "expires_at", "vector"])
 
 
 class _Unset:
@@ -100,21 +101,24 @@ def check_pair(
     query = check_text(item["generated_query"], f"{prefix}generated_query")
     if not query.strip():
         raise ArgumentValueError(f"{prefix}generated_query", "text that is not empty", query)
-    optional = [
-        None if item.get(key) is None else check_text(item[key], f"{prefix}{key}")
-        for key in ("response_summary", "template_id")
-    ]
-    pair = Pair(
+    return Pair(
         check_question(item["question"], settings, f"{prefix}question"),
         query,
-        *optional,
+        _optional(item.get("response_summary"), f"{prefix}response_summary"),
+        _optional(item.get("template_id"), f"{prefix}template_id"),
         validate_metadata(item.get("metadata"), label=f"{prefix}metadata"),
+        **_kept(item, prefix, model),
     )
-    return pair._replace(**_kept(item, prefix, model))
+
+
+def _optional(text: object, label: str) -> str | None:
+    return None if text is None else check_text(text, label)
 
 
 def _kept(item: Mapping[str, Any], prefix: str, model: str | None) -> dict[str, Any]:
     """What an export has said of an entry."""
+    if _KEPT.isdisjoint(item):  # a new pair
+        return {}
     kept: dict[str, Any] = {
         key: _moment(item[key], f"{prefix}{key}") for key in ("created_at", "expires_at") if key in item
     }

@@ -22,8 +22,16 @@ def make_scope(
 ) -> Scope:
     """A scope with its 128-bit key; `filters` must be valid metadata."""
     filters = filters or {}
-    key = hash_parts(collection, dumps_metadata(filters), "all" if include_scoped else "")
-    return Scope(collection, filters, include_scoped, key)
+    return Scope(collection, filters, include_scoped, _key(collection, filters, include_scoped))
+
+
+def asked_key(collection: str, question: str, filters: Mapping[str, MetadataValue]) -> bytes:
+    """The key that a question has when it is asked with exactly these filters."""
+    return question_key(_key(collection, filters, False), question)
+
+
+def _key(collection: str, filters: Mapping[str, MetadataValue], include_scoped: bool) -> bytes:
+    return hash_parts(collection, dumps_metadata(filters), "all" if include_scoped else "")
 
 
 def entry_id(

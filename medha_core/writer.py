@@ -12,10 +12,9 @@ from medha_core.errors import ArgumentTypeError, ArgumentValueError, DimensionMi
 from medha_core.interfaces import L1CacheBackend, VectorStorageBackend
 from medha_core.learning.forgetter import Forgetter
 from medha_core.learning.teaching import Teacher
-from medha_core.native import question_key
 from medha_core.normalise import normalize_question, query_hash
 from medha_core.pairs import UNSET, Pair
-from medha_core.scope import entry_id, make_scope
+from medha_core.scope import asked_key, entry_id
 from medha_core.settings import Settings
 from medha_core.tables import read_tables
 from medha_core.tables.memory import TableMemory, Tables, Unknown
@@ -24,8 +23,9 @@ from medha_core.types import CacheEntry, CacheHit, SearchStrategy
 Progress = Callable[[int, int], None]
 OnConflict = Literal["replace", "keep_both", "error"]
 
-_BREATHE = 4
-"""Entries that are taught and shown before other tasks of the loop go on: less than a millisecond."""
+_ON_CONFLICT = get_args(OnConflict)
+_BREATHE = 64
+"""Entries that are shown before other tasks of the loop go on: less than a millisecond."""
 
 
 def check_progress(on_progress: object) -> None:
@@ -84,7 +84,7 @@ class Writer:
         question and metadata are stored with another query.
         """
         on_conflict = self._settings.on_conflict if on_conflict is None else on_conflict
-        if on_conflict not in get_args(OnConflict):
+        if on_conflict not in _ON_CONFLICT:
             raise ArgumentValueError("on_conflict", "'replace', 'keep_both' or 'error'", on_conflict)
         expires = self.expiry(ttl)
         tables = await self._tables(pairs)
@@ -174,11 +174,8 @@ class Writer:
     ) -> None:
         """To the guard and to L1. Of a batch larger than the cache, only the end was kept."""
         kept = slice(-(self._settings.max_entries or len(pairs)), None)
-        if not self._store.local:  # their searches travel together
-            await asyncio.gather(*(self._teacher.teach(collection, entry) for entry in entries[kept]))
+        await self._teacher.teach(collection, entries[kept])
         for place, (pair, entry) in enumerate(zip(pairs[kept], entries[kept], strict=True), start=1):
-            if self._store.local:
-                await self._teacher.teach(collection, entry, at_once=len(pairs) > 1)
             await self._show(collection, pair, entry, generation)
             if place % _BREATHE == 0:
                 await asyncio.sleep(0)
@@ -200,5 +197,5 @@ class Writer:
             entry_id=entry.id,
             similarity=1.0,
         )
-        key = question_key(make_scope(collection, pair.metadata).key, pair.question)
+        key = asked_key(collection, pair.question, pair.metadata)
         await self._l1.refill(key.hex(), hit, generation)

@@ -139,6 +139,7 @@ NAMES = [
     ("SELECT * FROM `it 1` WHERE x = 1", "SELECT * FROM `it 2` WHERE x = 1"),
     ("SELECT FROM WHERE (a 'left'", "SELECT FROM WHERE (a 'right'"),
     ("SELECT * FROM [t 1]", "SELECT * FROM [t 2]"),
+    ("SELECT a FROM '.''.' WHERE c = 0", "SELECT a FROM '''' WHERE c = 0"),
 ]
 
 

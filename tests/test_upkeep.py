@@ -164,6 +164,29 @@ async def test_the_log_of_writes_is_folded_into_the_file_in_the_background(tmp_p
     await store.close()
 
 
+async def test_the_log_begins_anew_though_somebody_writes_while_it_is_folded(tmp_path, monkeypatch):
+    monkeypatch.setattr("medha_core.embedded.upkeep._LOGGED_PAGES", 500)
+    store = await opened(tmp_path / "live")
+    fold, folded = store.rows.database.fold, []
+
+    def fold_and_write():
+        fold()
+        folded.append(1)
+        if len(folded) < 3:
+            store._write("c", entries(900, 905), None)
+
+    monkeypatch.setattr(store.rows.database, "fold", fold_and_write)
+    await store.upsert("c", entries(0, 600))
+    store._keeper.wait()
+    log = tmp_path / "live" / "entries.db-wal"
+    size = log.stat().st_size
+    for first in (610, 620):
+        await store.upsert("c", entries(first, first + 10))
+    assert log.stat().st_size == size
+    assert await store.count("c") == 625
+    await store.close()
+
+
 async def test_few_changes_do_not_write_the_files_anew(path):
     store = await opened(path, checkpoint_changes=10_000)
     before = (path / "index" / "1-scoped.bin").stat().st_mtime_ns

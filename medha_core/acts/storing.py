@@ -231,16 +231,17 @@ class Storing:
 
     async def _checked(self, entries: Entries, label: str, *, skip_blank: bool = False) -> list[Pair]:
         """The pairs in order. Checking many takes a thread."""
+        if len(entries) <= _INLINE_PAIRS:
+            return self._check(entries, label, skip_blank)
+        return await asyncio.to_thread(self._check, entries, label, skip_blank)
+
+    def _check(self, entries: Entries, label: str, skip_blank: bool) -> list[Pair]:
         settings, model = self._parts.settings, self._parts.embedder.fingerprint
-
-        def check() -> list[Pair]:
-            return [
-                check_pair(entry, settings, _place(entry, label, i), model=model)
-                for i, entry in enumerate(entries)
-                if not (skip_blank and _is_blank(entry))
-            ]
-
-        return check() if len(entries) <= _INLINE_PAIRS else await asyncio.to_thread(check)
+        return [
+            check_pair(entry, settings, _place(entry, label, i), model=model)
+            for i, entry in enumerate(entries)
+            if not (skip_blank and _is_blank(entry))
+        ]
 
     async def _prepared(self, collection_name: str | None, pairs: Sequence[Pair]) -> str:
         """The collection to store into, made if it is not there."""
@@ -254,7 +255,7 @@ class Storing:
 
 
 def _check_entries(entries: object) -> None:
-    if isinstance(entries, (str, bytes, Mapping)) or not isinstance(entries, Sequence):
+    if isinstance(entries, (str, bytes)) or not isinstance(entries, Sequence):
         raise ArgumentTypeError("entries", "a list of mappings", entries)
 
 
@@ -266,6 +267,6 @@ def _place(entry: object, label: str, i: int) -> str:
 
 
 def _is_blank(entry: object) -> bool:
-    return isinstance(entry, Mapping) and any(
-        is_blank(entry.get(key)) for key in ("question", "generated_query")
+    return isinstance(entry, Mapping) and (
+        is_blank(entry.get("question")) or is_blank(entry.get("generated_query"))
     )

@@ -70,14 +70,24 @@ class Upkeep:
         self._logged += _PAGES_A_WRITE + entries
         if self._logged >= _LOGGED_PAGES:
             self._logged = 0
-            self.keeper.do("fold", self._rows.database.fold)
-        due = max(self._limits.changes, len(collection) // _LEAST_SHARE)
-        if collection.changes - collection.put_off >= due and len(collection) >= WORTH_A_FILE:
+            self.keeper.do("fold", self._fold)
+        held = len(collection)
+        due = max(self._limits.changes, held // _LEAST_SHARE)
+        if collection.changes - collection.put_off >= due and held >= WORTH_A_FILE:
             self.keeper.do(("checkpoint", collection.id), lambda: self._checkpoint(collection))
-        if collection.removed > self._limits.tombstones * len(collection):
+        if collection.removed > self._limits.tombstones * held:
             collection.removed = 0
-            if collection.tombstones() > self._limits.tombstones * len(collection):
+            if collection.tombstones() > self._limits.tombstones * held:
                 self.keeper.do(("compact", collection.id), lambda: self._compact(collection))
+
+    def _fold(self) -> None:
+        """Fold the log beside the writes, then what they have added, and the little that is left while
+        nobody writes: only a log that is folded to its end begins anew, in pages that the system has at hand.
+        """
+        self._rows.database.fold()
+        self._rows.database.fold()
+        with self._writing:
+            self._rows.database.fold()
 
     def _verify(self, collection: NativeCollection) -> None:
         try:

@@ -46,8 +46,7 @@ class NativeWriting(NativeKeeping):
         collection = self._collection(name)
         if not entries:
             return []
-        given: Any = [entry.vector for entry in entries] if len(entries) > 1 else entries[0].vector
-        vectors = as_unit_rows(given, collection.dimension, argument="entries[].vector")
+        vectors = as_unit_rows(_vectors_of(entries), collection.dimension, argument="entries[].vector")
         scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in entries])
         limit = self._settings.max_entries
         with self._writing:
@@ -61,11 +60,12 @@ class NativeWriting(NativeKeeping):
                 max_entries=limit,
                 eviction=self._settings.eviction,
             )
-            collection.add(np.array(written.labels, dtype=np.uint64), vectors, scoped)
-            collection.last_label = written.labels[-1]
+            labels = written.labels
+            collection.add(np.array(labels, dtype=np.uint64), vectors, scoped)
+            collection.last_label = labels[-1]
             self._hide(collection, written.gone)
             if len(entries) <= _INLINE_ENTRIES:  # of a load, few are asked for soon
-                self._recent.keep(written.rows().values())
+                self._recent.keep(written.rows)
             expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
             collection.next_expiry = min([collection.next_expiry, *expiries])
             if written.gone or written.outdated:
@@ -87,8 +87,9 @@ class NativeWriting(NativeKeeping):
             self._upkeep.changed(collection, entries)
 
     def _hide(self, collection: NativeCollection, gone: Sequence[Gone]) -> None:
-        collection.remove([one.label for one in gone])
-        self._recent.forget(one.label for one in gone)
+        if gone:
+            collection.remove([one.label for one in gone])
+            self._recent.forget(one.label for one in gone)
 
     async def expire(self, collection_name: str) -> list[str]:
         return await asyncio.to_thread(self._expire, collection_name)
@@ -118,6 +119,13 @@ class NativeWriting(NativeKeeping):
             count = self.rows.add_feedback(collection.id, point_id, correct)
             self._tell_readers()
         return count
+
+
+def _vectors_of(entries: Sequence[CacheEntry]) -> Any:
+    """One row for each; that of a single array is no copy."""
+    if len(entries) == 1 and isinstance(entries[0].vector, np.ndarray):
+        return entries[0].vector[np.newaxis]
+    return [entry.vector for entry in entries]
 
 
 async def _finished(function: Callable[..., T], *arguments: Any) -> T:

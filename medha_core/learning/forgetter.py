@@ -30,6 +30,8 @@ class Forgetter:
         self._exchanged = exchanged
         self._store = store
         self._teacher = teacher
+        self._together: WeakSet[Forgetter] = WeakSet()
+        """Those of `_FORGETTERS` on this store object."""
 
     async def forget(self, collection: str, ids: Sequence[str]) -> int:
         """Delete entries by id; how many ids were given."""
@@ -94,12 +96,16 @@ class Forgetter:
             await self._l1.invalidate(key)
 
     def _others(self) -> list["Forgetter"]:
-        return [other for other in _FORGETTERS.get(self._store, ()) if other is not self]
+        together = self._together
+        if len(together) == 1 and self in together:  # going through them takes longer than what is dropped
+            return []
+        return [other for other in together if other is not self]
 
     def join(self) -> None:
         """Hear from now on what other caches on the same store object forget."""
-        _FORGETTERS.setdefault(self._store, WeakSet()).add(self)
+        self._together = _FORGETTERS.setdefault(self._store, WeakSet())
+        self._together.add(self)
 
     def leave(self) -> None:
         """Hear no more."""
-        _FORGETTERS.get(self._store, WeakSet()).discard(self)
+        self._together.discard(self)

@@ -26,6 +26,8 @@ _AT_ONCE = 500
 """Entries that are learnt before a cache answers; more of them are learnt beside its searches."""
 _BEHIND = 16
 """Entries that wait to be learnt, at most: a millisecond or two for a search that follows."""
+_BREATHE = 4
+"""Entries of many that are learnt before other tasks of the loop go on: less than a millisecond."""
 _SOON = 0.002
 """Seconds after a store in which another may follow; then the caller's loop, if idle, learns."""
 _GONE = 1_000
@@ -108,18 +110,28 @@ class Teacher:
                 await self._learn(collection, row, among=recalled)
             recalled.add(row.id)
 
-    async def teach(self, collection: str, entry: CacheEntry, *, at_once: bool = False) -> None:
-        """Have the guard learn an entry that was just stored, at least before it decides again."""
-        if self._knowledge.is_off or entry.vector is None:
+    async def teach(self, collection: str, entries: Sequence[CacheEntry]) -> None:
+        """Have the guard learn entries that were just stored, one at least before it decides again."""
+        if self._knowledge.is_off:
             return
-        if not self._store.local:  # a search over a network: nobody else waits for it
-            await self._learn(collection, entry)
-            return
-        self._due[collection, entry.id] = entry
-        if at_once or len(self._due) >= _BEHIND:
-            await self.caught_up()
+        # Searches over a network, which travel together; one entry; many, which would not be learnt soon.
+        if not self._store.local:
+            await asyncio.gather(*(self._learn(collection, entry) for entry in entries))
+        elif len(entries) == 1:
+            self._due[collection, entries[0].id] = entries[0]
+            if len(self._due) >= _BEHIND:
+                await self.caught_up()
+            else:
+                self._learn_soon()
         else:
-            self._learn_soon()
+            await self._teach_many(collection, entries)
+
+    async def _teach_many(self, collection: str, entries: Sequence[CacheEntry]) -> None:
+        for place, entry in enumerate(entries, start=1):
+            self._due[collection, entry.id] = entry
+            await self.caught_up()
+            if place % _BREATHE == 0:
+                await asyncio.sleep(0)
 
     async def caught_up(self) -> None:
         """Learn what is due. It never waits, for a store in this process does not."""

@@ -1,6 +1,8 @@
 """What a transaction on the tables is made of; the caller holds it open."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from sqlite3 import Connection
 from typing import Any, Literal
 
@@ -11,11 +13,12 @@ from medha_core.metadata import filter_value
 from medha_core.native import question_key
 from medha_core.rows.row import (
     Gone,
+    Row,
     dumps_tables,
     loads_tables,
-    seal_row,
+    seal_columns,
     seal_vector,
-    sealed_fields,
+    stored_row,
 )
 from medha_core.types import CacheEntry
 
@@ -24,13 +27,16 @@ Eviction = Literal["recency", "use"]
 
 KEPT_REMOVALS = 100_000
 """The log of removals is this long; a reader that is further behind reads its collection anew."""
-_INSERT = (
-    "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
-    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
-    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_WRITTEN = (*Row._fields, "used", "seal", "vector_seal", "vector")
+_INSERT = f"INSERT INTO entries({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608
+_INSERT_IF_NEW = f"{_INSERT} ON CONFLICT(collection, id) DO NOTHING"
+"""Nothing is looked up first: nearly every entry is new."""
+_SAME = (
+    "SELECT label, id, question, query, query_hash, expires FROM entries "
+    "WHERE collection = ? AND normalized = ? AND "
 )
-_SAME_PLAIN = "normalized = ? AND metadata = ''"
-_SAME_SCOPED = "normalized = ? AND metadata = +? AND metadata != ''"
+_SAME_PLAIN = f"{_SAME} metadata = ''"
+_SAME_SCOPED = f"{_SAME} metadata = +? AND metadata != ''"
 """Each has an index, which SQLite takes only where the statement itself says which rows it is for. The sign
 keeps SQLite from planning anew for every value, in the hope that it says so too: eight times the time."""
 _LEAST = {"recency": "used", "use": "usage, used"}
@@ -51,6 +57,21 @@ def set_counts(db: Connection, collection: int, entries: int, uses: int) -> None
     db.execute("UPDATE collections SET entries = ?, uses = ? WHERE id = ?", (entries, uses, collection))
 
 
+def last_label(db: Connection) -> int:
+    """The highest label that was ever given, or is reserved."""
+    found = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    (newest,) = db.execute("SELECT max(label) FROM entries").fetchone()
+    numbers = [number for number in (newest, *(found or ())) if isinstance(number, int)]
+    return max([*numbers, 0])
+
+
+def set_last_label(db: Connection, label: int) -> None:
+    """Reserve the labels up to this one: SQLite gives none of them either, and leaves the number alone."""
+    changed = db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'entries'", (label,))
+    if not changed.rowcount:
+        db.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('entries', ?)", (label,))
+
+
 def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter: int) -> int:
     """Add uses by id, oldest first; the new counter."""
     if not uses:
@@ -63,11 +84,18 @@ def count_uses(db: Connection, collection: int, uses: Mapping[str, int], counter
     return counter + len(numbered)
 
 
-def insert(
-    db: Connection, collection: int, entry: CacheEntry, metadata: str, vector: np.ndarray, used: int
-) -> list[Any]:
-    """What stands in the columns of the new `Row`."""
-    sealed = (
+def put(
+    db: Connection,
+    collection: int,
+    label: int,
+    entry: CacheEntry,
+    metadata: str,
+    vector: np.ndarray,
+    used: int,
+) -> tuple[Row, list[Gone]]:
+    """Insert an entry in the place of one with its id, if there is one: the new row, and what is gone."""
+    columns = [
+        label,
         collection,
         entry.id,
         entry.original_question,
@@ -81,21 +109,31 @@ def insert(
         entry.features,
         entry.created_at.timestamp(),
         entry.expires_at.timestamp() if entry.expires_at else None,
-    )
-    counters = (entry.usage_count, used, entry.feedback_correct, entry.feedback_incorrect)
+        entry.usage_count,
+        entry.feedback_correct,
+        entry.feedback_incorrect,
+        dumps_tables(entry.tables),
+    ]
     stored = vector.astype("<f4", copy=False).tobytes()
-    tables = dumps_tables(entry.tables)
-    seals = seal_row(*sealed_fields(sealed, tables)), seal_vector(stored)
-    cursor = db.execute(_INSERT, (*sealed, *counters, *seals, stored, tables))
-    label = int(cursor.lastrowid or 0)
+    values = (*columns, used, seal_columns(columns), seal_vector(stored), stored)
+    gone: list[Gone] = []
+    if not db.execute(_INSERT_IF_NEW, values).rowcount:
+        gone = delete(db, collection, "id = ?", (entry.id,))
+        db.execute(_INSERT, values)
     if entry.metadata:
         pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
-        db.executemany("INSERT INTO entry_metadata VALUES (?,?,?,?)", pairs)
+        db.execute(_into("entry_metadata", 4, len(pairs)), tuple(chain.from_iterable(pairs)))
     if entry.tables:
         named = [(collection, name, label) for name in set(entry.tables)]
-        db.executemany("INSERT INTO entry_tables VALUES (?,?,?)", named)
-    usage, _, *judged = counters
-    return [label, *sealed, usage, *judged, tables]
+        db.execute(_into("entry_tables", 3, len(named)), tuple(chain.from_iterable(named)))
+    return stored_row(columns), gone
+
+
+@lru_cache
+def _into(table: str, columns: int, rows: int) -> str:
+    """The statement that inserts so many rows at once."""
+    row = f"({','.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}"  # noqa: S608
 
 
 def drop_collection(db: Connection, collection: int) -> None:
@@ -146,13 +184,11 @@ def _same_question(db: Connection, collection: int, entry: CacheEntry, metadata:
 
     One normalised text can stand for several questions, for in quotes the case of letters counts.
     """
-    condition = _SAME_SCOPED if metadata else _SAME_PLAIN
-    values = (entry.normalized_question, metadata) if metadata else (entry.normalized_question,)
-    found = db.execute(
-        "SELECT label, id, question, query, query_hash, expires FROM entries "  # noqa: S608
-        f"WHERE collection = ? AND {condition}",
-        (collection, *values),
-    ).fetchall()
+    values = (collection, entry.normalized_question)
+    if metadata:
+        found = db.execute(_SAME_SCOPED, (*values, metadata)).fetchall()
+    else:
+        found = db.execute(_SAME_PLAIN, values).fetchall()
     if not found:
         return []
     key = question_key(b"", entry.original_question)
@@ -180,10 +216,3 @@ def log_removals(db: Connection, collection: int, gone: Sequence[Gone]) -> None:
         db.execute(
             "DELETE FROM removals WHERE number <= (SELECT max(number) FROM removals) - ?", (KEPT_REMOVALS,)
         )
-
-
-def forget(db: Connection, collection: int, gone: Sequence[Gone]) -> None:
-    """Account for deleted rows in the counts and in the log."""
-    held, uses = counts(db, collection)
-    set_counts(db, collection, held - len(gone), uses)
-    log_removals(db, collection, gone)

@@ -59,8 +59,10 @@ class Database:
     def __init__(self, path: Path | None, mode: Mode = "r+", *, synchronous: str = "NORMAL"):
         self.path, self.mode = path, mode
         self._lock = rlock()
-        self._statements = _Statements(self)
+        self._statements, self._transaction = _Statements(self), _Transaction(self)
         self._abandoned = False
+        self.taken_back: Callable[[], None] = _nothing
+        """Called after a transaction that did not commit, still with the connection."""
         try:
             self._db = _open(path, mode, synchronous)
         except (*SQLITE_ERRORS, OSError) as error:
@@ -113,22 +115,46 @@ class Database:
             with suppress(OSError):
                 suspicion(self.path).touch()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """The connection in a transaction that commits, or leaves everything as it was."""
+    def transaction(self) -> "_Transaction":
+        """A context: the connection in a transaction that commits, or leaves everything as it was."""
         if self.mode == "r":
             raise ConfigurationError(
                 f"{self.name} is open read-only (mode 'r'): nothing can be stored or deleted"
             )
-        with self.statements() as db:
+        return self._transaction
+
+    def begin(self) -> sqlite3.Connection:
+        """The connection in a transaction, until `end`."""
+        db = self.take()
+        try:
             db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        except BaseException as error:
+            self.let_go(error)
+            raise
+        return db
+
+    def end(self, error: BaseException | None) -> None:
+        """Commit, or take everything back where there was an error, and give the connection back."""
+        try:
+            if error is None:
+                self._db.execute("COMMIT")
+        except BaseException as refused:
+            error = refused
+            raise
+        finally:
+            self._take_back(error)
+
+    def _take_back(self, error: BaseException | None) -> None:
+        try:
+            if error is not None:
+                self.taken_back()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+        except BaseException as failed:
+            error = failed
+            raise
+        finally:
+            self.let_go(error)
 
     def copy_to(self, path: Path, on_progress: Progress | None = None, *, compact: bool = False) -> None:
         """Write everything committed so far into a new file; the database stays in use meanwhile.
@@ -208,6 +234,10 @@ class Database:
         return version
 
 
+def _nothing() -> None:
+    """Where nobody wants to hear of it."""
+
+
 class _Statements:
     """One for all: entering it makes nothing, for it stands around every look-up."""
 
@@ -219,6 +249,19 @@ class _Statements:
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._database.let_go(error)
+
+
+class _Transaction:
+    """One for all, too."""
+
+    def __init__(self, database: Database):
+        self._database = database
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._database.begin()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._database.end(error)
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, on_progress: Progress | None) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from xxhash import xxh3_64_intdigest
@@ -21,10 +22,14 @@ _SIGNED = 2**63 - 1
 
 def seal_row(*fields: object) -> int:
     """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one."""
-    parts = (
-        "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field) for field in fields
-    )
+    parts = [field if type(field) is str else _as_text(field) for field in fields]
     return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
+
+
+def _as_text(field: object) -> str:
+    if field is None:
+        return "\1"
+    return field.hex() if isinstance(field, bytes) else str(field)
 
 
 def sealed_fields(fields: Sequence[object], tables: str | None) -> Sequence[object]:
@@ -90,22 +95,28 @@ _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])
 
 
+def seal_columns(columns: Sequence[object]) -> int:
+    """The seal of a row whose columns have these values."""
+    return seal_row(*sealed_fields(columns[_SEALED], columns[_TABLES]))
+
+
 def read_row(record: Sequence[Any]) -> Row | None:
     """The row in a record of `COLUMNS`; None, with a warning, when it is not what was written."""
     *fields, seal = record
-    if seal_row(*sealed_fields(fields[_SEALED], fields[_TABLES])) != seal or not all(
-        isinstance(count, int) for count in fields[_COUNTERS]
-    ):
+    if seal_columns(fields) != seal or not all(isinstance(count, int) for count in fields[_COUNTERS]):
         logger.warning("entry %s is damaged on disk and is left out", fields[0])
         return None
-    return _row(fields)
+    return stored_row(fields)
 
 
-def _row(fields: Sequence[Any]) -> Row:
-    return Row(*fields[:_METADATA], loads_metadata(fields[_METADATA]), *fields[_METADATA + 1 :])
+def stored_row(columns: list[Any]) -> Row:
+    """The row whose columns have these values; the list is used up."""
+    columns[_METADATA] = loads_metadata(columns[_METADATA])
+    return Row._make(columns)
 
 
-def dumps_tables(tables: Sequence[str] | None) -> str | None:
+@lru_cache(maxsize=1024)
+def dumps_tables(tables: tuple[str, ...] | None) -> str | None:
     """The form in which a row keeps the names of tables."""
     return None if tables is None else json.dumps(list(tables), ensure_ascii=False)
 
@@ -129,8 +140,8 @@ class Gone(NamedTuple):
 class Written(NamedTuple):
     """What one write did."""
 
-    records: list[list[Any]]
-    """Of the new rows, in the order of the entries: what stands in the columns of `Row`."""
+    rows: list[Row]
+    """The new ones, in the order of the entries."""
     gone: list[Gone]
     """Replaced or evicted."""
     outdated: list[str]
@@ -139,11 +150,7 @@ class Written(NamedTuple):
     @property
     def labels(self) -> list[int]:
         """Of the new rows."""
-        return [record[0] for record in self.records]
-
-    def rows(self) -> dict[int, Row]:
-        """The new rows by label, as they would be read."""
-        return {record[0]: _row(record) for record in self.records}
+        return [row.label for row in self.rows]
 
 
 class CollectionRow(NamedTuple):

@@ -7,7 +7,7 @@ true for as long as the row is there.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from sqlite3 import Connection
 
 import numpy as np
 
@@ -16,11 +16,13 @@ from medha_core.manifest import METRIC, NORMALISATION
 from medha_core.metadata import dumps_metadata
 from medha_core.rows import changes
 from medha_core.rows.changes import Eviction, OnConflict
+from medha_core.rows.counters import Counters
 from medha_core.rows.database import Database, Mode
 from medha_core.rows.lookups import Lookups
 from medha_core.rows.row import (
     CollectionRow,
     Gone,
+    Row,
     Written,
     check_space,
 )
@@ -36,6 +38,8 @@ class Rows(Lookups):
 
     def __init__(self, path: Path | None = None, *, mode: Mode = "r+", synchronous: str = "NORMAL"):
         super().__init__(Database(path, mode, synchronous=synchronous))
+        self._counters = Counters()
+        self.database.taken_back = self._counters.forget
 
     def close(self) -> None:
         self.database.close()
@@ -65,6 +69,7 @@ class Rows(Lookups):
     def drop_collection(self, collection: int) -> None:
         with self._transaction() as db:
             changes.drop_collection(db, collection)
+            self._counters.forget()
 
     def take_place(self, collection: int, other: int) -> None:
         """Drop another collection, whose name, statistics and order of use this one has from then on."""
@@ -82,6 +87,7 @@ class Rows(Lookups):
             db.execute("UPDATE OR REPLACE stats SET collection = ? WHERE collection = ?", (collection, other))
             changes.drop_collection(db, other)
             db.execute("UPDATE collections SET name = ? WHERE id = ?", (name, collection))
+            self._counters.forget()
 
     def index_for_eviction(self, policy: Eviction) -> None:
         """Make evicting cost what it evicts."""
@@ -111,25 +117,27 @@ class Rows(Lookups):
             uses: uses by id to count first, oldest first, for eviction to know.
             max_entries: evict older entries above this number.
         """
-        new: list[list[Any]] = []
+        new: list[Row] = []
         gone: list[Gone] = []
         outdated: list[str] = []
         with self._transaction() as db:
-            before, counter = changes.counts(db, collection)
+            before, counter = self._counters.counts(db, collection)
             counter = changes.count_uses(db, collection, uses or {}, counter)
-            for entry, vector in zip(entries, vectors, strict=True):
+            labels = self._counters.labels(db, len(entries))
+            for label, entry, vector in zip(labels, entries, vectors, strict=True):
                 metadata = dumps_metadata(entry.metadata)
                 if on_conflict is not None:
                     replaced, older = changes.resolve(db, collection, entry, metadata, on_conflict, now)
                     gone += replaced
                     outdated += older
-                gone += changes.delete(db, collection, "id = ?", (entry.id,))
                 counter += 1
-                new.append(changes.insert(db, collection, entry, metadata, vector, counter))
+                row, replaced = changes.put(db, collection, label, entry, metadata, vector, counter)
+                new.append(row)
+                gone += replaced
             held = before + len(new) - len(gone)
             if max_entries is not None and held > max_entries:
-                gone += changes.evict(db, collection, held - max_entries, now, eviction, new[0][0])
-            changes.set_counts(db, collection, before + len(new) - len(gone), counter)
+                gone += changes.evict(db, collection, held - max_entries, now, eviction, labels[0])
+            self._counters.set_counts(db, collection, before + len(new) - len(gone), counter)
             changes.log_removals(db, collection, gone)
         return Written(new, gone, outdated)
 
@@ -137,21 +145,28 @@ class Rows(Lookups):
         """Delete entries by id; those that were there."""
         with self._transaction() as db:
             gone = [one for entry_id in ids for one in changes.delete(db, collection, "id = ?", (entry_id,))]
-            changes.forget(db, collection, gone)
+            self._account(db, collection, gone)
         return gone
 
     def expire(self, collection: int, now: float) -> list[Gone]:
         """Delete a portion of the entries that have expired; empty when none is left."""
         with self._transaction() as db:
             gone = changes.delete_expired(db, collection, now, _PORTION)
-            changes.forget(db, collection, gone)
+            self._account(db, collection, gone)
         return gone
+
+    def _account(self, db: Connection, collection: int, gone: Sequence[Gone]) -> None:
+        """For deleted rows, in the counts and in the log."""
+        held, uses = self._counters.counts(db, collection)
+        self._counters.set_counts(db, collection, held - len(gone), uses)
+        changes.log_removals(db, collection, gone)
 
     def count_uses(self, collection: int, uses: Mapping[str, int]) -> None:
         """Add uses by id, oldest first; ids that are gone are ignored."""
         with self._transaction() as db:
-            held, counter = changes.counts(db, collection)
-            changes.set_counts(db, collection, held, changes.count_uses(db, collection, uses, counter))
+            held, counter = self._counters.counts(db, collection)
+            counter = changes.count_uses(db, collection, uses, counter)
+            self._counters.set_counts(db, collection, held, counter)
 
     def add_feedback(self, collection: int, entry_id: str, correct: bool) -> int:
         """Count one judgement; the counter's new value, 0 when the entry is unknown."""

@@ -10,13 +10,14 @@ __all__ = ["TableMemory"]
 _KEPT = 1024
 _LONGEST = 4096
 """Characters of a query that is remembered."""
-_VALUE = re.compile(r"""'[^']*'|"[^"]*"|(?<![\w.])\d+(?:\.\d+)?(?![\w.])""")
-_MARKS = {"'": "\0s", '"': "\0d"}
-_UNCLEAR = re.compile(r"[`\[\\#${]|--|/\*|[Ww][Ii][Tt][Hh]")
+_VALUE = re.compile(r"""['"\d](?:(?<=')[^']*(')|(?<=")[^"]*(")|(?<=\d)(?<![\w.]\d)\d*(?:\.\d+)?(?![\w.]))""")
+"""A text in quotes, with the last one as a group, or a number. Searching for its first letter is quick."""
+_UNCLEAR = re.compile(r"`|\[|\\|#|\$|\{|--|/\*|w[Ii][Tt][Hh]|W[Ii][Tt][Hh]")
 """Here a text in quotes may be none, or may be the name of a common table expression."""
 _WORD = re.compile(r"\w+")
 
 Tables = tuple[str, ...] | None
+Form = str | tuple[str | None, ...]
 
 
 class Unknown(NamedTuple):
@@ -33,7 +34,7 @@ class TableMemory:
     UNKNOWN = Unknown()
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str], Tables] = {}
+        self._known: dict[tuple[Form, str], Tables] = {}
         self._lock = forking.lock()
         """Held while something is added."""
 
@@ -56,18 +57,20 @@ class TableMemory:
             self._known[key, language] = tables
 
 
-def _form(query: str) -> str:
-    """The query with a mark for each value, which no query contains; or as it is."""
+def _form(query: str) -> Form:
+    """The parts of the query around its values, and between them the quotes of each; or as it is."""
     if len(query) > _LONGEST or _UNCLEAR.search(query):
         return query
-    return _VALUE.sub(lambda found: _MARKS.get(found[0][0], "\0n"), query)
+    return tuple(_VALUE.split(query))
 
 
 def _names_a_value(query: str, tables: Tables) -> bool:
     names = {name.removeprefix("=") for name in tables or ()}
+    if not all(map(_WORD.search, names)):  # of signs alone, as a value may be
+        return True
     words = {word for name in names for word in _WORD.findall(name)}
-    for value in _VALUE.findall(query.lower()):
-        text = value[1:-1] if value[0] in _MARKS else value
+    for found in _VALUE.finditer(query.lower()):
+        text = found[0][1:-1] if found[1] or found[2] else found[0]
         if not text or text in names or not words.isdisjoint(_WORD.findall(text)):
             return True
     return False
