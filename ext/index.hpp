@@ -85,11 +85,11 @@ class Index {
     const Kernels& kernels() const { return rows_.kernels; }
     uint32_t bits() const { return rows_.hash.bits(); }
 
-    // How many sign bits of two vectors differ; false if either has no direction.
+    // What the sign bits of `b` that differ from those of the query `a` weigh; false if either has no direction.
     bool bit_distance(const float* a, const float* b, uint32_t& distance) const {
         Encoded x, y;
         if (!rows_.encode(a, x) || !rows_.encode(b, y)) return false;
-        distance = rows_.kernels.hamming(x.bits, y.bits, rows_.hash.words());
+        distance = rows_.kernels.weigh(y.probe.bits, x.probe, rows_.hash.words());
         return true;
     }
 
@@ -382,7 +382,7 @@ class Index {
         static thread_local std::vector<Graph::Candidate> nearest;
         static thread_local std::vector<char> code;
         code.resize(space_->get_data_size());
-        space_->encode(query.vector.data(), query.bits, code.data());
+        space_->encode(query.vector.data(), query.probe.bits, code.data());
         ef = std::max(ef, k);
         graph_.search(code.data(), ef, [&](uint32_t slot) { return allowed(rows_.label(slot)); }, nearest);
         if (nearest.size() < std::min({ef, live, permitted})) {

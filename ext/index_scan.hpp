@@ -1,8 +1,9 @@
 // The scan tier: everything above a score among the slots of a range, without a structure to build.
 //
-// 1. Prefixes of 128 bits (256 where many pass), eight per step, against the radius of the score asked for; 2. all
-// bits of the few that pass, against theirs; 3. exact scores of what is left, nearest bits first, until the radius of the worst score
-// still wanted excludes the rest. Where the radius excludes nothing, the same three steps are an exact scan.
+// Some thousand slots at a time: 1. prefixes of 128 bits (256 where many pass), eight at once, against the radius of
+// the worst score still wanted; 2. all bits of the few that pass, against theirs; 3. exact scores of what is left,
+// nearest bits first, until the radius excludes the rest. What was found makes the radius of the next slots smaller.
+// Where the radius excludes nothing, the same three steps are an exact scan.
 #pragma once
 
 #include <utility>
@@ -15,7 +16,7 @@ namespace medha {
 // Memory of a thread that lives on between searches.
 struct ScanSpace {
     std::vector<uint32_t> near;
-    std::vector<std::pair<uint32_t, uint32_t>> survivors, ordered;  // (Hamming distance, slot)
+    std::vector<std::pair<uint32_t, uint32_t>> survivors, ordered;  // (weight of differing bits, slot)
 };
 
 class Scan {
@@ -26,9 +27,21 @@ class Scan {
     template <class Accept>
     void run(size_t first, size_t last, Accept accept, Best& best) {
         if (first >= last) return;
-        collect(first, last, accept, best);
-        order();
-        rescore(best);
+        const uint64_t* high = nullptr;
+        const size_t groups = (last + kGroupSlots - 1) / kGroupSlots;
+        space_.near.resize((kMostGroups + 1) * kGroupSlots);
+        size_t step = kFirstGroups;
+        for (size_t g = first / kGroupSlots; g < groups; g += step, step = std::min(2 * step, kMostGroups)) {
+            const uint32_t radius = RadiusTable::of(high ? 256 : 128)(best.bar());
+            const size_t n = rows_.kernels.near_prefixes(rows_.low_prefixes(), high, g, std::min(groups, g + step),
+                                                         query_.probe, radius, space_.near.data());
+            // Twice the prefix costs less than looking at all bits of so many.
+            if (n > step * kGroupSlots / kCrowd) high = rows_.high_prefixes();
+            keep_near(n, first, last, accept, best);
+            order();
+            // With a smaller radius fewer pass.
+            if (rescore(best)) high = nullptr;
+        }
     }
 
     // Whether run() would cost less than `limit` nanoseconds, judged by blocks spread evenly over the range.
@@ -40,15 +53,13 @@ class Scan {
         const double slots = static_cast<double>(last - first);
         // What the blocks may cost, if the rest costs as much.
         double left = (limit - kPrefixCost * slots) * static_cast<double>(blocks * kBlockGroups * kGroupSlots) / slots;
-        space_.near.resize((kGroupsPerStep + 1) * kGroupSlots);
+        space_.near.resize((kBlockGroups + 1) * kGroupSlots);
         for (size_t b = 0; b < blocks && left > 0; b++) {
             const size_t g = start + b * (groups - kBlockGroups) / blocks;
-            const size_t n = rows_.kernels.near_prefixes(rows_.low_prefixes(), nullptr, g, g + kBlockGroups, query_.bits,
+            const size_t n = rows_.kernels.near_prefixes(rows_.low_prefixes(), nullptr, g, g + kBlockGroups, query_.probe,
                                                          low_radius, space_.near.data());
             for (size_t i = 0; i < n; i++) {
-                const uint64_t* bits = rows_.bits(space_.near[i]);
-                const bool survives = rows_.kernels.hamming(bits, query_.bits, rows_.hash.words()) <= radius;
-                left -= kBitsCost + survives * kScoreCost;
+                left -= kBitsCost + (apart(space_.near[i]) <= radius) * kScoreCost;
             }
         }
         return left > 0;
@@ -58,7 +69,8 @@ class Scan {
     static constexpr size_t kBlocks = 16, kBlockGroups = 32;
     // Nanoseconds for a slot's prefix, for all its bits, for its score: measured, and no more than a rule of choice.
     static constexpr double kPrefixCost = 0.15, kBitsCost = 2, kScoreCost = 25;
-    static constexpr size_t kGroupsPerStep = 512;
+    // Steps grow: what the first find makes the rest cheap.
+    static constexpr size_t kFirstGroups = 64, kMostGroups = 512;
     static constexpr size_t kAhead = 16;  // rows fetched before they are looked at
     static constexpr size_t kCrowd = 32;  // one slot in this many passing the short prefix is a crowd
     const Rows& rows_;
@@ -66,27 +78,21 @@ class Scan {
     ScanSpace& space_;
     const RadiusTable& all_bits_;
 
+    uint32_t apart(uint32_t slot) const {
+        return rows_.kernels.weigh(rows_.bits(slot), query_.probe, rows_.hash.words());
+    }
+
+    // Of the n slots whose prefixes are near, those whose bits all told are.
     template <class Accept>
-    void collect(size_t first, size_t last, Accept accept, const Best& best) {
+    void keep_near(size_t n, size_t first, size_t last, Accept accept, const Best& best) {
         const uint32_t radius = all_bits_(best.bar());
-        const uint32_t low_radius = RadiusTable::of(128)(best.bar()), both_radius = RadiusTable::of(256)(best.bar());
-        const uint64_t* high = nullptr;
         space_.survivors.clear();
-        space_.near.resize((kGroupsPerStep + 1) * kGroupSlots);
-        const size_t groups = (last + kGroupSlots - 1) / kGroupSlots;
-        for (size_t g = first / kGroupSlots; g < groups; g += kGroupsPerStep) {
-            size_t n = rows_.kernels.near_prefixes(rows_.low_prefixes(), high, g, std::min(groups, g + kGroupsPerStep),
-                                                   query_.bits, high ? both_radius : low_radius, space_.near.data());
-            // Twice the prefix costs less than looking at all bits of so many.
-            if (n > kGroupsPerStep * kGroupSlots / kCrowd) high = rows_.high_prefixes();
-            for (size_t i = 0; i < std::min(n, kAhead); i++) MEDHA_PREFETCH(rows_.bits(space_.near[i]));
-            for (size_t i = 0; i < n; i++) {
-                if (i + kAhead < n) MEDHA_PREFETCH(rows_.bits(space_.near[i + kAhead]));
-                uint32_t slot = space_.near[i];
-                uint32_t apart = rows_.kernels.hamming(rows_.bits(slot), query_.bits, rows_.hash.words());
-                if (apart <= radius && slot >= first && slot < last && accept(slot))
-                    space_.survivors.emplace_back(apart, slot);
-            }
+        for (size_t i = 0; i < std::min(n, kAhead); i++) MEDHA_PREFETCH(rows_.bits(space_.near[i]));
+        for (size_t i = 0; i < n; i++) {
+            if (i + kAhead < n) MEDHA_PREFETCH(rows_.bits(space_.near[i + kAhead]));
+            const uint32_t slot = space_.near[i], weight = apart(slot);
+            if (weight <= radius && slot >= first && slot < last && accept(slot))
+                space_.survivors.emplace_back(weight, slot);
         }
     }
 
@@ -97,7 +103,7 @@ class Scan {
             std::sort(survivors.begin(), survivors.end());
             return;
         }
-        size_t starts[513] = {};
+        size_t starts[kMostWeight * 512 + 1] = {};
         for (const auto& s : survivors) starts[s.first]++;
         size_t start = 0;
         for (size_t& count : starts) start += std::exchange(count, start);
@@ -106,9 +112,11 @@ class Scan {
         survivors.swap(space_.ordered);
     }
 
-    void rescore(Best& best) {
+    // Whether the worst score still wanted rose.
+    bool rescore(Best& best) {
         const auto& survivors = space_.survivors;
-        float bar = best.bar();
+        const float before = best.bar();
+        float bar = before;
         uint32_t radius = all_bits_(bar);
         for (size_t i = 0; i < survivors.size() && survivors[i].first <= radius; i++) {
             if (i + 1 < survivors.size()) fetch_ahead(survivors[i + 1].second);
@@ -117,6 +125,7 @@ class Scan {
             best.offer({score, rows_.label(slot)});
             if (best.bar() != bar) radius = all_bits_(bar = best.bar());
         }
+        return bar > before;
     }
 
     void fetch_ahead(uint32_t slot) const {

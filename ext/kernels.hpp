@@ -5,6 +5,7 @@
 // by what the processor (and the operating system, which must save the registers) says.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -40,6 +41,12 @@ namespace medha {
 constexpr size_t kGroupSlots = 8;
 constexpr size_t kGroupWords = 16;
 
+// What bits are compared with: the bits of a query, and what each weighs if it differs, 0 to 3: 1 where `ones` has
+// a bit, and 2 more where `twos` has one.
+struct Probe {
+    uint64_t bits[8] = {}, ones[8] = {}, twos[8] = {};
+};
+
 struct Kernels {
     const char* name;
     // Sum of a[i] * b[i]; `n` is a multiple of 16.
@@ -48,11 +55,16 @@ struct Kernels {
     int32_t (*dot_codes)(const int8_t* a, const int8_t* b, size_t n);
     // Number of differing bits; `words` is a multiple of 2.
     uint32_t (*hamming)(const uint64_t* a, const uint64_t* b, size_t words);
-    // Writes the slots of the groups [first, last) whose prefix differs from `query` in at most `radius` bits,
-    // in rising order, and returns how many. A prefix is the 128 bits in `low`, and if `high` is not null the 128
-    // in `high` after them. `out` has room for every slot of the range and eight more.
-    size_t (*near_prefixes)(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                            const uint64_t* query, uint32_t radius, uint32_t* out);
+    // Weight of the bits that differ from the probe's; `words` is a multiple of 2.
+    uint32_t (*weigh)(const uint64_t* bits, const Probe& probe, size_t words);
+    // The probe of a rotated query: its signs, and how many times `step` it lies from each hyperplane, rounded, at
+    // most 3. `values` has 64 for each word.
+    void (*probe)(const float* values, size_t words, float step, Probe& out);
+    // Writes the slots of the groups [first, last) whose prefix differs from the probe's in bits of at most the
+    // weight `radius`, in rising order, and returns how many. A prefix is the 128 bits in `low`, and if `high` is
+    // not null the 128 in `high` after them. `out` has room for every slot of the range and eight more.
+    size_t (*near_prefixes)(const uint64_t* low, const uint64_t* high, size_t first, size_t last, const Probe& probe,
+                            uint32_t radius, uint32_t* out);
     // The Walsh-Hadamard transform in place, not scaled; `n` is a power of two, at least 32.
     void (*hadamard)(float* values, size_t n);
 };

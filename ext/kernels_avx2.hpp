@@ -42,6 +42,38 @@ MEDHA_AVX2 inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t 
     return static_cast<uint32_t>(sum);
 }
 
+MEDHA_AVX2 inline uint64_t at_least(__m256 away, float limit) {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(away, _mm256_set1_ps(limit), _CMP_GE_OQ)));
+}
+
+MEDHA_AVX2 inline void probe(const float* values, size_t words, float step, Probe& out) {
+    for (size_t w = 0; w < words; w++) {
+        uint64_t bits = 0, ones = 0, twos = 0;
+        for (size_t i = 0; i < 64; i += 8) {
+            __m256 value = _mm256_loadu_ps(values + 64 * w + i);
+            __m256 away = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
+            uint64_t one = at_least(away, 0.5f * step), two = at_least(away, 1.5f * step),
+                     three = at_least(away, 2.5f * step);
+            bits |= static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_ps(value))) << i;
+            ones |= ((one & ~two) | three) << i;
+            twos |= two << i;
+        }
+        out.bits[w] = bits;
+        out.ones[w] = ones;
+        out.twos[w] = twos;
+    }
+}
+
+MEDHA_AVX2 inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < words; i++) {
+        const uint64_t differing = bits[i] ^ probe.bits[i];
+        sum += static_cast<uint64_t>(_mm_popcnt_u64(differing & probe.ones[i]));
+        sum += 2 * static_cast<uint64_t>(_mm_popcnt_u64(differing & probe.twos[i]));
+    }
+    return static_cast<uint32_t>(sum);
+}
+
 MEDHA_AVX2 inline __m256i bits_per_byte(__m256i x) {
     const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
                                             0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
@@ -51,35 +83,54 @@ MEDHA_AVX2 inline __m256i bits_per_byte(__m256i x) {
     return _mm256_add_epi8(low_halves, high_halves);
 }
 
-// Differing bits per byte of four stretches: words at `group` and eight words on.
-MEDHA_AVX2 inline __m256i stretches(const uint64_t* group, const uint64_t* query) {
-    __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group));
-    __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + kGroupSlots));
-    x = _mm256_xor_si256(x, _mm256_set1_epi64x(static_cast<long long>(query[0])));
-    y = _mm256_xor_si256(y, _mm256_set1_epi64x(static_cast<long long>(query[1])));
-    return _mm256_add_epi8(bits_per_byte(x), bits_per_byte(y));
+// A probe's first four words in every lane.
+struct Lanes {
+    __m256i bits[4], ones[4], twos[4];
+};
+
+MEDHA_AVX2 inline Lanes lanes_of(const Probe& probe) {
+    Lanes lanes;
+    for (size_t i = 0; i < 4; i++) {
+        lanes.bits[i] = _mm256_set1_epi64x(static_cast<long long>(probe.bits[i]));
+        lanes.ones[i] = _mm256_set1_epi64x(static_cast<long long>(probe.ones[i]));
+        lanes.twos[i] = _mm256_set1_epi64x(static_cast<long long>(probe.twos[i]));
+    }
+    return lanes;
+}
+
+// Weight of the differing bits per byte of four words at `group`, each compared with the probe's word: 24 at most.
+MEDHA_AVX2 inline __m256i stretch(const uint64_t* group, const Lanes& probe, size_t word) {
+    __m256i differing = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group));
+    differing = _mm256_xor_si256(differing, probe.bits[word]);
+    __m256i once = bits_per_byte(_mm256_and_si256(differing, probe.ones[word]));
+    __m256i twice = bits_per_byte(_mm256_and_si256(differing, probe.twos[word]));
+    return _mm256_add_epi8(once, _mm256_add_epi8(twice, twice));
+}
+
+MEDHA_AVX2 inline __m256i stretches(const uint64_t* group, const Lanes& probe, size_t word) {
+    return _mm256_add_epi8(stretch(group, probe, word), stretch(group + kGroupSlots, probe, word + 1));
 }
 
 // Bit j is set where the prefix j of the four lies within the radius.
 template <bool kBoth>
-MEDHA_AVX2 inline uint32_t four_within(const uint64_t* low, const uint64_t* high, const uint64_t* query,
+MEDHA_AVX2 inline uint32_t four_within(const uint64_t* low, const uint64_t* high, const Lanes& probe,
                                        __m256i radius) {
-    __m256i bytes = stretches(low, query);
-    if (kBoth) bytes = _mm256_add_epi8(bytes, stretches(high, query + 2));
+    __m256i bytes = stretches(low, probe, 0);
+    if (kBoth) bytes = _mm256_add_epi8(bytes, stretches(high, probe, 2));
     __m256i beyond = _mm256_cmpgt_epi64(_mm256_sad_epu8(bytes, _mm256_setzero_si256()), radius);
     return ~static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(beyond))) & 0x0f;
 }
 
 template <bool kBoth>
 MEDHA_AVX2 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                     const uint64_t* query, uint32_t radius, uint32_t* out) {
+                                     const Lanes& probe, uint32_t radius, uint32_t* out) {
     const __m256i limit = _mm256_set1_epi64x(static_cast<long long>(radius));
     size_t found = 0;
     for (size_t g = first; g < last; g++) {
         const uint64_t* a = low + g * kGroupWords;
         const uint64_t* b = kBoth ? high + g * kGroupWords : a;
         uint32_t within =
-            four_within<kBoth>(a, b, query, limit) | four_within<kBoth>(a + 4, b + 4, query, limit) << 4;
+            four_within<kBoth>(a, b, probe, limit) | four_within<kBoth>(a + 4, b + 4, probe, limit) << 4;
         for (uint32_t j = 0; within; j++, within >>= 1) {
             out[found] = static_cast<uint32_t>(g * kGroupSlots) + j;
             found += within & 1;
@@ -89,9 +140,9 @@ MEDHA_AVX2 inline size_t near_groups(const uint64_t* low, const uint64_t* high, 
 }
 
 MEDHA_AVX2 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                       const uint64_t* query, uint32_t radius, uint32_t* out) {
-    return high ? near_groups<true>(low, high, first, last, query, radius, out)
-                : near_groups<false>(low, low, first, last, query, radius, out);
+                                       const Probe& probe, uint32_t radius, uint32_t* out) {
+    return high ? near_groups<true>(low, high, first, last, lanes_of(probe), radius, out)
+                : near_groups<false>(low, low, first, last, lanes_of(probe), radius, out);
 }
 
 MEDHA_AVX2 inline void butterflies(float* a, float* b, size_t n) {
@@ -118,7 +169,7 @@ MEDHA_AVX2 inline void hadamard(float* values, size_t n) {
         for (size_t start = 0; start < n; start += 2 * half) butterflies(values + start, values + start + half, half);
 }
 
-inline constexpr Kernels kernels = {"avx2", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"avx2", dot, dot_codes, hamming, weigh, probe, near_prefixes, hadamard};
 
 }  // namespace avx2
 }  // namespace medha

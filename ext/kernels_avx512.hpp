@@ -38,19 +38,68 @@ MEDHA_AVX512 inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_
     return avx2::hamming(a, b, words);
 }
 
-MEDHA_AVX512 inline __m512i stretches(const uint64_t* group, const uint64_t* query) {
-    __m512i x = _mm512_xor_si512(_mm512_loadu_si512(group), _mm512_set1_epi64(static_cast<long long>(query[0])));
-    __m512i y = _mm512_xor_si512(_mm512_loadu_si512(group + kGroupSlots),
-                                 _mm512_set1_epi64(static_cast<long long>(query[1])));
-    return _mm512_add_epi64(_mm512_popcnt_epi64(x), _mm512_popcnt_epi64(y));
+MEDHA_AVX512 inline void probe(const float* values, size_t words, float step, Probe& out) {
+    const __m512 some = _mm512_set1_ps(0.5f * step), more = _mm512_set1_ps(1.5f * step),
+                 most = _mm512_set1_ps(2.5f * step);
+    for (size_t w = 0; w < words; w++) {
+        uint64_t bits = 0, ones = 0, twos = 0;
+        for (size_t i = 0; i < 64; i += 16) {
+            __m512 value = _mm512_loadu_ps(values + 64 * w + i), away = _mm512_abs_ps(value);
+            uint64_t one = _mm512_cmp_ps_mask(away, some, _CMP_GE_OQ), two = _mm512_cmp_ps_mask(away, more, _CMP_GE_OQ),
+                     three = _mm512_cmp_ps_mask(away, most, _CMP_GE_OQ);
+            bits |= static_cast<uint64_t>(_mm512_movepi32_mask(_mm512_castps_si512(value))) << i;
+            ones |= ((one & ~two) | three) << i;
+            twos |= two << i;
+        }
+        out.bits[w] = bits;
+        out.ones[w] = ones;
+        out.twos[w] = twos;
+    }
+}
+
+// Weight of the differing bits in each of eight words.
+MEDHA_AVX512 inline __m512i weights(__m512i bits, __m512i query, __m512i ones, __m512i twos) {
+    const int differing_and = 0x28;  // (bits ^ query) & plane
+    __m512i once = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, query, ones, differing_and));
+    __m512i twice = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, query, twos, differing_and));
+    return _mm512_add_epi64(once, _mm512_add_epi64(twice, twice));
+}
+
+MEDHA_AVX512 inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    if (words < 8) return avx2::weigh(bits, probe, words);
+    __m512i sums = weights(_mm512_loadu_si512(bits), _mm512_loadu_si512(probe.bits), _mm512_loadu_si512(probe.ones),
+                           _mm512_loadu_si512(probe.twos));
+    return static_cast<uint32_t>(_mm512_reduce_add_epi64(sums));
+}
+
+// A probe's first four words in every lane.
+struct Lanes {
+    __m512i bits[4], ones[4], twos[4];
+};
+
+MEDHA_AVX512 inline Lanes lanes_of(const Probe& probe) {
+    Lanes lanes;
+    for (size_t i = 0; i < 4; i++) {
+        lanes.bits[i] = _mm512_set1_epi64(static_cast<long long>(probe.bits[i]));
+        lanes.ones[i] = _mm512_set1_epi64(static_cast<long long>(probe.ones[i]));
+        lanes.twos[i] = _mm512_set1_epi64(static_cast<long long>(probe.twos[i]));
+    }
+    return lanes;
+}
+
+// Of eight stretches at `group`, compared with two words of the probe.
+MEDHA_AVX512 inline __m512i stretches(const uint64_t* group, const Lanes& probe, size_t word) {
+    __m512i low = _mm512_loadu_si512(group), high = _mm512_loadu_si512(group + kGroupSlots);
+    return _mm512_add_epi64(weights(low, probe.bits[word], probe.ones[word], probe.twos[word]),
+                            weights(high, probe.bits[word + 1], probe.ones[word + 1], probe.twos[word + 1]));
 }
 
 // Bit j is set where prefix j of the group lies within the radius.
 template <bool kBoth>
 MEDHA_AVX512 inline uint32_t eight_within(const uint64_t* low, const uint64_t* high, size_t group,
-                                          const uint64_t* query, __m512i radius) {
-    __m512i distance = stretches(low + group * kGroupWords, query);
-    if (kBoth) distance = _mm512_add_epi64(distance, stretches(high + group * kGroupWords, query + 2));
+                                          const Lanes& probe, __m512i radius) {
+    __m512i distance = stretches(low + group * kGroupWords, probe, 0);
+    if (kBoth) distance = _mm512_add_epi64(distance, stretches(high + group * kGroupWords, probe, 2));
     return _mm512_cmple_epu64_mask(distance, radius);
 }
 
@@ -64,26 +113,26 @@ MEDHA_AVX512 inline size_t put_slots(uint32_t* out, size_t group, uint32_t withi
 
 template <bool kBoth>
 MEDHA_AVX512 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                       const uint64_t* query, uint32_t radius, uint32_t* out) {
+                                       const Lanes& probe, uint32_t radius, uint32_t* out) {
     const __m512i limit = _mm512_set1_epi64(static_cast<long long>(radius));
     size_t found = 0;
     size_t g = first;
     for (; g + 2 <= last; g += 2) {
-        uint32_t a = eight_within<kBoth>(low, high, g, query, limit);
-        uint32_t b = eight_within<kBoth>(low, high, g + 1, query, limit);
+        uint32_t a = eight_within<kBoth>(low, high, g, probe, limit);
+        uint32_t b = eight_within<kBoth>(low, high, g + 1, probe, limit);
         if (a | b) {
             found += put_slots(out + found, g, a);
             found += put_slots(out + found, g + 1, b);
         }
     }
-    if (g < last) found += put_slots(out + found, g, eight_within<kBoth>(low, high, g, query, limit));
+    if (g < last) found += put_slots(out + found, g, eight_within<kBoth>(low, high, g, probe, limit));
     return found;
 }
 
 MEDHA_AVX512 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                         const uint64_t* query, uint32_t radius, uint32_t* out) {
-    return high ? near_groups<true>(low, high, first, last, query, radius, out)
-                : near_groups<false>(low, low, first, last, query, radius, out);
+                                         const Probe& probe, uint32_t radius, uint32_t* out) {
+    return high ? near_groups<true>(low, high, first, last, lanes_of(probe), radius, out)
+                : near_groups<false>(low, low, first, last, lanes_of(probe), radius, out);
 }
 
 MEDHA_AVX512 inline void butterflies(float* a, float* b, size_t n) {
@@ -112,7 +161,7 @@ MEDHA_AVX512 inline void hadamard(float* values, size_t n) {
         for (size_t start = 0; start < n; start += 2 * half) butterflies(values + start, values + start + half, half);
 }
 
-inline constexpr Kernels kernels = {"avx512", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"avx512", dot, dot_codes, hamming, weigh, probe, near_prefixes, hadamard};
 
 }  // namespace avx512
 }  // namespace medha

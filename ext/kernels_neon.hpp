@@ -31,19 +31,40 @@ inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t words) {
     return sum;
 }
 
-inline uint8x16_t stretches(const uint64_t* group, const uint64_t* query) {
-    return vaddq_u8(differing_per_byte(group, vdupq_n_u64(query[0])),
-                    differing_per_byte(group + kGroupSlots, vdupq_n_u64(query[1])));
+// Weight of the differing bits per byte: 24 at most.
+inline uint8x16_t weights(uint64x2_t differing, uint64x2_t ones, uint64x2_t twos) {
+    uint8x16_t once = vcntq_u8(vreinterpretq_u8_u64(vandq_u64(differing, ones)));
+    uint8x16_t twice = vcntq_u8(vreinterpretq_u8_u64(vandq_u64(differing, twos)));
+    return vaddq_u8(once, vshlq_n_u8(twice, 1));
+}
+
+inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < words; i += 2) {
+        uint64x2_t differing = veorq_u64(vld1q_u64(bits + i), vld1q_u64(probe.bits + i));
+        sum += vaddlvq_u8(weights(differing, vld1q_u64(probe.ones + i), vld1q_u64(probe.twos + i)));
+    }
+    return sum;
+}
+
+// Of two words at `group`, each compared with the probe's word.
+inline uint8x16_t stretch(const uint64_t* group, const Probe& probe, size_t word) {
+    uint64x2_t differing = veorq_u64(vld1q_u64(group), vdupq_n_u64(probe.bits[word]));
+    return weights(differing, vdupq_n_u64(probe.ones[word]), vdupq_n_u64(probe.twos[word]));
+}
+
+inline uint8x16_t stretches(const uint64_t* group, const Probe& probe, size_t word) {
+    return vaddq_u8(stretch(group, probe, word), stretch(group + kGroupSlots, probe, word + 1));
 }
 
 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                            const uint64_t* query, uint32_t radius, uint32_t* out) {
+                            const Probe& probe, uint32_t radius, uint32_t* out) {
     const uint64x2_t limit = vdupq_n_u64(radius);
     size_t found = 0;
     for (size_t g = first; g < last; g++) {
         for (size_t j = 0; j < kGroupSlots; j += 2) {
-            uint8x16_t bytes = stretches(low + g * kGroupWords + j, query);
-            if (high) bytes = vaddq_u8(bytes, stretches(high + g * kGroupWords + j, query + 2));
+            uint8x16_t bytes = stretches(low + g * kGroupWords + j, probe, 0);
+            if (high) bytes = vaddq_u8(bytes, stretches(high + g * kGroupWords + j, probe, 2));
             uint64x2_t within = vcleq_u64(vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(bytes))), limit);
             uint32_t slot = static_cast<uint32_t>(g * kGroupSlots + j);
             out[found] = slot;
@@ -69,7 +90,7 @@ inline void hadamard(float* values, size_t n) {
     }
 }
 
-inline constexpr Kernels kernels = {"neon", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"neon", dot, dot_codes, hamming, weigh, baseline::probe, near_prefixes, hadamard};
 
 }  // namespace neon
 }  // namespace medha
