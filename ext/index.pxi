@@ -37,8 +37,8 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         uint32_t (*hamming)(const uint64_t*, const uint64_t*, size_t)
         uint32_t (*weigh)(const uint64_t*, const Probe&, size_t)
         void (*probe)(const float*, size_t, float, Probe&)
-        size_t (*near_prefixes)(
-            const uint64_t*, const uint64_t*, size_t, size_t, const Probe&, uint32_t, uint32_t*)
+        void (*weigh_groups)(const uint64_t*, size_t, const Probe&, size_t, cbool, uint8_t*)
+        size_t (*at_most)(const uint8_t*, size_t, uint8_t, uint32_t*)
         void (*hadamard)(float*, size_t)
 
     const Kernels* runnable_variant(size_t rank)
@@ -619,15 +619,25 @@ def kernel_probe(const float[::1] values, step):
     return planes
 
 
-def kernel_near_prefixes(const uint64_t[:, :, :, ::1] parts, first, last, const uint64_t[:, ::1] planes, radius):
-    """For tests: the slots of the groups [first, last) within `radius` of a probe; parts[1 or 2, groups, 2, 8]."""
-    out = numpy.empty(8 * (last - first) + 8, numpy.uint32)
-    cdef uint32_t[::1] slots = out
-    cdef const uint64_t* low = &parts[0, 0, 0, 0]
-    cdef const uint64_t* high = &parts[1, 0, 0, 0] if parts.shape[0] == 2 else NULL
+def kernel_weigh_groups(const uint64_t[:, :, ::1] groups, const uint64_t[:, ::1] planes, word, weights=None):
+    """For tests: uint8[8 n], the active variant's weights of groups [n, 2, 8], added to `weights` if given."""
     cdef Probe probe
     point_probe(&probe, planes)
-    return out[: active_kernels().near_prefixes(low, high, first, last, probe, radius, &slots[0])]
+    out = numpy.empty(8 * groups.shape[0], numpy.uint8) if weights is None else numpy.array(weights, numpy.uint8)
+    cdef uint8_t[::1] sums = out
+    active_kernels().weigh_groups(&groups[0, 0, 0], groups.shape[0], probe, word, weights is not None, &sums[0])
+    return out
+
+
+def kernel_at_most(weights, limit):
+    """For tests: where the active variant finds weights (uint8[n]) of at most `limit`."""
+    cdef size_t n = len(weights)
+    padded = numpy.zeros(n + 64, numpy.uint8)
+    padded[:n] = weights
+    out = numpy.empty(n + 1, numpy.uint32)
+    cdef const uint8_t[::1] start = padded
+    cdef uint32_t[::1] slots = out
+    return out[: active_kernels().at_most(&start[0], n, limit, &slots[0])]
 
 
 def kernel_hadamard(values):

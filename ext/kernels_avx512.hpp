@@ -57,82 +57,53 @@ MEDHA_AVX512 inline void probe(const float* values, size_t words, float step, Pr
     }
 }
 
+// A word of a probe in every lane, or eight words.
+struct Lanes {
+    __m512i bits, ones, twos;
+};
+
+MEDHA_AVX512 inline Lanes lanes_of(const Probe& probe, size_t word) {
+    return {_mm512_set1_epi64(static_cast<long long>(probe.bits[word])),
+            _mm512_set1_epi64(static_cast<long long>(probe.ones[word])),
+            _mm512_set1_epi64(static_cast<long long>(probe.twos[word]))};
+}
+
 // Weight of the differing bits in each of eight words.
-MEDHA_AVX512 inline __m512i weights(__m512i bits, __m512i query, __m512i ones, __m512i twos) {
+MEDHA_AVX512 inline __m512i weights_of(__m512i bits, const Lanes& probe) {
     const int differing_and = 0x28;  // (bits ^ query) & plane
-    __m512i once = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, query, ones, differing_and));
-    __m512i twice = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, query, twos, differing_and));
+    __m512i once = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, probe.bits, probe.ones, differing_and));
+    __m512i twice = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, probe.bits, probe.twos, differing_and));
     return _mm512_add_epi64(once, _mm512_add_epi64(twice, twice));
 }
 
 MEDHA_AVX512 inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
     if (words < 8) return avx2::weigh(bits, probe, words);
-    __m512i sums = weights(_mm512_loadu_si512(bits), _mm512_loadu_si512(probe.bits), _mm512_loadu_si512(probe.ones),
-                           _mm512_loadu_si512(probe.twos));
-    return static_cast<uint32_t>(_mm512_reduce_add_epi64(sums));
+    const Lanes eight = {_mm512_loadu_si512(probe.bits), _mm512_loadu_si512(probe.ones), _mm512_loadu_si512(probe.twos)};
+    return static_cast<uint32_t>(_mm512_reduce_add_epi64(weights_of(_mm512_loadu_si512(bits), eight)));
 }
 
-// A probe's first four words in every lane.
-struct Lanes {
-    __m512i bits[4], ones[4], twos[4];
-};
-
-MEDHA_AVX512 inline Lanes lanes_of(const Probe& probe) {
-    Lanes lanes;
-    for (size_t i = 0; i < 4; i++) {
-        lanes.bits[i] = _mm512_set1_epi64(static_cast<long long>(probe.bits[i]));
-        lanes.ones[i] = _mm512_set1_epi64(static_cast<long long>(probe.ones[i]));
-        lanes.twos[i] = _mm512_set1_epi64(static_cast<long long>(probe.twos[i]));
+MEDHA_AVX512 inline void weigh_groups(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add,
+                                      uint8_t* weights) {
+    const Lanes a = lanes_of(probe, word), b = lanes_of(probe, word + 1);
+    for (size_t g = 0; g < n; g++, groups += kGroupWords, weights += kGroupSlots) {
+        fetch_ahead(groups);
+        __m512i sums = _mm512_add_epi64(weights_of(_mm512_loadu_si512(groups), a),
+                                        weights_of(_mm512_loadu_si512(groups + kGroupSlots), b));
+        __m128i eight = _mm512_cvtusepi64_epi8(sums);
+        if (add) eight = _mm_adds_epu8(eight, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(weights), eight);
     }
-    return lanes;
 }
 
-// Of eight stretches at `group`, compared with two words of the probe.
-MEDHA_AVX512 inline __m512i stretches(const uint64_t* group, const Lanes& probe, size_t word) {
-    __m512i low = _mm512_loadu_si512(group), high = _mm512_loadu_si512(group + kGroupSlots);
-    return _mm512_add_epi64(weights(low, probe.bits[word], probe.ones[word], probe.twos[word]),
-                            weights(high, probe.bits[word + 1], probe.ones[word + 1], probe.twos[word + 1]));
-}
-
-// Bit j is set where prefix j of the group lies within the radius.
-template <bool kBoth>
-MEDHA_AVX512 inline uint32_t eight_within(const uint64_t* low, const uint64_t* high, size_t group,
-                                          const Lanes& probe, __m512i radius) {
-    __m512i distance = stretches(low + group * kGroupWords, probe, 0);
-    if (kBoth) distance = _mm512_add_epi64(distance, stretches(high + group * kGroupWords, probe, 2));
-    return _mm512_cmple_epu64_mask(distance, radius);
-}
-
-MEDHA_AVX512 inline size_t put_slots(uint32_t* out, size_t group, uint32_t within) {
-    const __m256i rising = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    __m256i slots = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(group * kGroupSlots)), rising);
-    __m256i chosen = _mm256_maskz_compress_epi32(static_cast<__mmask8>(within), slots);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), chosen);
-    return static_cast<size_t>(_mm_popcnt_u32(within));
-}
-
-template <bool kBoth>
-MEDHA_AVX512 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                       const Lanes& probe, uint32_t radius, uint32_t* out) {
-    const __m512i limit = _mm512_set1_epi64(static_cast<long long>(radius));
+MEDHA_AVX512 inline size_t at_most(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out) {
+    const __m512i limits = _mm512_set1_epi8(static_cast<char>(limit));
     size_t found = 0;
-    size_t g = first;
-    for (; g + 2 <= last; g += 2) {
-        uint32_t a = eight_within<kBoth>(low, high, g, probe, limit);
-        uint32_t b = eight_within<kBoth>(low, high, g + 1, probe, limit);
-        if (a | b) {
-            found += put_slots(out + found, g, a);
-            found += put_slots(out + found, g + 1, b);
-        }
+    for (size_t i = 0; i < n; i += 64) {
+        uint64_t low = _mm512_cmple_epu8_mask(_mm512_loadu_si512(weights + i), limits);
+        if (n - i < 64) low &= (uint64_t{1} << (n - i)) - 1;
+        found += put_positions(low, i, out + found);
     }
-    if (g < last) found += put_slots(out + found, g, eight_within<kBoth>(low, high, g, probe, limit));
     return found;
-}
-
-MEDHA_AVX512 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                         const Probe& probe, uint32_t radius, uint32_t* out) {
-    return high ? near_groups<true>(low, high, first, last, lanes_of(probe), radius, out)
-                : near_groups<false>(low, low, first, last, lanes_of(probe), radius, out);
 }
 
 MEDHA_AVX512 inline void butterflies(float* a, float* b, size_t n) {
@@ -161,7 +132,7 @@ MEDHA_AVX512 inline void hadamard(float* values, size_t n) {
         for (size_t start = 0; start < n; start += 2 * half) butterflies(values + start, values + start + half, half);
 }
 
-inline constexpr Kernels kernels = {"avx512", dot, dot_codes, hamming, weigh, probe, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"avx512", dot, dot_codes, hamming, weigh, probe, weigh_groups, at_most, hadamard};
 
 }  // namespace avx512
 }  // namespace medha

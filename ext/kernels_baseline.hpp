@@ -61,21 +61,21 @@ inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
     return sum;
 }
 
-inline uint32_t stretch(const uint64_t* group, size_t j, const Probe& probe, size_t word) {
-    return weigh_word(group[j], probe, word) + weigh_word(group[j + kGroupSlots], probe, word + 1);
-}
-
-inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                            const Probe& probe, uint32_t radius, uint32_t* out) {
-    size_t found = 0;
-    for (size_t g = first; g < last; g++) {
-        for (size_t j = 0; j < kGroupSlots; j++) {
-            uint32_t distance = stretch(low + g * kGroupWords, j, probe, 0);
-            if (high) distance += stretch(high + g * kGroupWords, j, probe, 2);
-            out[found] = static_cast<uint32_t>(g * kGroupSlots + j);
-            found += distance <= radius;
+inline void weigh_groups(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add,
+                         uint8_t* weights) {
+    for (size_t g = 0; g < n; g++, groups += kGroupWords) {
+        for (size_t j = 0; j < kGroupSlots; j++, weights++) {
+            uint32_t weight = weigh_word(groups[j], probe, word) + weigh_word(groups[j + kGroupSlots], probe, word + 1);
+            if (add) weight += *weights;
+            *weights = static_cast<uint8_t>(weight < 255 ? weight : 255);
         }
     }
+}
+
+inline size_t at_most(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out) {
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        if (weights[i] <= limit) out[found++] = static_cast<uint32_t>(i);
     return found;
 }
 
@@ -91,7 +91,7 @@ inline void hadamard(float* values, size_t n) {
     }
 }
 
-inline constexpr Kernels kernels = {"baseline", dot, dot_codes, hamming, weigh, probe, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"baseline", dot, dot_codes, hamming, weigh, probe, weigh_groups, at_most, hadamard};
 
 }  // namespace baseline
 }  // namespace medha

@@ -76,17 +76,30 @@ def test_differing_bits_are_weighed(random, words):
     assert _core.kernel_weigh(bits, np.array([bits, ~bits, ~bits])) == 0
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 1), (0, 33), (5, 33), (7, 12)])
-def test_near_prefixes(random, parts, first, last):
-    bits = random.integers(0, 2**64, (parts, 33, 2, 8), np.uint64)
-    planes = random.integers(0, 2**64, (3, 2 * parts), np.uint64)
-    spread = planes.reshape(3, parts, 1, 2, 1)
-    distances = weighed(bits ^ spread[0], spread).sum(axis=(0, 2)).reshape(-1)
-    for radius in (0, 87 * parts, 96 * parts, 384 * parts):
-        near = np.flatnonzero(distances <= radius)
-        expected = near[(near >= 8 * first) & (near < 8 * last)]
-        assert _core.kernel_near_prefixes(bits, first, last, planes, radius).tolist() == expected.tolist()
+@pytest.mark.parametrize("n", [1, 7, 33])
+@pytest.mark.parametrize("word", [0, 2])
+def test_groups_are_weighed(random, n, word):
+    groups = random.integers(0, 2**64, (n, 2, 8), np.uint64)
+    planes = random.integers(0, 2**64, (3, 4), np.uint64)
+    spread = planes[:, word : word + 2].reshape(3, 1, 2, 1)
+    weights = weighed(groups ^ spread[0], spread).sum(axis=1).reshape(-1)
+    assert _core.kernel_weigh_groups(groups, planes, word).tolist() == weights.tolist()
+    before = random.integers(0, 256, 8 * n).astype(np.uint8)
+    sums = np.minimum(255, weights + before)
+    assert _core.kernel_weigh_groups(groups, planes, word, before).tolist() == sums.tolist()
+
+
+def test_a_group_weighs_255_at_most():
+    groups, ones = np.zeros((2, 2, 8), np.uint64), ~np.zeros(2, np.uint64)
+    assert set(_core.kernel_weigh_groups(groups, np.array([ones, ones, ones]), 0).tolist()) == {255}
+    assert set(_core.kernel_weigh_groups(groups, np.array([ones, ones, ~ones]), 0).tolist()) == {128}
+
+
+@pytest.mark.parametrize("n", [0, 8, 56, 64, 72, 1000])
+@pytest.mark.parametrize("limit", [0, 20, 128, 254, 255])
+def test_low_weights_are_found(random, n, limit):
+    weights = random.integers(0, 256, n).astype(np.uint8)
+    assert _core.kernel_at_most(weights, limit).tolist() == np.flatnonzero(weights <= limit).tolist()
 
 
 @pytest.mark.parametrize("n", [32, 128, 512, 2048])

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -297,6 +298,7 @@ def _permitted(labels: NDArray[np.uint64], allowed: NDArray[Any] | None) -> NDAr
     return known
 
 
+@cache
 def bit_radius(cosine: float, bits: int, miss_probability: float) -> int:
     """The smallest r that the weights of differing bits exceed with at most this probability.
 
