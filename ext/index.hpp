@@ -85,11 +85,11 @@ class Index {
     const Kernels& kernels() const { return rows_.kernels; }
     uint32_t bits() const { return rows_.hash.bits(); }
 
-    // How many sign bits of two vectors differ; false if either has no direction.
+    // What the sign bits of `b` that differ from those of the query `a` weigh; false if either has no direction.
     bool bit_distance(const float* a, const float* b, uint32_t& distance) const {
         Encoded x, y;
         if (!rows_.encode(a, x) || !rows_.encode(b, y)) return false;
-        distance = rows_.kernels.hamming(x.bits, y.bits, rows_.hash.words());
+        distance = rows_.kernels.weigh(y.probe.bits, x.probe, rows_.hash.words());
         return true;
     }
 
@@ -130,15 +130,24 @@ class Index {
         static thread_local ScanSpace space;
         if (!rows_.encode(vector, query)) return false;
         std::shared_lock<FairLock> reading(lock_);
-        Best best(hits, std::min(k, std::max<size_t>(slots_.size(), 1)), min_score);
+        k = std::min(k, std::max<size_t>(slots_.size(), 1));
+        if (allowed.everything() && worth_a_glimpse()) {
+            // The worst of what a short walk meets is the least that a hit must have: far less is near that.
+            Best met(hits, k, min_score);
+            walk(query, k, std::max(k, kGlimpse), allowed, SIZE_MAX, met);
+            min_score = met.bar();
+        }
+        Best best(hits, k, min_score);
         const size_t permitted = allowed.everything() ? SIZE_MAX : allowed.count();
         if (permitted <= few()) {
             score_each(query, allowed, best);
         } else {
             if (ef == 0) ef = breadth();
-            const bool walk = prefers_graph(query, std::max(ef, k), min_score, space);
-            if (walk) search_graph(query, k, ef, allowed, permitted, space, best);
-            scan(query, walk ? graph_.size() : 0, count_, allowed, space, best);
+            ef = std::max(ef, k);
+            const bool walks = prefers_graph(query, ef, min_score, space);
+            // A walk that ends before it has enough is cut off by tombstones, or what it may give is not in the graph.
+            const bool walked = walks && walk(query, k, ef, allowed, permitted, best);
+            scan(query, walked ? graph_.size() : 0, count_, allowed, space, best);
         }
         best.finish();
         return true;
@@ -278,6 +287,8 @@ class Index {
   private:
     static constexpr size_t kJoinedPerThread = 16;
     static constexpr size_t kBreadth = 128, kBroadFrom = 100000;
+    // Breadth of a glimpse, and how many times as many entries as make a graph worth while make a glimpse so.
+    static constexpr size_t kGlimpse = 8, kGlimpseFrom = 16;
     // Nanoseconds that a walk takes for each unit of ef, and more for each entry: memory is further away.
     static constexpr double kStepCost = 650, kStepCostByEntry = 0.0005;
 
@@ -365,33 +376,32 @@ class Index {
             scan.run(first, last, [&](uint32_t slot) { return graph_.alive(slot) && allowed(rows_.label(slot)); }, best);
     }
 
-    // Whether walking the graph costs less than scanning the slots in it.
     // How broad a walk must be to find 99 of 100 nearest entries. With 128 it found 85 to 94 among a million.
     size_t breadth() const { return std::max(kBreadth, kBreadth * graph_.size() / kBroadFrom); }
 
+    // Whether walking the graph costs less than scanning the slots in it.
     bool prefers_graph(const Encoded& query, size_t ef, float bar, ScanSpace& space) const {
         if (graph_.size() == 0 || tier_ == Tier::kGraph) return true;
         const double step = kStepCost + kStepCostByEntry * static_cast<double>(graph_.size());
         return !Scan(rows_, query, space).costs_less(step * static_cast<double>(ef), 0, graph_.size(), bar);
     }
 
-    void search_graph(const Encoded& query, size_t k, size_t ef, const Allowed& allowed, size_t permitted,
-                      ScanSpace& space, Best& best) const {
+    // Whether a glimpse of the graph costs little beside a scan.
+    bool worth_a_glimpse() const { return tier_ == Tier::kAuto && graph_.size() > kGlimpseFrom * graph_from_; }
+
+    // Offers the best of the `ef` nearest entries that a walk meets; false, and nothing, if it meets fewer.
+    bool walk(const Encoded& query, size_t k, size_t ef, const Allowed& allowed, size_t permitted, Best& best) const {
         const size_t live = graph_.size() - graph_.tombstones();
-        if (live == 0) return;
+        if (live == 0) return true;
         static thread_local std::vector<Graph::Candidate> nearest;
         static thread_local std::vector<char> code;
         code.resize(space_->get_data_size());
-        space_->encode(query.vector.data(), query.bits, code.data());
-        ef = std::max(ef, k);
+        space_->encode(query.vector.data(), query.probe.bits, code.data());
         graph_.search(code.data(), ef, [&](uint32_t slot) { return allowed(rows_.label(slot)); }, nearest);
-        if (nearest.size() < std::min({ef, live, permitted})) {
-            // The walk ended before it had enough: tombstones cut some off, or they are not in the graph.
-            scan(query, 0, graph_.size(), allowed, space, best);
-            return;
-        }
+        if (nearest.size() < std::min({ef, live, permitted})) return false;
         nearest.resize(std::min(nearest.size(), space_->candidates(k, ef)));
         for (const Graph::Candidate& c : nearest) best.offer({score(query, c.second), rows_.label(c.second)});
+        return true;
     }
 
     float score(const Encoded& query, uint32_t slot) const {

@@ -25,19 +25,26 @@ cdef extern from "index.hpp" namespace "medha" nogil:
         kOther
 
     Failure current_failure(string&)
+    cdef cppclass Probe:
+        uint64_t bits[8]
+        uint64_t ones[8]
+        uint64_t twos[8]
+
     cdef struct Kernels:
         const char* name
         float (*dot)(const float*, const float*, size_t)
         int32_t (*dot_codes)(const int8_t*, const int8_t*, size_t)
         uint32_t (*hamming)(const uint64_t*, const uint64_t*, size_t)
-        size_t (*near_prefixes)(
-            const uint64_t*, const uint64_t*, size_t, size_t, const uint64_t*, uint32_t, uint32_t*)
+        uint32_t (*weigh)(const uint64_t*, const Probe&, size_t)
+        void (*probe)(const float*, size_t, float, Probe&)
+        void (*weigh_groups)(const uint64_t*, size_t, const Probe&, size_t, cbool, uint8_t*)
+        size_t (*at_most)(const uint8_t*, size_t, uint8_t, uint32_t*)
         void (*hadamard)(float*, size_t)
 
     const Kernels* runnable_variant(size_t rank)
     const Kernels* active_kernels()
     cbool choose_kernels(const char* name)
-    uint32_t hamming_radius_of "medha::hamming_radius"(double cosine, uint32_t bits, double miss)
+    uint32_t bit_radius_of "medha::bit_radius"(double cosine, uint32_t bits, double miss)
     const double kMissProbability
     const uint64_t kRotationSeed
 
@@ -485,11 +492,11 @@ cdef class VectorIndex:
             "simd": self.index.get().kernels().name.decode(),
             "bits": bits,
             "miss_probability": kMissProbability,
-            "radius": {score: hamming_radius_of(score, bits, kMissProbability / 2) for score in (0.7, 0.85, 0.95)},
+            "radius": {score: bit_radius_of(score, bits, kMissProbability / 2) for score in (0.7, 0.85, 0.95)},
         }
 
     def bit_distance(self, a, b):
-        """For tests: how many sign bits of two vectors differ."""
+        """For tests: what the sign bits of `b` that differ from those of the query `a` weigh."""
         rows = as_float_rows([a, b], self.dimension, "vectors")
         cdef Bytes held = Bytes(rows)
         cdef const float* row = <const float*>held.buffer.buf
@@ -564,9 +571,12 @@ def set_simd_variant(name):
         raise ArgumentValueError("name", "one of " + ", ".join(simd_variants()), name)
 
 
-def hamming_radius(cosine, bits, miss_probability):
-    """The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss_probability."""
-    return hamming_radius_of(cosine, bits, miss_probability)
+def bit_radius(cosine, bits, miss_probability):
+    """The smallest r that the weights of differing bits exceed with at most this probability.
+
+    `bits` (128, 256 or 512) of two vectors of this cosine; `ext/index_bits.hpp` says what they weigh.
+    """
+    return bit_radius_of(cosine, bits, miss_probability)
 
 
 def kernel_dot(const float[::1] a, const float[::1] b):
@@ -584,13 +594,50 @@ def kernel_hamming(const uint64_t[::1] a, const uint64_t[::1] b):
     return active_kernels().hamming(&a[0], &b[0], a.shape[0])
 
 
-def kernel_near_prefixes(const uint64_t[:, :, :, ::1] parts, first, last, const uint64_t[::1] query, radius):
-    """For tests: the slots of the groups [first, last) within `radius` of `query`; parts[1 or 2, groups, 2, 8]."""
-    out = numpy.empty(8 * (last - first) + 8, numpy.uint32)
+cdef int point_probe(Probe* probe, const uint64_t[:, ::1] planes):
+    for i in range(planes.shape[1]):
+        probe.bits[i], probe.ones[i], probe.twos[i] = planes[0, i], planes[1, i], planes[2, i]
+    return 0
+
+
+def kernel_weigh(const uint64_t[::1] bits, const uint64_t[:, ::1] planes):
+    """For tests: the active variant's weight of differing bits; planes[3, 2, 4 or 8]: bits, ones, twos of a probe."""
+    cdef Probe probe
+    point_probe(&probe, planes)
+    return active_kernels().weigh(&bits[0], probe, bits.shape[0])
+
+
+def kernel_probe(const float[::1] values, step):
+    """For tests: the active variant's bits, ones and twos, uint64[3, n / 64] of `values` [n]."""
+    cdef Probe probe
+    cdef size_t words = values.shape[0] // 64
+    active_kernels().probe(&values[0], words, step, probe)
+    planes = numpy.empty((3, words), numpy.uint64)
+    cdef uint64_t[:, ::1] out = planes
+    for i in range(words):
+        out[0, i], out[1, i], out[2, i] = probe.bits[i], probe.ones[i], probe.twos[i]
+    return planes
+
+
+def kernel_weigh_groups(const uint64_t[:, :, ::1] groups, const uint64_t[:, ::1] planes, word, weights=None):
+    """For tests: uint8[8 n], the active variant's weights of groups [n, 2, 8], added to `weights` if given."""
+    cdef Probe probe
+    point_probe(&probe, planes)
+    out = numpy.empty(8 * groups.shape[0], numpy.uint8) if weights is None else numpy.array(weights, numpy.uint8)
+    cdef uint8_t[::1] sums = out
+    active_kernels().weigh_groups(&groups[0, 0, 0], groups.shape[0], probe, word, weights is not None, &sums[0])
+    return out
+
+
+def kernel_at_most(weights, limit):
+    """For tests: where the active variant finds weights (uint8[n]) of at most `limit`."""
+    cdef size_t n = len(weights)
+    padded = numpy.zeros(n + 64, numpy.uint8)
+    padded[:n] = weights
+    out = numpy.empty(n + 1, numpy.uint32)
+    cdef const uint8_t[::1] start = padded
     cdef uint32_t[::1] slots = out
-    cdef const uint64_t* low = &parts[0, 0, 0, 0]
-    cdef const uint64_t* high = &parts[1, 0, 0, 0] if parts.shape[0] == 2 else NULL
-    return out[: active_kernels().near_prefixes(low, high, first, last, &query[0], radius, &slots[0])]
+    return out[: active_kernels().at_most(&start[0], n, limit, &slots[0])]
 
 
 def kernel_hadamard(values):

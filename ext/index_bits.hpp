@@ -6,12 +6,18 @@
 // each bit is the side of a random hyperplane on which the vector lies, whatever the data: no centring, no
 // training, and nothing to revise when the data drifts.
 //
-// Radius: a random hyperplane separates two vectors at angle theta with probability p = theta / pi (Goemans and
-// Williamson 1995). Over n bits the Hamming distance is then distributed as Binomial(n, p) for independent
-// hyperplanes, and no wider for the orthogonal ones used here (Ji et al. 2012). The radius for a cosine t is the
-// smallest r with P(Binomial(n, arccos(t) / pi) > r) <= delta: an entry whose score is exactly t is lost with
-// probability delta at most, and one above it with far less, because its mean is smaller and the tail falls
-// exponentially (Chernoff). A scan looks at a prefix and at all bits; each gets half of kMissProbability.
+// Weights: a hyperplane far from the query seldom separates it from a close vector, one through the query does as
+// often as not. So a differing bit weighs by how far the query lies from its hyperplane: 0 to 3, the distance in
+// steps of kWeightStep and rounded, where 1 is the usual distance. 128 weighed bits tell as much as 256 counted ones.
+//
+// Radius: the distances of two unit vectors at angle theta from a random hyperplane, scaled so that 1 is usual, are
+// two standard normal variables with correlation cos(theta). So a bit adds the weight w to the sum with the probability
+//     integral over the distances g that weigh w of 2 phi(g) Phi(-g / tan(theta)),
+// and the sum over n bits is distributed as n independent such weights for independent hyperplanes, and no wider
+// for the orthogonal ones used here (shown for counted bits by Ji et al. 2012; for weighed ones the tests measure it).
+// The radius for a cosine t is the smallest r such that the sum is above r with probability delta at most: an entry whose
+// score is exactly t is lost with probability delta at most, and one above it with far less, because its bits differ
+// less often. A scan looks at a prefix and at all bits; each gets half of kMissProbability.
 #pragma once
 
 #include <atomic>
@@ -24,39 +30,55 @@
 namespace medha {
 
 constexpr double kMissProbability = 1e-6;
-// Bits in a file are those of this rotation.
+// Bits in a file are those of this rotation; what they weigh is the query's matter, and no file says it.
 constexpr uint64_t kRotationSeed = 0x6d65646861ull;
 
-// ln(n!) for n from 0 to the most bits a vector has.
-inline double log_factorial(uint32_t n) {
-    struct Table {
-        double values[513] = {};
-        Table() {
-            for (int i = 2; i <= 512; i++) values[i] = values[i - 1] + std::log(static_cast<double>(i));
-        }
+constexpr double kWeightStep = 0.6;
+constexpr uint32_t kMostWeight = 3;
+
+// How often a bit of two vectors of this cosine differs and weighs 0 (or does not differ), 1, 2, 3.
+inline std::vector<double> weights_of_a_bit(double cosine) {
+    const double slope = cosine / std::sqrt(std::fmax(0.0, 1 - cosine * cosine));
+    auto density = [&](double g) {
+        const double phi = 0.3989422804014327 * std::exp(-g * g / 2);
+        return phi * std::erfc(slope * g * 0.7071067811865476);  // 2 phi(g) Phi(-slope g)
     };
-    static const Table table;
-    return n <= 512 ? table.values[n] : std::lgamma(n + 1.0);
+    std::vector<double> often(kMostWeight + 1);
+    for (uint32_t w = 1; w <= kMostWeight; w++) {
+        // Simpson's rule; the last weight goes on to where nothing is left.
+        const double from = (w - 0.5) * kWeightStep, to = w < kMostWeight ? from + kWeightStep : from + 7;
+        const int steps = w < kMostWeight ? 64 : 512;
+        const double h = (to - from) / steps;
+        for (int i = 0; i <= steps; i++)
+            often[w] += density(from + i * h) * (i == 0 || i == steps ? 1 : i % 2 ? 4 : 2) * h / 3;
+    }
+    often[0] = 1 - often[1] - often[2] - often[3];
+    return often;
 }
 
-// The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss.
-inline uint32_t hamming_radius(double cosine, uint32_t bits, double miss) {
-    const double pi = 3.14159265358979323846;
-    const double p = std::acos(std::fmin(1.0, std::fmax(-1.0, cosine))) / pi;
-    if (p <= 0) return 0;
-    if (p >= 1) return bits;
-    const double log_p = std::log(p), log_q = std::log1p(-p);
+// The smallest r with P(weights of `bits` differing bits add up to more than r) <= miss; `bits` is a power of two.
+inline uint32_t bit_radius(double cosine, uint32_t bits, double miss) {
+    if (cosine >= 1) return 0;
+    if (cosine <= -1) return kMostWeight * bits;
+    std::vector<double> often = weights_of_a_bit(cosine), twice;
+    for (uint32_t n = 1; n < bits; n *= 2) {
+        twice.assign(2 * often.size() - 1, 0);
+        for (size_t i = 0; i < often.size(); i++)
+            for (size_t j = 0; j < often.size(); j++) twice[i + j] += often[i] * often[j];
+        // Sums that never happen would only make the next round longer.
+        while (twice.back() < 1e-20) twice.pop_back();
+        often.swap(twice);
+    }
     double tail = 0;
-    for (uint32_t r = bits; r > 0; r--) {
-        double log_ways = log_factorial(bits) - log_factorial(r) - log_factorial(bits - r);
-        tail += std::exp(log_ways + r * log_p + (bits - r) * log_q);
-        if (tail > miss) return r;
+    for (size_t r = often.size() - 1; r > 0; r--) {
+        tail += often[r];
+        if (tail > miss) return static_cast<uint32_t>(r);
     }
     return 0;
 }
 
-// hamming_radius() for one number of bits, kept once asked for: cosines are rounded down, so the radius is never
-// too small. Threads may ask at the same time; they find the same.
+// bit_radius() for one number of bits, kept once asked for: cosines are rounded down, so the radius is never too
+// small. Threads may ask at the same time; they find the same.
 class RadiusTable {
   public:
     uint32_t operator()(float score) const {
@@ -65,7 +87,7 @@ class RadiusTable {
         const int step = steps <= 0 ? 0 : steps >= kSteps ? kSteps : static_cast<int>(steps);
         const uint16_t known = radius_and_one_[step].load(std::memory_order_relaxed);
         if (known) return known - 1u;
-        const uint32_t radius = hamming_radius(2.0 * step / kSteps - 1.0, bits_, kMissProbability / 2);
+        const uint32_t radius = bit_radius(2.0 * step / kSteps - 1.0, bits_, kMissProbability / 2);
         radius_and_one_[step].store(static_cast<uint16_t>(radius + 1), std::memory_order_relaxed);
         return radius;
     }
@@ -97,8 +119,8 @@ class SignBits {
     size_t words() const { return bits_ / 64; }
     size_t padded() const { return padded_; }
 
-    // `scratch` holds padded() floats; `vector` holds `n` of them, the rest being zero.
-    void operator()(const Kernels& kernels, const float* vector, size_t n, float* scratch, uint64_t* out) const {
+    // `scratch` holds padded() floats; `vector` is of unit length and holds `n`, the rest being zero.
+    void operator()(const Kernels& kernels, const float* vector, size_t n, float* scratch, Probe& out) const {
         for (size_t i = 0; i < n; i++) scratch[i] = vector[i] * signs_[i];
         for (size_t i = n; i < padded_; i++) scratch[i] = 0;
         kernels.hadamard(scratch, padded_);
@@ -107,23 +129,14 @@ class SignBits {
             for (size_t i = 0; i < padded_; i++) scratch[i] *= signs[i];
             kernels.hadamard(scratch, padded_);
         }
-        for (size_t w = 0; w < words(); w++) out[w] = signs_of(scratch + 64 * w);
+        // Three rounds that do not scale: where 1 was the usual distance, padded() is.
+        kernels.probe(scratch, words(), static_cast<float>(kWeightStep * static_cast<double>(padded_)), out);
     }
 
   private:
     static constexpr size_t kRounds = 3;
     size_t bits_, padded_;
     std::vector<float> signs_;
-
-    static uint64_t signs_of(const float* values) {
-        uint64_t word = 0;
-        for (size_t i = 0; i < 64; i++) {
-            uint32_t raw;
-            std::memcpy(&raw, values + i, sizeof raw);
-            word |= static_cast<uint64_t>(raw >> 31) << i;
-        }
-        return word;
-    }
 
     // splitmix64 (Steele, Lea, Flood, 2014).
     static uint64_t next(uint64_t& state) {

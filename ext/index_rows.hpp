@@ -10,7 +10,7 @@ namespace medha {
 // A vector ready to be written or searched: unit length, padded with zeros to whole registers, with its bits.
 struct Encoded {
     std::vector<float> vector, scratch;
-    uint64_t bits[8] = {};
+    Probe probe;
 };
 
 class Rows {
@@ -86,14 +86,14 @@ class Rows {
         out.scratch.resize(hash.padded());
         for (size_t i = 0; i < dimension_; i++) out.vector[i] = static_cast<float>(vector[i] / length);
         for (size_t i = dimension_; i < width_; i++) out.vector[i] = 0;
-        hash(kernels, out.vector.data(), dimension_, out.scratch.data(), out.bits);
+        hash(kernels, out.vector.data(), dimension_, out.scratch.data(), out.probe);
         return true;
     }
 
     void write(size_t slot, uint64_t new_label, const Encoded& row) {
         label(slot) = new_label;
         std::memcpy(vector(slot), row.vector.data(), width_ * sizeof(float));
-        std::memcpy(bits(slot), row.bits, hash.words() * 8);
+        std::memcpy(bits(slot), row.probe.bits, hash.words() * 8);
         write_prefixes(slot);
     }
 

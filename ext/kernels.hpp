@@ -5,16 +5,18 @@
 // by what the processor (and the operating system, which must save the registers) says.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 #if defined(__x86_64__) || defined(_M_X64)
 #define MEDHA_X86 1
 #include <immintrin.h>
-#if defined(_MSC_VER)
-#include <intrin.h>
-#else
+#if !defined(_MSC_VER)
 #include <cpuid.h>
 #endif
 #elif defined(__aarch64__) || defined(_M_ARM64)
@@ -40,6 +42,12 @@ namespace medha {
 constexpr size_t kGroupSlots = 8;
 constexpr size_t kGroupWords = 16;
 
+// What bits are compared with: the bits of a query, and what each weighs if it differs, 0 to 3: 1 where `ones` has
+// a bit, and 2 more where `twos` has one.
+struct Probe {
+    uint64_t bits[8] = {}, ones[8] = {}, twos[8] = {};
+};
+
 struct Kernels {
     const char* name;
     // Sum of a[i] * b[i]; `n` is a multiple of 16.
@@ -48,14 +56,42 @@ struct Kernels {
     int32_t (*dot_codes)(const int8_t* a, const int8_t* b, size_t n);
     // Number of differing bits; `words` is a multiple of 2.
     uint32_t (*hamming)(const uint64_t* a, const uint64_t* b, size_t words);
-    // Writes the slots of the groups [first, last) whose prefix differs from `query` in at most `radius` bits,
-    // in rising order, and returns how many. A prefix is the 128 bits in `low`, and if `high` is not null the 128
-    // in `high` after them. `out` has room for every slot of the range and eight more.
-    size_t (*near_prefixes)(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                            const uint64_t* query, uint32_t radius, uint32_t* out);
+    // Weight of the bits that differ from the probe's; `words` is a multiple of 2.
+    uint32_t (*weigh)(const uint64_t* bits, const Probe& probe, size_t words);
+    // The probe of a rotated query: its signs, and how many times `step` it lies from each hyperplane, rounded, at
+    // most 3. `values` has 64 for each word.
+    void (*probe)(const float* values, size_t words, float step, Probe& out);
+    // For each stretch of the groups, what its bits that differ from the probe's two words from `word` on weigh, 255
+    // at most: written to `weights`, or added to them.
+    void (*weigh_groups)(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add, uint8_t* weights);
+    // Writes where `weights` are at most `limit`, in rising order, and returns how many. Whole blocks of 64 weights
+    // may be read; `out` has room for n.
+    size_t (*at_most)(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out);
     // The Walsh-Hadamard transform in place, not scaled; `n` is a power of two, at least 32.
     void (*hadamard)(float* values, size_t n);
 };
+
+// Groups are read in order, faster than processors by themselves fetch ahead. Beyond the end this does no harm.
+inline void fetch_ahead(const uint64_t* group) {
+    constexpr size_t ahead = 64 * kGroupWords;
+    MEDHA_PREFETCH(group + ahead);
+    MEDHA_PREFETCH(group + ahead + kGroupWords / 2);
+}
+
+// Writes `first` plus the position of each bit that is set, in rising order, and returns how many.
+inline size_t put_positions(uint64_t bits, size_t first, uint32_t* out) {
+    size_t n = 0;
+    for (; bits; bits &= bits - 1) {
+#if defined(_MSC_VER) && !defined(__clang__)
+        unsigned long position;
+        _BitScanForward64(&position, bits);
+#else
+        const int position = __builtin_ctzll(bits);
+#endif
+        out[n++] = static_cast<uint32_t>(first + static_cast<size_t>(position));
+    }
+    return n;
+}
 
 }  // namespace medha
 

@@ -1,4 +1,4 @@
-// 256-bit registers; bits are counted by looking up each half byte in a register.
+// 256-bit registers; bits are weighed by looking up each half byte in a register.
 #pragma once
 
 namespace medha {
@@ -42,56 +42,100 @@ MEDHA_AVX2 inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t 
     return static_cast<uint32_t>(sum);
 }
 
-MEDHA_AVX2 inline __m256i bits_per_byte(__m256i x) {
-    const __m256i counts = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
-                                            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-    const __m256i low = _mm256_set1_epi8(0x0f);
-    __m256i low_halves = _mm256_shuffle_epi8(counts, _mm256_and_si256(x, low));
-    __m256i high_halves = _mm256_shuffle_epi8(counts, _mm256_and_si256(_mm256_srli_epi16(x, 4), low));
-    return _mm256_add_epi8(low_halves, high_halves);
+MEDHA_AVX2 inline uint64_t at_least(__m256 away, float limit) {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(away, _mm256_set1_ps(limit), _CMP_GE_OQ)));
 }
 
-// Differing bits per byte of four stretches: words at `group` and eight words on.
-MEDHA_AVX2 inline __m256i stretches(const uint64_t* group, const uint64_t* query) {
-    __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group));
-    __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(group + kGroupSlots));
-    x = _mm256_xor_si256(x, _mm256_set1_epi64x(static_cast<long long>(query[0])));
-    y = _mm256_xor_si256(y, _mm256_set1_epi64x(static_cast<long long>(query[1])));
-    return _mm256_add_epi8(bits_per_byte(x), bits_per_byte(y));
-}
-
-// Bit j is set where the prefix j of the four lies within the radius.
-template <bool kBoth>
-MEDHA_AVX2 inline uint32_t four_within(const uint64_t* low, const uint64_t* high, const uint64_t* query,
-                                       __m256i radius) {
-    __m256i bytes = stretches(low, query);
-    if (kBoth) bytes = _mm256_add_epi8(bytes, stretches(high, query + 2));
-    __m256i beyond = _mm256_cmpgt_epi64(_mm256_sad_epu8(bytes, _mm256_setzero_si256()), radius);
-    return ~static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(beyond))) & 0x0f;
-}
-
-template <bool kBoth>
-MEDHA_AVX2 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                     const uint64_t* query, uint32_t radius, uint32_t* out) {
-    const __m256i limit = _mm256_set1_epi64x(static_cast<long long>(radius));
-    size_t found = 0;
-    for (size_t g = first; g < last; g++) {
-        const uint64_t* a = low + g * kGroupWords;
-        const uint64_t* b = kBoth ? high + g * kGroupWords : a;
-        uint32_t within =
-            four_within<kBoth>(a, b, query, limit) | four_within<kBoth>(a + 4, b + 4, query, limit) << 4;
-        for (uint32_t j = 0; within; j++, within >>= 1) {
-            out[found] = static_cast<uint32_t>(g * kGroupSlots) + j;
-            found += within & 1;
+MEDHA_AVX2 inline void probe(const float* values, size_t words, float step, Probe& out) {
+    for (size_t w = 0; w < words; w++) {
+        uint64_t bits = 0, ones = 0, twos = 0;
+        for (size_t i = 0; i < 64; i += 8) {
+            __m256 value = _mm256_loadu_ps(values + 64 * w + i);
+            __m256 away = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value);
+            uint64_t one = at_least(away, 0.5f * step), two = at_least(away, 1.5f * step),
+                     three = at_least(away, 2.5f * step);
+            bits |= static_cast<uint64_t>(static_cast<uint32_t>(_mm256_movemask_ps(value))) << i;
+            ones |= ((one & ~two) | three) << i;
+            twos |= two << i;
         }
+        out.bits[w] = bits;
+        out.ones[w] = ones;
+        out.twos[w] = twos;
+    }
+}
+
+MEDHA_AVX2 inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < words; i++) {
+        const uint64_t differing = bits[i] ^ probe.bits[i];
+        sum += static_cast<uint64_t>(_mm_popcnt_u64(differing & probe.ones[i]));
+        sum += 2 * static_cast<uint64_t>(_mm_popcnt_u64(differing & probe.twos[i]));
+    }
+    return static_cast<uint32_t>(sum);
+}
+
+// A word of a probe in every lane, its planes by halves of their bytes.
+struct Lanes {
+    __m256i bits, low_ones, high_ones, low_twos, high_twos;
+};
+
+MEDHA_AVX2 inline __m256i low_halves(uint64_t word) {
+    return _mm256_set1_epi64x(static_cast<long long>(word & 0x0f0f0f0f0f0f0f0full));
+}
+
+MEDHA_AVX2 inline Lanes lanes_of(const Probe& probe, size_t word) {
+    const uint64_t ones = probe.ones[word], twos = probe.twos[word];
+    return {_mm256_set1_epi64x(static_cast<long long>(probe.bits[word])), low_halves(ones), low_halves(ones >> 4),
+            low_halves(twos), low_halves(twos >> 4)};
+}
+
+// Weight of the differing bits per byte of four words: 24 at most.
+MEDHA_AVX2 inline __m256i weights_of(const uint64_t* words, const Lanes& probe) {
+    const __m256i once = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i twice = _mm256_add_epi8(once, once);
+    __m256i low = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)), probe.bits);
+    __m256i high = _mm256_srli_epi16(low, 4);
+    __m256i ones = _mm256_add_epi8(_mm256_shuffle_epi8(once, _mm256_and_si256(low, probe.low_ones)),
+                                   _mm256_shuffle_epi8(once, _mm256_and_si256(high, probe.high_ones)));
+    __m256i twos = _mm256_add_epi8(_mm256_shuffle_epi8(twice, _mm256_and_si256(low, probe.low_twos)),
+                                   _mm256_shuffle_epi8(twice, _mm256_and_si256(high, probe.high_twos)));
+    return _mm256_add_epi8(ones, twos);
+}
+
+// Weights of four stretches, 255 at most, each in the lowest byte of a lane.
+MEDHA_AVX2 inline __m256i four_weights(const uint64_t* group, const Lanes& a, const Lanes& b) {
+    __m256i bytes = _mm256_add_epi8(weights_of(group, a), weights_of(group + kGroupSlots, b));
+    return _mm256_min_epu32(_mm256_sad_epu8(bytes, _mm256_setzero_si256()), _mm256_set1_epi64x(255));
+}
+
+MEDHA_AVX2 inline void weigh_groups(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add,
+                                    uint8_t* weights) {
+    const Lanes a = lanes_of(probe, word), b = lanes_of(probe, word + 1);
+    // Of each lane the byte of the first four and the byte of the last four, to where they belong among eight.
+    const __m256i places = _mm256_setr_epi8(0, 8, -1, -1, 1, 9, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                            -1, -1, 0, 8, -1, -1, 1, 9, -1, -1, -1, -1, -1, -1, -1, -1);
+    for (size_t g = 0; g < n; g++, groups += kGroupWords, weights += kGroupSlots) {
+        fetch_ahead(groups);
+        __m256i pairs = _mm256_or_si256(four_weights(groups, a, b), _mm256_slli_epi64(four_weights(groups + 4, a, b), 8));
+        pairs = _mm256_shuffle_epi8(pairs, places);
+        __m128i eight = _mm_or_si128(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+        if (add) eight = _mm_adds_epu8(eight, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(weights), eight);
+    }
+}
+
+MEDHA_AVX2 inline size_t at_most(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out) {
+    const __m256i limits = _mm256_set1_epi8(static_cast<char>(limit));
+    size_t found = 0;
+    for (size_t i = 0; i < n; i += 32) {
+        __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + i));
+        __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(some, limits), some);
+        uint64_t bits = static_cast<uint32_t>(_mm256_movemask_epi8(low));
+        if (n - i < 32) bits &= (uint64_t{1} << (n - i)) - 1;
+        found += put_positions(bits, i, out + found);
     }
     return found;
-}
-
-MEDHA_AVX2 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                       const uint64_t* query, uint32_t radius, uint32_t* out) {
-    return high ? near_groups<true>(low, high, first, last, query, radius, out)
-                : near_groups<false>(low, low, first, last, query, radius, out);
 }
 
 MEDHA_AVX2 inline void butterflies(float* a, float* b, size_t n) {
@@ -118,7 +162,7 @@ MEDHA_AVX2 inline void hadamard(float* values, size_t n) {
         for (size_t start = 0; start < n; start += 2 * half) butterflies(values + start, values + start + half, half);
 }
 
-inline constexpr Kernels kernels = {"avx2", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"avx2", dot, dot_codes, hamming, weigh, probe, weigh_groups, at_most, hadamard};
 
 }  // namespace avx2
 }  // namespace medha

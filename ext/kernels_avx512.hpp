@@ -38,52 +38,72 @@ MEDHA_AVX512 inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_
     return avx2::hamming(a, b, words);
 }
 
-MEDHA_AVX512 inline __m512i stretches(const uint64_t* group, const uint64_t* query) {
-    __m512i x = _mm512_xor_si512(_mm512_loadu_si512(group), _mm512_set1_epi64(static_cast<long long>(query[0])));
-    __m512i y = _mm512_xor_si512(_mm512_loadu_si512(group + kGroupSlots),
-                                 _mm512_set1_epi64(static_cast<long long>(query[1])));
-    return _mm512_add_epi64(_mm512_popcnt_epi64(x), _mm512_popcnt_epi64(y));
-}
-
-// Bit j is set where prefix j of the group lies within the radius.
-template <bool kBoth>
-MEDHA_AVX512 inline uint32_t eight_within(const uint64_t* low, const uint64_t* high, size_t group,
-                                          const uint64_t* query, __m512i radius) {
-    __m512i distance = stretches(low + group * kGroupWords, query);
-    if (kBoth) distance = _mm512_add_epi64(distance, stretches(high + group * kGroupWords, query + 2));
-    return _mm512_cmple_epu64_mask(distance, radius);
-}
-
-MEDHA_AVX512 inline size_t put_slots(uint32_t* out, size_t group, uint32_t within) {
-    const __m256i rising = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    __m256i slots = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(group * kGroupSlots)), rising);
-    __m256i chosen = _mm256_maskz_compress_epi32(static_cast<__mmask8>(within), slots);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), chosen);
-    return static_cast<size_t>(_mm_popcnt_u32(within));
-}
-
-template <bool kBoth>
-MEDHA_AVX512 inline size_t near_groups(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                       const uint64_t* query, uint32_t radius, uint32_t* out) {
-    const __m512i limit = _mm512_set1_epi64(static_cast<long long>(radius));
-    size_t found = 0;
-    size_t g = first;
-    for (; g + 2 <= last; g += 2) {
-        uint32_t a = eight_within<kBoth>(low, high, g, query, limit);
-        uint32_t b = eight_within<kBoth>(low, high, g + 1, query, limit);
-        if (a | b) {
-            found += put_slots(out + found, g, a);
-            found += put_slots(out + found, g + 1, b);
+MEDHA_AVX512 inline void probe(const float* values, size_t words, float step, Probe& out) {
+    const __m512 some = _mm512_set1_ps(0.5f * step), more = _mm512_set1_ps(1.5f * step),
+                 most = _mm512_set1_ps(2.5f * step);
+    for (size_t w = 0; w < words; w++) {
+        uint64_t bits = 0, ones = 0, twos = 0;
+        for (size_t i = 0; i < 64; i += 16) {
+            __m512 value = _mm512_loadu_ps(values + 64 * w + i), away = _mm512_abs_ps(value);
+            uint64_t one = _mm512_cmp_ps_mask(away, some, _CMP_GE_OQ), two = _mm512_cmp_ps_mask(away, more, _CMP_GE_OQ),
+                     three = _mm512_cmp_ps_mask(away, most, _CMP_GE_OQ);
+            bits |= static_cast<uint64_t>(_mm512_movepi32_mask(_mm512_castps_si512(value))) << i;
+            ones |= ((one & ~two) | three) << i;
+            twos |= two << i;
         }
+        out.bits[w] = bits;
+        out.ones[w] = ones;
+        out.twos[w] = twos;
     }
-    if (g < last) found += put_slots(out + found, g, eight_within<kBoth>(low, high, g, query, limit));
-    return found;
 }
 
-MEDHA_AVX512 inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                                         const uint64_t* query, uint32_t radius, uint32_t* out) {
-    return high ? near_groups<true>(low, high, first, last, query, radius, out)
-                : near_groups<false>(low, low, first, last, query, radius, out);
+// A word of a probe in every lane, or eight words.
+struct Lanes {
+    __m512i bits, ones, twos;
+};
+
+MEDHA_AVX512 inline Lanes lanes_of(const Probe& probe, size_t word) {
+    return {_mm512_set1_epi64(static_cast<long long>(probe.bits[word])),
+            _mm512_set1_epi64(static_cast<long long>(probe.ones[word])),
+            _mm512_set1_epi64(static_cast<long long>(probe.twos[word]))};
+}
+
+// Weight of the differing bits in each of eight words.
+MEDHA_AVX512 inline __m512i weights_of(__m512i bits, const Lanes& probe) {
+    const int differing_and = 0x28;  // (bits ^ query) & plane
+    __m512i once = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, probe.bits, probe.ones, differing_and));
+    __m512i twice = _mm512_popcnt_epi64(_mm512_ternarylogic_epi64(bits, probe.bits, probe.twos, differing_and));
+    return _mm512_add_epi64(once, _mm512_add_epi64(twice, twice));
+}
+
+MEDHA_AVX512 inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    if (words < 8) return avx2::weigh(bits, probe, words);
+    const Lanes eight = {_mm512_loadu_si512(probe.bits), _mm512_loadu_si512(probe.ones), _mm512_loadu_si512(probe.twos)};
+    return static_cast<uint32_t>(_mm512_reduce_add_epi64(weights_of(_mm512_loadu_si512(bits), eight)));
+}
+
+MEDHA_AVX512 inline void weigh_groups(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add,
+                                      uint8_t* weights) {
+    const Lanes a = lanes_of(probe, word), b = lanes_of(probe, word + 1);
+    for (size_t g = 0; g < n; g++, groups += kGroupWords, weights += kGroupSlots) {
+        fetch_ahead(groups);
+        __m512i sums = _mm512_add_epi64(weights_of(_mm512_loadu_si512(groups), a),
+                                        weights_of(_mm512_loadu_si512(groups + kGroupSlots), b));
+        __m128i eight = _mm512_cvtusepi64_epi8(sums);
+        if (add) eight = _mm_adds_epu8(eight, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(weights), eight);
+    }
+}
+
+MEDHA_AVX512 inline size_t at_most(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out) {
+    const __m512i limits = _mm512_set1_epi8(static_cast<char>(limit));
+    size_t found = 0;
+    for (size_t i = 0; i < n; i += 64) {
+        uint64_t low = _mm512_cmple_epu8_mask(_mm512_loadu_si512(weights + i), limits);
+        if (n - i < 64) low &= (uint64_t{1} << (n - i)) - 1;
+        found += put_positions(low, i, out + found);
+    }
+    return found;
 }
 
 MEDHA_AVX512 inline void butterflies(float* a, float* b, size_t n) {
@@ -112,7 +132,7 @@ MEDHA_AVX512 inline void hadamard(float* values, size_t n) {
         for (size_t start = 0; start < n; start += 2 * half) butterflies(values + start, values + start + half, half);
 }
 
-inline constexpr Kernels kernels = {"avx512", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"avx512", dot, dot_codes, hamming, weigh, probe, weigh_groups, at_most, hadamard};
 
 }  // namespace avx512
 }  // namespace medha

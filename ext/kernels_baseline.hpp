@@ -33,21 +33,49 @@ inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t words) {
     return sum;
 }
 
-inline uint32_t stretch(const uint64_t* group, size_t j, const uint64_t* query) {
-    return popcount(group[j] ^ query[0]) + popcount(group[j + kGroupSlots] ^ query[1]);
+inline void probe(const float* values, size_t words, float step, Probe& out) {
+    for (size_t w = 0; w < words; w++) {
+        uint64_t bits = 0, ones = 0, twos = 0;
+        for (size_t i = 0; i < 64; i++) {
+            const float value = values[64 * w + i];
+            const float away = std::fabs(value);
+            const bool some = away >= 0.5f * step, more = away >= 1.5f * step, most = away >= 2.5f * step;
+            bits |= static_cast<uint64_t>(std::signbit(value)) << i;
+            ones |= static_cast<uint64_t>((some && !more) || most) << i;
+            twos |= static_cast<uint64_t>(more) << i;
+        }
+        out.bits[w] = bits;
+        out.ones[w] = ones;
+        out.twos[w] = twos;
+    }
 }
 
-inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                            const uint64_t* query, uint32_t radius, uint32_t* out) {
-    size_t found = 0;
-    for (size_t g = first; g < last; g++) {
-        for (size_t j = 0; j < kGroupSlots; j++) {
-            uint32_t distance = stretch(low + g * kGroupWords, j, query);
-            if (high) distance += stretch(high + g * kGroupWords, j, query + 2);
-            out[found] = static_cast<uint32_t>(g * kGroupSlots + j);
-            found += distance <= radius;
+inline uint32_t weigh_word(uint64_t bits, const Probe& probe, size_t word) {
+    const uint64_t differing = bits ^ probe.bits[word];
+    return popcount(differing & probe.ones[word]) + 2 * popcount(differing & probe.twos[word]);
+}
+
+inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < words; i++) sum += weigh_word(bits[i], probe, i);
+    return sum;
+}
+
+inline void weigh_groups(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add,
+                         uint8_t* weights) {
+    for (size_t g = 0; g < n; g++, groups += kGroupWords) {
+        for (size_t j = 0; j < kGroupSlots; j++, weights++) {
+            uint32_t weight = weigh_word(groups[j], probe, word) + weigh_word(groups[j + kGroupSlots], probe, word + 1);
+            if (add) weight += *weights;
+            *weights = static_cast<uint8_t>(weight < 255 ? weight : 255);
         }
     }
+}
+
+inline size_t at_most(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out) {
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        if (weights[i] <= limit) out[found++] = static_cast<uint32_t>(i);
     return found;
 }
 
@@ -63,7 +91,7 @@ inline void hadamard(float* values, size_t n) {
     }
 }
 
-inline constexpr Kernels kernels = {"baseline", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"baseline", dot, dot_codes, hamming, weigh, probe, weigh_groups, at_most, hadamard};
 
 }  // namespace baseline
 }  // namespace medha

@@ -31,26 +31,60 @@ inline uint32_t hamming(const uint64_t* a, const uint64_t* b, size_t words) {
     return sum;
 }
 
-inline uint8x16_t stretches(const uint64_t* group, const uint64_t* query) {
-    return vaddq_u8(differing_per_byte(group, vdupq_n_u64(query[0])),
-                    differing_per_byte(group + kGroupSlots, vdupq_n_u64(query[1])));
+// Weight of the differing bits per byte: 24 at most.
+inline uint8x16_t weights(uint64x2_t differing, uint64x2_t ones, uint64x2_t twos) {
+    uint8x16_t once = vcntq_u8(vreinterpretq_u8_u64(vandq_u64(differing, ones)));
+    uint8x16_t twice = vcntq_u8(vreinterpretq_u8_u64(vandq_u64(differing, twos)));
+    return vaddq_u8(once, vshlq_n_u8(twice, 1));
 }
 
-inline size_t near_prefixes(const uint64_t* low, const uint64_t* high, size_t first, size_t last,
-                            const uint64_t* query, uint32_t radius, uint32_t* out) {
-    const uint64x2_t limit = vdupq_n_u64(radius);
+inline uint32_t weigh(const uint64_t* bits, const Probe& probe, size_t words) {
+    uint32_t sum = 0;
+    for (size_t i = 0; i < words; i += 2) {
+        uint64x2_t differing = veorq_u64(vld1q_u64(bits + i), vld1q_u64(probe.bits + i));
+        sum += vaddlvq_u8(weights(differing, vld1q_u64(probe.ones + i), vld1q_u64(probe.twos + i)));
+    }
+    return sum;
+}
+
+// A word of a probe in both lanes.
+struct Lanes {
+    uint64x2_t bits, ones, twos;
+};
+
+inline Lanes lanes_of(const Probe& probe, size_t word) {
+    return {vdupq_n_u64(probe.bits[word]), vdupq_n_u64(probe.ones[word]), vdupq_n_u64(probe.twos[word])};
+}
+
+inline uint8x16_t weights_of(const uint64_t* words, const Lanes& probe) {
+    return weights(veorq_u64(vld1q_u64(words), probe.bits), probe.ones, probe.twos);
+}
+
+// Of two stretches, the weights of four parts each.
+inline uint16x8_t two_weights(const uint64_t* group, const Lanes& a, const Lanes& b) {
+    return vpaddlq_u8(vaddq_u8(weights_of(group, a), weights_of(group + kGroupSlots, b)));
+}
+
+inline void weigh_groups(const uint64_t* groups, size_t n, const Probe& probe, size_t word, bool add,
+                         uint8_t* weights) {
+    const Lanes a = lanes_of(probe, word), b = lanes_of(probe, word + 1);
+    for (size_t g = 0; g < n; g++, groups += kGroupWords, weights += kGroupSlots) {
+        fetch_ahead(groups);
+        uint16x8_t first = vpaddq_u16(two_weights(groups, a, b), two_weights(groups + 2, a, b));
+        uint16x8_t second = vpaddq_u16(two_weights(groups + 4, a, b), two_weights(groups + 6, a, b));
+        uint8x8_t eight = vqmovn_u16(vpaddq_u16(first, second));
+        if (add) eight = vqadd_u8(eight, vld1_u8(weights));
+        vst1_u8(weights, eight);
+    }
+}
+
+inline size_t at_most(const uint8_t* weights, size_t n, uint8_t limit, uint32_t* out) {
+    const uint8x16_t limits = vdupq_n_u8(limit);
     size_t found = 0;
-    for (size_t g = first; g < last; g++) {
-        for (size_t j = 0; j < kGroupSlots; j += 2) {
-            uint8x16_t bytes = stretches(low + g * kGroupWords + j, query);
-            if (high) bytes = vaddq_u8(bytes, stretches(high + g * kGroupWords + j, query + 2));
-            uint64x2_t within = vcleq_u64(vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(bytes))), limit);
-            uint32_t slot = static_cast<uint32_t>(g * kGroupSlots + j);
-            out[found] = slot;
-            found += vgetq_lane_u64(within, 0) & 1;
-            out[found] = slot + 1;
-            found += vgetq_lane_u64(within, 1) & 1;
-        }
+    for (size_t i = 0; i < n; i += 16) {
+        if (vmaxvq_u8(vcleq_u8(vld1q_u8(weights + i), limits)) == 0) continue;
+        for (size_t j = i; j < i + 16 && j < n; j++)
+            if (weights[j] <= limit) out[found++] = static_cast<uint32_t>(j);
     }
     return found;
 }
@@ -69,7 +103,7 @@ inline void hadamard(float* values, size_t n) {
     }
 }
 
-inline constexpr Kernels kernels = {"neon", dot, dot_codes, hamming, near_prefixes, hadamard};
+inline constexpr Kernels kernels = {"neon", dot, dot_codes, hamming, weigh, baseline::probe, weigh_groups, at_most, hadamard};
 
 }  // namespace neon
 }  // namespace medha

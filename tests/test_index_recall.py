@@ -85,6 +85,20 @@ def test_a_scan_finds_everything_above_its_score(data, min_score):
         np.testing.assert_allclose(found, scores[labels.astype(int)], atol=1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("data", DATA)
+def test_what_a_scan_finds_first_costs_it_nothing_better(data, k):
+    """More entries than one step of a scan holds, many of them near, the best one last."""
+    rows = np.tile(DATA[data](), (20_000 // len(DATA[data]()) + 1, 1))[:20_000]
+    rows = units(rows + 0.3 * units(vectors(20_000, rows.shape[1])))
+    queries = units(rows[::4000] + 0.1 * units(vectors(5, rows.shape[1], seed=1)))
+    index = _core.VectorIndex(rows.shape[1], tier="scan")
+    index.add(np.arange(20_000), rows[::-1])
+    for query in queries:
+        expected = np.sort(rows @ query)[::-1][:k]
+        np.testing.assert_allclose(index.search(query, k, min_score=0.5)[1], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("data", DATA)
 def test_without_a_score_a_scan_is_exact(data, variant):
     rows = DATA[data]()
@@ -119,6 +133,23 @@ def test_a_joined_index_scans_where_little_is_near_and_walks_where_much_is(data,
         np.testing.assert_allclose(given, all_scores[labels.astype(int)], atol=1e-6)
     recalled = np.mean([labels_of(one)[0] for one in found] == scores.argmax(axis=1))
     assert recalled == 1.0 if data == "clustered" else recalled >= 0.95
+
+
+@pytest.mark.parametrize("data", ["clustered", "tight", "anisotropic"])
+@pytest.mark.parametrize("k", [1, 8, 5000])
+def test_a_glimpse_of_the_graph_before_a_scan_loses_nothing(data, k):
+    rows = DATA[data]()
+    joined = _core.VectorIndex(384, graph_from=0)
+    scanned = _core.VectorIndex(384, tier="scan")
+    for index in (joined, scanned):
+        index.add(np.arange(3000), rows[:3000])
+        index.join(threads=2)
+        index.remove(np.arange(0, 3000, 7))
+        index.add(np.arange(3000, 4000), rows[3000:])
+    for query in units(rows[::100] + 0.2 * units(vectors(40, 384))):
+        # So broad a walk costs more than any scan.
+        found = joined.search(query, k, ef=1_000_000, min_score=0.7)
+        assert labels_of(found) == labels_of(scanned.search(query, k, min_score=0.7))
 
 
 def test_a_graph_after_updates_and_removals_still_recalls():

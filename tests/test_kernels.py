@@ -49,17 +49,57 @@ def test_hamming(random, words):
     assert _core.kernel_hamming(a, ~a) == 64 * words
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 1), (0, 33), (5, 33), (7, 12)])
-def test_near_prefixes(random, parts, first, last):
-    bits = random.integers(0, 2**64, (parts, 33, 2, 8), np.uint64)
-    query = random.integers(0, 2**64, 2 * parts, np.uint64)
-    differing = np.bitwise_count(bits ^ query.reshape(parts, 1, 2, 1)).astype(int)
-    distances = differing.sum(axis=(0, 2)).reshape(-1)
-    for radius in (0, 58 * parts, 64 * parts, 128 * parts):
-        near = np.flatnonzero(distances <= radius)
-        expected = near[(near >= 8 * first) & (near < 8 * last)]
-        assert _core.kernel_near_prefixes(bits, first, last, query, radius).tolist() == expected.tolist()
+def planes_of(values: np.ndarray, step: float) -> np.ndarray:
+    """Bits, ones and twos, uint64[3, n / 64], of rotated values [n]."""
+    weights = np.minimum(3, np.floor(np.abs(values) / step + 0.5)).astype(int)
+    planes = np.array([np.signbit(values), weights & 1, weights >> 1], bool)
+    return np.packbits(planes, axis=1, bitorder="little").view(np.uint64)
+
+
+def weighed(differing: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(differing & planes[1]).astype(int) + 2 * np.bitwise_count(differing & planes[2])
+
+
+@pytest.mark.parametrize("words", [2, 4, 8])
+def test_a_probe_has_signs_and_weights(random, words):
+    values = 3 * random.standard_normal(64 * words).astype(np.float32)
+    values[:6] = [0, -0.0, 0.5, 1.5, -2.5, 100]
+    assert _core.kernel_probe(values, 1).tolist() == planes_of(values, 1).tolist()
+
+
+@pytest.mark.parametrize("words", [2, 4, 8])
+def test_differing_bits_are_weighed(random, words):
+    bits = random.integers(0, 2**64, words, np.uint64)
+    planes = random.integers(0, 2**64, (3, words), np.uint64)
+    assert _core.kernel_weigh(bits, planes) == weighed(bits ^ planes[0], planes).sum()
+    assert _core.kernel_weigh(bits, np.array([~bits, ~(bits & 0), ~(bits & 0)])) == 3 * 64 * words
+    assert _core.kernel_weigh(bits, np.array([bits, ~bits, ~bits])) == 0
+
+
+@pytest.mark.parametrize("n", [1, 7, 33])
+@pytest.mark.parametrize("word", [0, 2])
+def test_groups_are_weighed(random, n, word):
+    groups = random.integers(0, 2**64, (n, 2, 8), np.uint64)
+    planes = random.integers(0, 2**64, (3, 4), np.uint64)
+    spread = planes[:, word : word + 2].reshape(3, 1, 2, 1)
+    weights = weighed(groups ^ spread[0], spread).sum(axis=1).reshape(-1)
+    assert _core.kernel_weigh_groups(groups, planes, word).tolist() == weights.tolist()
+    before = random.integers(0, 256, 8 * n).astype(np.uint8)
+    sums = np.minimum(255, weights + before)
+    assert _core.kernel_weigh_groups(groups, planes, word, before).tolist() == sums.tolist()
+
+
+def test_a_group_weighs_255_at_most():
+    groups, ones = np.zeros((2, 2, 8), np.uint64), ~np.zeros(2, np.uint64)
+    assert set(_core.kernel_weigh_groups(groups, np.array([ones, ones, ones]), 0).tolist()) == {255}
+    assert set(_core.kernel_weigh_groups(groups, np.array([ones, ones, ~ones]), 0).tolist()) == {128}
+
+
+@pytest.mark.parametrize("n", [0, 8, 56, 64, 72, 1000])
+@pytest.mark.parametrize("limit", [0, 20, 128, 254, 255])
+def test_low_weights_are_found(random, n, limit):
+    weights = random.integers(0, 256, n).astype(np.uint8)
+    assert _core.kernel_at_most(weights, limit).tolist() == np.flatnonzero(weights <= limit).tolist()
 
 
 @pytest.mark.parametrize("n", [32, 128, 512, 2048])
@@ -105,10 +145,10 @@ def test_the_portable_variant_is_always_there():
     bits=st.sampled_from([128, 256, 512]),
     miss=st.sampled_from([1e-2, 5e-7, 1e-9]),
 )
-def test_the_radius_follows_from_the_binomial_distribution(cosine, bits, miss):
+def test_the_radius_follows_from_the_distribution_of_the_weights(cosine, bits, miss):
     # At the very edge of a bin, summing in another order may tip it.
-    radius = _core.hamming_radius(cosine, bits, miss)
-    lower, upper = twin.hamming_radius(cosine, bits, miss * 1.000001), twin.hamming_radius(cosine, bits, miss)
+    radius = _core.bit_radius(cosine, bits, miss)
+    lower, upper = twin.bit_radius(cosine, bits, miss * 1.001), twin.bit_radius(cosine, bits, miss / 1.001)
     assert lower <= radius <= upper
 
 
@@ -122,19 +162,30 @@ def few_directions(random: np.random.Generator, n: int) -> np.ndarray:
     return random.standard_normal((n, 384)) * scales + scales
 
 
-@pytest.mark.parametrize("data", [one_coordinate, few_directions])
-def test_bits_of_close_vectors_differ_as_often_as_their_angle_says(random, data):
-    """The premise of the radius: a bit differs with probability angle / pi, whatever the vectors are."""
-    cosine, n = 0.8, 4000
+def few_coordinates(random: np.random.Generator, n: int) -> np.ndarray:
+    rows = np.zeros((n, 384))
+    for row in rows:
+        row[random.integers(0, 384, 3)] = random.choice([-1, 1], 3)
+    return rows
+
+
+@pytest.mark.parametrize("beside", [None, few_coordinates])
+@pytest.mark.parametrize("data", [one_coordinate, few_coordinates, few_directions])
+@pytest.mark.parametrize("cosine", [0.7, 0.9])
+def test_bits_of_close_vectors_differ_as_often_as_their_angle_says(random, data, beside, cosine):
+    """The premise of the radius: what differing bits weigh follows from the angle, whatever the data."""
+    n = 4000
     base = data(random, n)
     base /= np.linalg.norm(base, axis=1, keepdims=True)
-    noise = random.standard_normal((n, 384))
+    noise = 1e-3 * random.standard_normal((n, 384)) + (beside(random, n) if beside else 0)
     noise -= (noise * base).sum(axis=1, keepdims=True) * base
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
     near = cosine * base + np.sqrt(1 - cosine**2) * noise
     index = _core.VectorIndex(384)
     distances = np.array([index.bit_distance(a, b) for a, b in zip(base, near, strict=True)])
-    p = np.arccos(cosine) / np.pi
-    assert distances.mean() == pytest.approx(512 * p, rel=0.02)
-    assert distances.std() <= 1.1 * np.sqrt(512 * p * (1 - p))
-    assert distances.max() <= _core.hamming_radius(cosine, 512, 5e-7)
+    often, weight = np.array(twin._weights_of_a_bit(cosine)), np.arange(4)
+    mean = often @ weight
+    assert distances.mean() == pytest.approx(512 * mean, rel=0.04)
+    assert distances.std() <= 1.1 * np.sqrt(512 * (often @ weight**2 - mean**2))
+    assert np.mean(distances > _core.bit_radius(cosine, 512, 1e-3)) <= 3e-3
+    assert distances.max() <= _core.bit_radius(cosine, 512, 5e-7)

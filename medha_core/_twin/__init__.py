@@ -6,7 +6,7 @@ them, and nothing falls back to them silently.
 
 from medha_core._twin.index import (
     VectorIndex,
-    hamming_radius,
+    bit_radius,
     set_simd_variant,
     simd_variant,
     simd_variants,
@@ -19,7 +19,7 @@ __all__ = [
     "LRUCache",
     "VectorIndex",
     "as_unit_rows",
-    "hamming_radius",
+    "bit_radius",
     "hash_parts",
     "normalize",
     "quantize_int8",

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from medha_core._twin.index_sections import block_bytes, lay_out, read_sections
 from medha_core.arrays import as_float_rows, bad_row
 from medha_core.errors import LabelNotFoundError
 
-__all__ = ["VectorIndex", "hamming_radius", "set_simd_variant", "simd_variant", "simd_variants"]
+__all__ = ["VectorIndex", "bit_radius", "set_simd_variant", "simd_variant", "simd_variants"]
 
 Found = tuple[NDArray[np.uint64], NDArray[np.float32]]
 
@@ -239,7 +240,7 @@ class VectorIndex:
                 "simd": "numpy",
                 "bits": bits,
                 "miss_probability": MISS_PROBABILITY,
-                "radius": {t: hamming_radius(t, bits, MISS_PROBABILITY / 2) for t in (0.7, 0.85, 0.95)},
+                "radius": {t: bit_radius(t, bits, MISS_PROBABILITY / 2) for t in (0.7, 0.85, 0.95)},
             }
 
     def __repr__(self) -> str:
@@ -297,15 +298,36 @@ def _permitted(labels: NDArray[np.uint64], allowed: NDArray[Any] | None) -> NDAr
     return known
 
 
-def hamming_radius(cosine: float, bits: int, miss_probability: float) -> int:
-    """The smallest r with P(Binomial(bits, arccos(cosine) / pi) > r) <= miss_probability."""
-    p = math.acos(max(-1.0, min(1.0, cosine))) / math.pi
-    tail = 0.0
-    for r in range(bits, 0, -1):
-        tail += math.comb(bits, r) * p**r * (1 - p) ** (bits - r)
-        if tail > miss_probability:
-            return r
-    return 0
+@cache
+def bit_radius(cosine: float, bits: int, miss_probability: float) -> int:
+    """The smallest r that the weights of differing bits exceed with at most this probability.
+
+    `bits` (a power of two) of two vectors of this cosine; `ext/index_bits.hpp` says what they weigh.
+    """
+    if cosine >= 1:
+        return 0
+    if cosine <= -1:
+        return 3 * bits
+    often = np.array(_weights_of_a_bit(cosine))
+    for _ in range(bits.bit_length() - 1):
+        often = np.convolve(often, often)
+    tails = np.cumsum(often[::-1])[::-1]
+    return int(np.flatnonzero(tails > miss_probability)[-1])
+
+
+def _weights_of_a_bit(cosine: float) -> list[float]:
+    """How often a bit of two vectors of this cosine differs and weighs 0 (or does not differ), 1, 2, 3."""
+    slope = cosine / math.sqrt(1 - cosine * cosine)
+    steps = 4000
+
+    def density(g: float) -> float:
+        return math.exp(-g * g / 2) / math.sqrt(2 * math.pi) * math.erfc(slope * g / math.sqrt(2))
+
+    often = [0.0]
+    for start, end in ((0.3, 0.9), (0.9, 1.5), (1.5, 9.0)):
+        h = (end - start) / steps
+        often.append(h * sum(density(start + (i + 0.5) * h) for i in range(steps)))
+    return [1 - sum(often), *often[1:]]
 
 
 def simd_variants() -> tuple[str, ...]:
