@@ -4,19 +4,16 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from medha_core.concurrency.bridge import bridge
 from medha_core.concurrency.calling import accepts, on_event_loop
 from medha_core.concurrency.forking import watch
-from medha_core.concurrency.inflight import InFlight, UnfinishedError, done, outcome
+from medha_core.concurrency.inflight import InFlight, Pending, UnfinishedError, done, outcome
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -37,19 +34,21 @@ from medha_core.vectors.file import VectorFile
 
 __all__ = ["CachedEmbedder"]
 
+T = TypeVar("T")
+
 _PROBE = "How many orders were placed today?"
-_NO_LIMIT = nullcontext()
 _READ_INLINE = 32
 """Vectors that are read from the file without leaving the event loop: below a millisecond."""
 
 
-@dataclass
 class _Work:
     """What one call needs that nobody remembers, and what of it the call has computed itself."""
 
-    texts: dict[bytes, str]
-    is_document: bool
-    computed: dict[bytes, np.ndarray] = field(default_factory=dict)
+    __slots__ = ("computed", "is_document", "texts")
+
+    def __init__(self, texts: dict[bytes, str], is_document: bool):
+        self.texts, self.is_document = texts, is_document
+        self.computed: dict[bytes, np.ndarray] = {}
 
 
 class CachedEmbedder(ArrayEmbedder):
@@ -110,6 +109,8 @@ class CachedEmbedder(ArrayEmbedder):
         )
         # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
         self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
+        self.reads_all = type(inner).unread is BaseEmbedder.unread
+        """Whether `unread` says of every text that there is nothing."""
         self._begin()
 
     def _begin(self) -> None:
@@ -189,8 +190,7 @@ class CachedEmbedder(ArrayEmbedder):
         if self._dimension is None:
             known = known_dimension(self._embedder)
             if known is None:
-                async with _limit(self._timeout):
-                    known = (await self._embedded([_PROBE], False)).shape[1]
+                known = (await _within(self._timeout, self._embedded([_PROBE], False))).shape[1]
             self._learn(known)
             return known
         return self._dimension
@@ -245,17 +245,19 @@ class CachedEmbedder(ArrayEmbedder):
         shared: bool,
     ) -> np.ndarray:
         """The vectors of all texts, those included that nobody remembers yet."""
+        if len(found) == len(keys):
+            self._count(hits=len(keys))
+            return self._rows(keys, found)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         self._count(hits=len(texts) - len(missing), misses=len(missing))
-        if not missing:
+        if not missing:  # a text was asked for twice
             return self._rows(keys, found)
         work = _Work(missing, is_document)
         try:
-            async with _limit(self._timeout):
-                found |= await self._missing(work, shared)
+            found |= await _within(self._timeout, self._missing(work, shared))
         finally:
             # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
-            if work.computed and self._cache.file is not None:
+            if self._cache.file is not None and work.computed:
                 await asyncio.to_thread(self._write, work.computed, is_document)
         return self._rows(keys, found)
 
@@ -289,17 +291,19 @@ class CachedEmbedder(ArrayEmbedder):
             return await self._new(list(work.texts), work)
         found: dict[bytes, np.ndarray] = {}
         while waiting := [key for key in work.texts if key not in found]:
-            futures, mine = self._inflight.claim(waiting)
+            pending, mine = self._inflight.claim(waiting)
             if mine:
                 found |= await self._compute(mine, work)
-            for key in futures.keys() - mine.keys():
-                await done(futures[key])
-                vector = outcome(futures[key], work.texts.keys())
+            if len(mine) == len(pending):
+                break  # all of them
+            for key in pending.keys() - mine.keys():
+                await done(pending[key])
+                vector = outcome(pending[key], work.texts.keys())
                 if vector is not None:
                     found[key] = vector
         return found
 
-    async def _compute(self, mine: dict[bytes, Future], work: _Work) -> dict[bytes, np.ndarray]:
+    async def _compute(self, mine: dict[bytes, Pending], work: _Work) -> dict[bytes, np.ndarray]:
         try:
             # Somebody may have finished between our look at the cache and our claim.
             found = self._cache.remembered(mine)
@@ -391,14 +395,12 @@ def _role(is_document: bool) -> str:
     return "document" if is_document else "query"
 
 
-def _limit(seconds: float | None) -> AbstractAsyncContextManager[Any]:
-    return _NO_LIMIT if seconds is None else _within(seconds)
-
-
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+async def _within(seconds: float | None, work: Awaitable[T]) -> T:
+    """What `work` gives, if it does so in time."""
+    if seconds is None:
+        return await work
     try:
         async with asyncio.timeout(seconds):
-            yield
+            return await work
     except TimeoutError as late:
         raise EmbeddingError(f"embedding took longer than {seconds:g} seconds") from late

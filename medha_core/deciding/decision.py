@@ -1,10 +1,11 @@
 """From the candidates of one search to one answer: as it is stored, or with its values exchanged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from medha_core.deciding.substitution import Proposal, Substituted, Written, completed, proposals, write
-from medha_core.guard import FAR, Guard, Learned, Reading, Reason, Verdict, Weighed
+from medha_core.guard import FAR, Guard, Judged, Judgements, Learned, Reading, Reason, Verdict, Weighed
 from medha_core.reading.features import Features
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ EXCHANGEABLE = frozenset(
     [Reason.VALUE, Reason.NUMBER, Reason.DATE, Reason.QUOTED, Reason.IDENTIFIER, Reason.BINDING]
 )
 """Objections that other values in the query may answer."""
+NOTHING_SAID: Mapping[int, Verdict] = MappingProxyType({})
 
 
 class Candidate(NamedTuple):
@@ -29,25 +31,66 @@ class Candidate(NamedTuple):
     """Cosine similarity of the two questions."""
 
 
-class Decision(NamedTuple):
-    """What was decided about the candidates of one search."""
+class Decision:
+    """What was decided about the candidates of one search. Cannot be changed; most verdicts are never read.
 
-    winner: int | None
-    """Place of the candidate that answers, or None."""
-    substituted: Substituted | None
-    """Its query with the asked values, where they differ from the stored ones."""
-    verdicts: tuple[Verdict, ...]
-    """One for each candidate."""
+    Args:
+        winner: place of the candidate that answers, or None.
+        substituted: its query with the asked values, where they differ from the stored ones.
+        judged: what the guard said.
+        taken: candidates whose verdict is that on their query with other values.
+        said: by candidate, a verdict that replaces the guard's.
+    """
+
+    __slots__ = ("_judged", "_said", "_taken", "substituted", "winner")
+
+    def __init__(
+        self,
+        winner: int | None,
+        substituted: Substituted | None,
+        judged: Judgements,
+        taken: Collection[int] = (),
+        said: Mapping[int, Verdict] = NOTHING_SAID,
+    ):
+        self.winner, self.substituted = winner, substituted
+        self._judged, self._taken, self._said = judged, taken, said
+
+    def __repr__(self) -> str:
+        return f"<Decision winner={self.winner} {[verdict.reason.value for verdict in self.verdicts]}>"
 
     @property
     def confidence(self) -> float:
-        return self.verdicts[self.winner].confidence if self.winner is not None else 0.0
+        return 0.0 if self.winner is None else self.verdict(self.winner).confidence
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One for each candidate."""
+        return tuple(self.verdict(place) for place in range(len(self._judged.reasons)))
+
+    def verdict(self, place: int) -> Verdict:
+        """What is said of one candidate."""
+        said = self._said.get(place)
+        return self._judged.verdict(place, exchanged=place in self._taken) if said is None else said
+
+    def refused(self) -> list[tuple[int, Reason]]:
+        """The candidates that may not answer, and why."""
+        accepted, taken, said = self._judged.accepted, self._taken, self._said
+        found = [
+            (place, reason)
+            for place, reason in enumerate(self._judged.reasons)
+            if place not in accepted and place not in taken and place not in said
+        ]
+        found += [(place, verdict.reason) for place, verdict in said.items() if not verdict.accepted]
+        return found
+
+    def changed(self, winner: int | None, said: Mapping[int, Verdict]) -> "Decision":
+        """The same with another winner, whose query is as it is stored, and other verdicts on some."""
+        return Decision(winner, None, self._judged, self._taken, {**self._said, **said})
 
 
 class _Answer(NamedTuple):
     place: int
     query: str
-    verdict: Verdict
     written: Written | None
     """Its query, where values were exchanged."""
 
@@ -65,44 +108,54 @@ def decide(
 
     `learned` and all features are the guard's own: its `evidence()`, what its `features` gave.
     """
-    verdicts: list[Verdict] = []
-    answers: list[_Answer] = []
-    weigh = _weighed if isinstance(guard, Guard) else _weighed_at_once
-    found = list(weigh(guard, learned, asked, candidates, substitution))
-    is_same = any(one.verdict.accepted and one.verdict.reason is Reason.SAME for one in found)
-    for place, weighed in enumerate(found):
-        candidate, verdict, made = candidates[place], weighed.verdict, None
-        if weighed.exchanged is not None and is_same:
-            verdicts.append(weighed.exchanged)  # the same words answer: no query need be written
-            continue
-        if weighed.exchanged is not None and weighed.fitted is not None:
-            made = write(
-                candidate.query, candidate.features, weighed.fitted, backslash_escapes=backslash_escapes
-            )
-            verdict = weighed.exchanged if made else verdict
-        verdicts.append(verdict)
-        if verdict.accepted:
-            answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
-    winner = _winner(guard, answers, candidates, verdicts)
+    judge = _judged if isinstance(guard, Guard) else _judged_at_once
+    judged = judge(guard, learned, asked, candidates, substitution)
+    exchanges = judged.exchanges
+    same = _same_words(judged)
+    if same is not None:  # they answer: no query need be written
+        return Decision(same, None, judged, exchanges)
+    answers = {place: _Answer(place, candidates[place].query, None) for place in judged.accepted}
+    taken = []
+    for place, fitted in exchanges.items():
+        one = candidates[place]
+        made = write(one.query, one.features, fitted, backslash_escapes=backslash_escapes)
+        if made:
+            taken.append(place)
+            answers[place] = _Answer(place, made.query, made)
+    winner = _winner(guard, judged, taken, [answers[place] for place in sorted(answers)])
     if winner is None:
-        return Decision(None, None, tuple(_ambiguous(verdict) for verdict in verdicts))
+        refused = {place: _ambiguous(judged.verdict(place, exchanged=place in taken)) for place in answers}
+        return Decision(None, None, judged, taken, refused)
     if winner.written is None:
-        return Decision(winner.place, None, tuple(verdicts))
-    candidate, fitted = candidates[winner.place], found[winner.place].fitted
-    made = completed(candidate.query, candidate.features, fitted, winner.written)
-    return Decision(winner.place, made, tuple(verdicts))
+        return Decision(winner.place, None, judged, taken)
+    one = candidates[winner.place]
+    made = completed(one.query, one.features, exchanges[winner.place], winner.written)
+    return Decision(winner.place, made, judged, taken)
 
 
-def _weighed_at_once(
+def _same_words(judged: Judgements) -> int | None:
+    """The first candidate that says the very same words."""
+    reasons = judged.reasons if judged.accepted else ()
+    return next((place for place in judged.accepted if reasons[place] is Reason.SAME), None)
+
+
+def _judged_at_once(
     guard: "CompiledGuard",
     learned: Any,
     asked: Any,
     candidates: Sequence[Candidate],
     substitution: str,
-) -> list[Weighed]:
+) -> Judgements:
     return guard.judge_all(
         asked, [c.features for c in candidates], [c.score for c in candidates], learned, substitution
     )
+
+
+def _judged(
+    guard: Guard, learned: Learned, asked: Features, candidates: Sequence[Candidate], substitution: str
+) -> Judgements:
+    found = list(_weighed(guard, learned, asked, candidates, substitution))
+    return Judged(found, [c.features.shape for c in candidates])
 
 
 def _weighed(
@@ -118,7 +171,7 @@ def _weighed(
 
 
 def _ambiguous(verdict: Verdict) -> Verdict:
-    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS) if verdict.accepted else verdict
+    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS)
 
 
 def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:
@@ -143,30 +196,23 @@ def _exchange(
 
 
 def _winner(
-    guard: "Guard | CompiledGuard",
-    answers: Sequence[_Answer],
-    candidates: Sequence[Candidate],
-    verdicts: Sequence[Verdict],
+    guard: "Guard | CompiledGuard", judged: Judgements, taken: Collection[int], answers: Sequence[_Answer]
 ) -> _Answer | None:
-    """The answer to give. Cases: the same words; none; answers that disagree; one answer, and its support."""
-    same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.written), None)
-    if same or not answers or guard.limits is None:
-        return same or next(iter(answers), None)
-    if len({answer.query for answer in answers}) > 1:
+    """The answer to give where nobody says the same words. Cases: none; answers that disagree; one answer,
+    and its support.
+    """
+    if not answers or guard.limits is None:
+        return next(iter(answers), None)
+    if len(answers) > 1 and len({answer.query for answer in answers}) > 1:
         return None
     best = next((a for a in answers if not a.written), answers[0])
-    rest = [
-        verdict
-        for candidate, verdict in zip(candidates, verdicts, strict=True)
-        if candidate.features.shape != candidates[best.place].features.shape
-    ]
-    if max((v.confidence for v in rest), default=0.0) >= guard.limits.rival:
+    rival = judged.rival(best.place, taken)
+    if rival is not None and rival >= guard.limits.rival:
         return None
-    return best if len(answers) > 1 or _stands_alone(guard, best, unrivalled=not rest) else None
-
-
-def _stands_alone(guard: "Guard | CompiledGuard", answer: _Answer, *, unrivalled: bool) -> bool:
-    """Whether one candidate's word is enough."""
-    if answer.written:
-        return answer.verdict.confidence >= guard.limits.alone_exchanged
-    return unrivalled or answer.verdict.confidence >= guard.limits.alone
+    if len(answers) > 1:
+        return best
+    # One candidate's word has to be enough.
+    confidence = judged.verdict(best.place, exchanged=best.written is not None).confidence
+    if best.written:
+        return best if confidence >= guard.limits.alone_exchanged else None
+    return best if rival is None or confidence >= guard.limits.alone else None

@@ -66,9 +66,10 @@ class NativeReading(NativeKeeping):
             await asyncio.to_thread(self._follow)
             found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
             rows = self._read([label for label, _ in found])
+        proposed = [_candidate(rows[label], score) for label, score in found if label in rows]
         if filters:
-            rows = {label: row for label, row in rows.items() if metadata_matches(row.metadata, filters)}
-        return _latest([_candidate(rows[label], score) for label, score in found if label in rows])
+            proposed = [one for one in proposed if metadata_matches(one.metadata, filters)]
+        return _latest(proposed)
 
     async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
         row: Row = candidate.label
@@ -104,7 +105,9 @@ class NativeReading(NativeKeeping):
         if collection.unverified:
             found = self._confirmed(collection, query, found, threshold)
         found.sort(key=_BY_SCORE_AND_LABEL, reverse=True)
-        return [(label, score if score < 1.0 else 1.0) for label, score in found[:limit]]
+        if found and found[0][1] > 1.0:
+            found = [(label, min(1.0, score)) for label, score in found]
+        return found[:limit]
 
     def _confirmed(
         self,

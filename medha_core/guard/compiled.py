@@ -7,11 +7,12 @@ is left to `compiled_reader`.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from medha_core import _core
 from medha_core._core import CandidateJudge, GuardEvidence, ReadQuestion
 from medha_core.errors import ArgumentValueError
 from medha_core.guard.compiled_reader import Reader, reader_of, shared_reader
 from medha_core.guard.judge import FAR, LEVELS, Reading
-from medha_core.guard.verdict import Reason, Verdict, Weighed, accept
+from medha_core.guard.verdict import Judged, Judgements, Reason, Verdict, Weighed, accept
 from medha_core.guard.verifier import Verifier, shipped
 from medha_core.reading.lexicon import Lexicon
 
@@ -116,17 +117,29 @@ class CompiledGuard:
         scores: Iterable[float],
         learned: GuardEvidence,
         substitution: str,
-    ) -> list[Weighed]:
+    ) -> Judgements:
         """What is said of each candidate of one search."""
         if self.limits is None:
-            return [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
-        found = self._judge.judge_all(learned, asked, list(stored), list(scores), substitution)
-        return [
-            Weighed(_verdict(told))
-            if exchanged is None
-            else Weighed(_verdict(told), _verdict(exchanged[0]), Fitted(*exchanged[1]))
-            for told, exchanged in found
-        ]
+            off = [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
+            return Judged(off, [one.shape for one in stored])
+        return _Judgements(self._judge.judge_all(learned, asked, list(stored), list(scores), substitution))
+
+
+class _Judgements:
+    """`Judgements` of the core: most are never asked for their words."""
+
+    __slots__ = ("_core", "accepted", "exchanges", "rival")
+
+    def __init__(self, core: _core.Judgements):
+        self._core, self.accepted, self.rival = core, core.accepted, core.rival
+        self.exchanges = {place: Fitted(*fitted) for place, fitted in core.exchanges.items()}
+
+    @property
+    def reasons(self) -> Sequence[Reason]:
+        return [_REASONS[reason] for reason in self._core.reasons]
+
+    def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
+        return _verdict(self._core.verdict(place, exchanged))
 
 
 def _verdict(told: tuple[bool, int, str, float]) -> Verdict:

@@ -1,9 +1,10 @@
 """The guard's answer about one candidate."""
 
+from collections.abc import Container, Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Reason", "Verdict", "Weighed", "accept", "reject"]
+__all__ = ["Judged", "Judgements", "Reason", "Verdict", "Weighed", "accept", "reject"]
 
 
 class Reason(str, Enum):
@@ -56,6 +57,52 @@ class Weighed(NamedTuple):
     """On its query with other values, where there is one way to exchange them."""
     fitted: Any = None
     """That way: at least `spellings`, for each slot how the query will spell its value."""
+
+
+class Judgements(Protocol):
+    """What is said of the candidates of one search, each known by its place among them."""
+
+    @property
+    def accepted(self) -> Sequence[int]:
+        """Candidates whose query is accepted as it is stored, in their order."""
+
+    @property
+    def exchanges(self) -> Mapping[int, Any]:
+        """By candidate that may answer with other values: the one way to exchange them (`Weighed.fitted`)."""
+
+    @property
+    def reasons(self) -> Sequence[Reason]:
+        """Of the verdicts on the queries as they are stored."""
+
+    def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
+        """On a query as it is stored, or with other values; the latter of `exchanges` only."""
+
+    def rival(self, place: int, taken: Container[int]) -> float | None:
+        """The highest confidence among candidates of another query shape; None where there are none.
+
+        Of those in `taken`, of the verdict on their query with other values.
+        """
+
+
+class Judged:
+    """`Judgements` made of what is said of each candidate, and its query's shape."""
+
+    def __init__(self, found: Sequence[Weighed], shapes: Sequence[Any]):
+        self._found, self._shapes = found, shapes
+        self.accepted = [place for place, one in enumerate(found) if one.verdict.accepted]
+        self.exchanges = {place: one.fitted for place, one in enumerate(found) if one.exchanged is not None}
+
+    @property
+    def reasons(self) -> Sequence[Reason]:
+        return [one.verdict.reason for one in self._found]
+
+    def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
+        one = self._found[place]
+        return one.exchanged if exchanged and one.exchanged is not None else one.verdict
+
+    def rival(self, place: int, taken: Container[int]) -> float | None:
+        others = [other for other, shape in enumerate(self._shapes) if shape != self._shapes[place]]
+        return max((self.verdict(one, exchanged=one in taken).confidence for one in others), default=None)
 
 
 def accept(reason: Reason, evidence: str, confidence: float = 1.0) -> Verdict:

@@ -187,11 +187,9 @@ class Knowledge:
 
 def _same_words_only(decided: Decision) -> Decision:
     """A decision that stands whatever else the entries teach."""
-    verdicts = tuple(
-        reject(Reason.UNSURE, "the stored entries are still being read")
+    unsure = {
+        place: reject(Reason.UNSURE, "the stored entries are still being read")
+        for place, verdict in enumerate(decided.verdicts)
         if verdict.accepted and verdict.reason is not Reason.SAME
-        else verdict
-        for verdict in decided.verdicts
-    )
-    stands = decided.winner is not None and verdicts[decided.winner].accepted
-    return Decision(decided.winner if stands else None, None, verdicts)
+    }
+    return decided.changed(None if decided.winner in unsure else decided.winner, unsure)

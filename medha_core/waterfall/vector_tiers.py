@@ -8,7 +8,7 @@ import numpy as np
 from medha_core.deciding.assurance import Assurance
 from medha_core.deciding.decision import Decision
 from medha_core.deciding.substitution import Substituted
-from medha_core.deciding.tiers import Tiers
+from medha_core.deciding.tiers import Thresholds, Tiers
 from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
 from medha_core.learning.knowledge import Knowledge
@@ -38,6 +38,8 @@ class VectorTiers:
         stats: StatsRecorder,
     ):
         self._settings = settings
+        self._thresholds = Thresholds.of(settings)
+        self._judged = settings.fuzzy_prefilter_top_k if knowledge.is_off else _JUDGED
         self._store = store
         self._embedding = embedding
         self._knowledge = knowledge
@@ -48,16 +50,18 @@ class VectorTiers:
         with request.trace.step("index") as step:
             found = self._readable(request, await self._nearest(request.scope, vector), step)
             step.outcome = f"{len(found)} found"
-        trust = await self._trust(request.scope.collection, found)
-        tiers = Tiers(self._settings, request.question, trust)
+        trust = await self._trust(request.scope.collection, found) if self._thresholds.boost else None
+        tiers = Tiers(self._thresholds, request.question, trust)
         if trust:
             found.sort(key=lambda candidate: -tiers.boosted(candidate, candidate.score))
         with request.trace.step("guard") as step:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
             await self._knowledge.before_deciding()
-            alike = self._readable(request, await self._alike(request, found), step)
-            return await self._guarded(request, found + alike, tiers, step)
+            alike = await self._alike(request, found)
+            if alike:
+                found = found + self._readable(request, alike, step)
+            return await self._guarded(request, found, tiers, step)
 
     async def by_spelling(self, request: Request) -> CacheHit | None:
         """The fuzzy tier for a question that has no vector: stored questions that are spelt like it.
@@ -74,10 +78,10 @@ class VectorTiers:
                 scope.filters,
                 scope.include_scoped,
             )
-            far = min(settings.score_threshold_fuzzy_prefilter, settings.semantic_threshold - 1e-6)
+            far = min(self._thresholds.prefilter, self._thresholds.semantic - 1e-6)
             found = self._readable(request, [one._replace(score=far) for one in near], step)
             step.outcome = f"{len(found)} found"
-        tiers = Tiers(settings.model_copy(update={"score_threshold_fuzzy_prefilter": far}), request.question)
+        tiers = Tiers(self._thresholds._replace(prefilter=far), request.question)
         with request.trace.step("guard") as step:
             await self._knowledge.before_deciding()
             choose = self._unguarded if self._knowledge.is_off else self._guarded
@@ -157,20 +161,22 @@ class VectorTiers:
         """Add a decision, with the refused candidates that had reached a tier, to the statistics."""
         if not self._stats.enabled:
             return
-        refused = [
-            (verdict.reason._value_, candidate.score)
-            for candidate, verdict in zip(found, decided.verdicts, strict=True)
-            if not verdict.accepted and tiers.reaches(candidate)
-        ]
-        best = max((score for _, score in refused), default=None)
-        self._stats.record_guard(
-            seconds, [reason for reason, _ in refused], best if decided.winner is None else None
-        )
+        reasons, best = [], None
+        for place, reason in decided.refused():
+            candidate = found[place]
+            if tiers.reaches(candidate):
+                reasons.append(reason._value_)
+                if best is None or candidate.score > best:
+                    best = candidate.score
+        self._stats.record_guard(seconds, reasons, best if decided.winner is None else None)
 
     async def _alike(self, request: Request, found: Sequence[Candidate]) -> list[Candidate]:
         """Entries that say the same words with other values and are too far for the vector to find."""
-        scope, known = request.scope, {candidate.id for candidate in found}
+        scope = request.scope
         ids = self._knowledge.alike(scope.collection, dumps_metadata(scope.filters), request.question)
+        if not ids:
+            return []
+        known = {candidate.id for candidate in found}
         missing = [entry_id for entry_id in ids if entry_id not in known]
         if not missing:
             return []
@@ -178,16 +184,12 @@ class VectorTiers:
         return [entry._replace(score=0.0) for entry in entries if is_visible(entry, scope)]
 
     async def _nearest(self, scope: Scope, vector: np.ndarray) -> list[Candidate]:
-        settings = self._settings
-        soft = bool(scope.filters) and settings.metadata_filter_mode == "soft"
+        soft = bool(scope.filters) and self._settings.metadata_filter_mode == "soft"
         found = await self._store.candidates(
             scope.collection,
             vector,
-            settings.fuzzy_prefilter_top_k if self._knowledge.is_off else _JUDGED,
-            min(
-                settings.score_threshold_fuzzy_prefilter,
-                settings.semantic_threshold / (1 + settings.feedback_boost_factor),
-            ),
+            self._judged,
+            self._thresholds.lowest,
             None if soft else scope.filters,
             include_scoped=soft or scope.include_scoped,
         )
@@ -196,15 +198,13 @@ class VectorTiers:
         penalised = [
             candidate
             if metadata_matches(candidate.metadata, scope.filters)
-            else candidate._replace(score=candidate.score * settings.metadata_filter_soft_penalty)
+            else candidate._replace(score=candidate.score * self._settings.metadata_filter_soft_penalty)
             for candidate in found
         ]
         return sorted(penalised, key=lambda candidate: -candidate.score)
 
     async def _trust(self, collection: str, found: Sequence[Candidate]) -> dict[str, float]:
         """Share of correct feedback of each entry that has any; read only where a boost is set."""
-        if not self._settings.feedback_boost_factor:
-            return {}
         rows = [await self._store.fetch(collection, candidate) for candidate in found]
         return {
             row.id: row.feedback_correct / (row.feedback_correct + row.feedback_incorrect)
@@ -214,9 +214,11 @@ class VectorTiers:
 
     def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
         """The candidates that differ from the question in nothing that vectors cannot tell."""
-        question = request.question
-        asked, *stored = self._embedding.unread_of([question, *[one.question for one in found]])
+        question, embedding = request.question, self._embedding
         quoting = not self._knowledge.is_off and quotes(question)
+        if embedding.reads_all and not quoting:
+            return found
+        asked, *stored = embedding.unread_of([question, *[one.question for one in found]])
         if not quoting and stored.count(asked) == len(stored):
             return found
         readable = []
