@@ -223,6 +223,8 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         SEEN
         ANY
 
+    uint8_t SAME_WORDS "medha::guard::R_SAME"
+
     vector[Judged] judge_all(
         Symbols& symbols, const Evidence& evidence, const Verifier& verifier, const Limits& limits,
         ExchangeMode mode, const Question& asked, const vector[const Question*]& stored,
@@ -748,6 +750,8 @@ cdef class Judgements:
     """The number of the reason of each verdict on a query as it is stored."""
     cdef readonly tuple accepted
     """Places of the candidates whose query is accepted as it is stored."""
+    cdef readonly object same
+    """The first of these that says the very same words, or None."""
     cdef readonly dict exchanges
     """By place, how a candidate may answer with other values: `(slot, first, last)` for each asked value, the slots'
     spellings, how many differ."""
@@ -762,6 +766,8 @@ cdef class Judgements:
             reasons.push_back(<char> self._found[i].verdict.reason)
             if self._found[i].verdict.accepted:
                 accepted.append(i)
+                if self.same is None and self._found[i].verdict.reason == SAME_WORDS:
+                    self.same = i
             if self._found[i].exchanges:
                 exchanges[i] = proposed(self._found[i].proposal)
         self.reasons, self.accepted, self.exchanges = reasons, tuple(accepted), exchanges

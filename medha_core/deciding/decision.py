@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from medha_core.deciding.substitution import Proposal, Substituted, Written, completed, proposals, write
 from medha_core.guard import FAR, Guard, Judged, Judgements, Learned, Reading, Reason, Verdict, Weighed
@@ -11,7 +11,7 @@ from medha_core.reading.features import Features
 if TYPE_CHECKING:
     from medha_core.guard.compiled import CompiledGuard
 
-__all__ = ["Candidate", "Decision", "decide"]
+__all__ = ["Candidate", "Decision", "choose", "decide"]
 
 
 EXCHANGEABLE = frozenset(
@@ -74,13 +74,10 @@ class Decision:
 
     def refused(self) -> list[tuple[int, Reason]]:
         """The candidates that may not answer, and why."""
-        accepted, taken, said = self._judged.accepted, self._taken, self._said
-        found = [
-            (place, reason)
-            for place, reason in enumerate(self._judged.reasons)
-            if place not in accepted and place not in taken and place not in said
-        ]
-        found += [(place, verdict.reason) for place, verdict in said.items() if not verdict.accepted]
+        spoken = {*self._judged.accepted, *self._taken, *self._said}
+        found = [one for one in enumerate(self._judged.reasons) if one[0] not in spoken]
+        if self._said:
+            found += [(place, one.reason) for place, one in self._said.items() if not one.accepted]
         return found
 
     def changed(self, winner: int | None, said: Mapping[int, Verdict]) -> "Decision":
@@ -108,17 +105,52 @@ def decide(
 
     `learned` and all features are the guard's own: its `evidence()`, what its `features` gave.
     """
-    judge = _judged if isinstance(guard, Guard) else _judged_at_once
-    judged = judge(guard, learned, asked, candidates, substitution)
+    read = [one.features for one in candidates]
+    return choose(
+        guard,
+        learned,
+        asked,
+        read,
+        candidates,
+        substitution=substitution,
+        backslash_escapes=backslash_escapes,
+    )
+
+
+class _Proposed(Protocol):
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
+
+
+def choose(
+    guard: "Guard | CompiledGuard",
+    learned: Any,
+    asked: Any,
+    read: Sequence[Any],
+    candidates: Sequence[_Proposed],
+    *,
+    substitution: str = "seen",
+    backslash_escapes: bool | None = None,
+) -> Decision:
+    """`decide` among candidates whose features are in `read`."""
+    scores = [one.score for one in candidates]
+    if isinstance(guard, Guard):
+        judged: Judgements = _judged(guard, learned, asked, read, candidates, substitution)
+    else:
+        judged = guard.judge_all(asked, read, scores, learned, substitution)
     exchanges = judged.exchanges
-    same = _same_words(judged)
-    if same is not None:  # they answer: no query need be written
-        return Decision(same, None, judged, exchanges)
+    if judged.same is not None:  # the same words answer: no query need be written
+        return Decision(judged.same, None, judged, exchanges)
+    if not judged.accepted and not exchanges:
+        return Decision(None, None, judged)
     answers = {place: _Answer(place, candidates[place].query, None) for place in judged.accepted}
     taken = []
     for place, fitted in exchanges.items():
-        one = candidates[place]
-        made = write(one.query, one.features, fitted, backslash_escapes=backslash_escapes)
+        query = candidates[place].query
+        made = write(query, read[place], fitted, backslash_escapes=backslash_escapes)
         if made:
             taken.append(place)
             answers[place] = _Answer(place, made.query, made)
@@ -128,34 +160,22 @@ def decide(
         return Decision(None, None, judged, taken, refused)
     if winner.written is None:
         return Decision(winner.place, None, judged, taken)
-    one = candidates[winner.place]
-    made = completed(one.query, one.features, exchanges[winner.place], winner.written)
+    query, fitted = candidates[winner.place].query, exchanges[winner.place]
+    made = completed(query, read[winner.place], fitted, winner.written)
     return Decision(winner.place, made, judged, taken)
 
 
-def _same_words(judged: Judgements) -> int | None:
-    """The first candidate that says the very same words."""
-    reasons = judged.reasons if judged.accepted else ()
-    return next((place for place in judged.accepted if reasons[place] is Reason.SAME), None)
-
-
-def _judged_at_once(
-    guard: "CompiledGuard",
-    learned: Any,
-    asked: Any,
-    candidates: Sequence[Candidate],
-    substitution: str,
-) -> Judgements:
-    return guard.judge_all(
-        asked, [c.features for c in candidates], [c.score for c in candidates], learned, substitution
-    )
-
-
 def _judged(
-    guard: Guard, learned: Learned, asked: Features, candidates: Sequence[Candidate], substitution: str
-) -> Judgements:
-    found = list(_weighed(guard, learned, asked, candidates, substitution))
-    return Judged(found, [c.features.shape for c in candidates])
+    guard: Guard,
+    learned: Learned,
+    asked: Features,
+    read: Sequence[Features],
+    candidates: Sequence[_Proposed],
+    substitution: str,
+) -> Judged:
+    whole = [Candidate(features, c.query, c.score) for features, c in zip(read, candidates, strict=True)]
+    found = list(_weighed(guard, learned, asked, whole, substitution))
+    return Judged(found, [one.shape for one in read])
 
 
 def _weighed(

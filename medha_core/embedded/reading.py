@@ -61,12 +61,12 @@ class NativeReading(NativeKeeping):
     ) -> list[Candidate]:
         found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
         rows = self._read([label for label, _ in found])
-        if self.read_only and any(label not in rows for label, _ in found):
+        if self.read_only and len(rows) < len(found):
             # The writer has replaced one of them: what took its place is found only now.
             await asyncio.to_thread(self._follow)
             found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
             rows = self._read([label for label, _ in found])
-        proposed = [_candidate(rows[label], score) for label, score in found if label in rows]
+        proposed = [_candidate(row, score) for label, score in found if (row := rows.get(label)) is not None]
         if filters:
             proposed = [one for one in proposed if metadata_matches(one.metadata, filters)]
         return _latest(proposed)

@@ -4,7 +4,6 @@
 is left to `compiled_reader`.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from medha_core import _core
@@ -113,8 +112,8 @@ class CompiledGuard:
     def judge_all(
         self,
         asked: ReadQuestion,
-        stored: Sequence[ReadQuestion],
-        scores: Iterable[float],
+        stored: list[ReadQuestion],
+        scores: list[float],
         learned: GuardEvidence,
         substitution: str,
     ) -> Judgements:
@@ -122,21 +121,18 @@ class CompiledGuard:
         if self.limits is None:
             off = [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
             return Judged(off, [one.shape for one in stored])
-        return _Judgements(self._judge.judge_all(learned, asked, list(stored), list(scores), substitution))
+        return _Judgements(self._judge.judge_all(learned, asked, stored, scores, substitution))
 
 
 class _Judgements:
     """`Judgements` of the core: most are never asked for their words."""
 
-    __slots__ = ("_core", "accepted", "exchanges", "rival")
+    __slots__ = ("_core", "accepted", "exchanges", "reasons", "rival", "same")
 
     def __init__(self, core: _core.Judgements):
-        self._core, self.accepted, self.rival = core, core.accepted, core.rival
+        self._core, self.accepted, self.same, self.rival = core, core.accepted, core.same, core.rival
+        self.reasons = [_REASONS[reason] for reason in core.reasons]
         self.exchanges = {place: Fitted(*fitted) for place, fitted in core.exchanges.items()}
-
-    @property
-    def reasons(self) -> Sequence[Reason]:
-        return [_REASONS[reason] for reason in self._core.reasons]
 
     def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
         return _verdict(self._core.verdict(place, exchanged))

@@ -67,6 +67,10 @@ class Judgements(Protocol):
         """Candidates whose query is accepted as it is stored, in their order."""
 
     @property
+    def same(self) -> int | None:
+        """The first of these that says the very same words."""
+
+    @property
     def exchanges(self) -> Mapping[int, Any]:
         """By candidate that may answer with other values: the one way to exchange them (`Weighed.fitted`)."""
 
@@ -90,11 +94,9 @@ class Judged:
     def __init__(self, found: Sequence[Weighed], shapes: Sequence[Any]):
         self._found, self._shapes = found, shapes
         self.accepted = [place for place, one in enumerate(found) if one.verdict.accepted]
+        self.reasons = [one.verdict.reason for one in found]
+        self.same = next((place for place in self.accepted if self.reasons[place] is Reason.SAME), None)
         self.exchanges = {place: one.fitted for place, one in enumerate(found) if one.exchanged is not None}
-
-    @property
-    def reasons(self) -> Sequence[Reason]:
-        return [one.verdict.reason for one in self._found]
 
     def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
         one = self._found[place]

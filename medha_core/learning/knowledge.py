@@ -11,8 +11,7 @@ from time import time
 from typing import Any
 
 from medha_core.concurrency import forking
-from medha_core.deciding import decision
-from medha_core.deciding.decision import Decision, decide
+from medha_core.deciding.decision import Decision, choose
 from medha_core.guard import Reason, make_guard
 from medha_core.guard.verdict import reject
 from medha_core.interfaces.storage import Candidate
@@ -149,16 +148,17 @@ class Knowledge:
         none is answered: the same words, whose verdict no evidence changes.
         """
         read = self._stored
-        proposed = [decision.Candidate(read(c.question, c.query), c.query, c.score) for c in candidates]
+        stored = [read(one.question, one.query) for one in candidates]
         with self._lock:
             self._take_back_expired()
             learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
             learning = collection in self._learning
-            decided = decide(
+            decided = choose(
                 self.guard,
                 learned,
                 self._asked(question),
-                proposed,
+                stored,
+                candidates,
                 substitution="off" if learning else self.substitution,
                 backslash_escapes=self._backslash,
             )

@@ -66,15 +66,17 @@ class Waterfall:
         """One hit, miss or error a request, in order. A single search is a batch of one."""
         generation = self._l1.generation
         hits = [await self._caught(self._before_embedding(request)) for request in requests]
-        waiting = [i for i, hit in enumerate(hits) if hit is None]
-        if waiting:
-            found = await self._with_embedding([requests[i] for i in waiting])
-            for i, hit in zip(waiting, found, strict=True):
-                hits[i] = hit
+        waiting = [request for request, hit in zip(requests, hits, strict=True) if hit is None]
+        found = iter(await self._with_embedding(waiting)) if waiting else iter(())
+        answers = []
         for request, hit in zip(requests, hits, strict=True):
-            if hit and hit.strategy is not SearchStrategy.L1_CACHE:
-                await self.remember(request.scope, request.question, hit, generation)
-        return [MISS if hit is None else hit for hit in hits]
+            answer = next(found) if hit is None else hit
+            if answer is None:
+                answer = MISS
+            elif answer and answer.strategy is not SearchStrategy.L1_CACHE:
+                await self.remember(request.scope, request.question, answer, generation)
+            answers.append(answer)
+        return answers
 
     async def remember(self, scope: Scope, question: str, hit: CacheHit, generation: int) -> None:
         """Keep a hit ready in L1, unless something was forgotten since `generation`."""
@@ -97,13 +99,9 @@ class Waterfall:
     # before the embedding: nothing here runs a model
 
     async def _before_embedding(self, request: Request) -> CacheHit | None:
-        for name, tier in (
-            ("l1", self._from_l1),
-            ("template", self._from_template),
-            ("text", self._from_text),
-        ):
+        for name, tier in self._EARLY:
             with request.trace.step(name) as step:
-                hit = await tier(request, step)
+                hit = await tier(self, request, step)
                 if hit is not None:
                     step.outcome = "hit"
                     return hit
@@ -133,11 +131,14 @@ class Waterfall:
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
         scope, question = request.scope, request.question
-        same = question_key(b"", question)
+        normalized = normalize_question(question)
         for _ in range(_LOOKS):
             known = await self._store.with_text(
-                scope.collection, normalize_question(question), scope.filters, scope.include_scoped
+                scope.collection, normalized, scope.filters, scope.include_scoped
             )
+            if not known:
+                break
+            same = question_key(b"", question)
             known = [
                 one for one in known if is_visible(one, scope) and question_key(b"", one.question) == same
             ]
@@ -151,6 +152,8 @@ class Waterfall:
             # Another process replaced what was found: its successor is there.
         return None
 
+    _EARLY = (("l1", _from_l1), ("template", _from_template), ("text", _from_text))
+
     # after the embedding: one search feeds three tiers
 
     async def _with_embedding(self, requests: Sequence[Request]) -> list[CacheHit | None]:
@@ -159,10 +162,8 @@ class Waterfall:
         except MedhaError as error:
             failed = failure(error, self._settings)
             return [await self._caught(self._by_vector.by_spelling(one)) or failed for one in requests]
-        searches = [
-            self._caught(self._by_vector.answer(request, vector))
-            for request, vector in zip(requests, vectors, strict=True)
-        ]
+        asked = zip(requests, vectors, strict=True)
+        searches = [self._caught(self._by_vector.answer(request, vector)) for request, vector in asked]
         if self._store.local:
             return [await search for search in searches]
         # A store at the other end of a network: the searches travel together.

@@ -110,7 +110,9 @@ class VectorTiers:
         started = perf_counter()
         decided = self._knowledge.decide(request.scope.collection, request.question, found)
         seconds = perf_counter() - started
-        decided, row = await self._settled(request, found, decided, tiers)
+        row = None
+        if decided.winner is not None or self._assurance.has_judge:
+            decided, row = await self._settled(request, found, decided, tiers)
         self._count(seconds, found, decided, tiers)
         if step.wanted:
             for candidate, verdict in zip(found, decided.verdicts, strict=True):
@@ -127,7 +129,7 @@ class VectorTiers:
                 strategy, confidence = tiers.by_letters(candidate)
         if strategy is SearchStrategy.NO_MATCH or row is None:
             return None
-        step.outcome = strategy.value
+        step.outcome = strategy._value_
         hit = hit_from(row, strategy, min(1.0, confidence), candidate.score)
         return hit if decided.substituted is None else _exchanged(hit, decided.substituted)
 
