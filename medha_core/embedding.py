@@ -115,7 +115,7 @@ class CachedEmbedder(ArrayEmbedder):
 
     def _begin(self) -> None:
         self._lock = threading.Lock()  # guards the counters
-        self._hits = self._misses = self._file_hits = self._computed = 0
+        self._counts = dict.fromkeys(("hits", "misses", "file_hits", "computed"), 0)
         self._inflight: InFlight[bytes, np.ndarray] = InFlight()
         watch(self)
 
@@ -164,13 +164,7 @@ class CachedEmbedder(ArrayEmbedder):
         asked at the same time. `corrupt` rows of the file were computed again.
         """
         with self._lock:
-            return {
-                "hits": self._hits,
-                "misses": self._misses,
-                "file_hits": self._file_hits,
-                "computed": self._computed,
-                "corrupt": self._cache.corrupt_rows,
-            }
+            return {**self._counts, "corrupt": self._cache.corrupt_rows}
 
     def info(self) -> dict[str, Any]:
         """What the file holds: path, entries, bytes, models; only the memory's entries without a file."""
@@ -230,7 +224,7 @@ class CachedEmbedder(ArrayEmbedder):
         if behind := [key for key in keys if key not in found]:
             found |= self._read(behind)
         if all(key in found for key in keys):
-            self._count(hits=len(keys))
+            self._count("hits", len(keys))
             return self._rows(keys, found)
         # A caller that blocks an event loop must not wait for work which that loop has yet to finish.
         return bridge.run(self._completed(texts, keys, found, is_document, shared=not on_event_loop()))
@@ -246,12 +240,14 @@ class CachedEmbedder(ArrayEmbedder):
     ) -> np.ndarray:
         """The vectors of all texts, those included that nobody remembers yet."""
         if len(found) == len(keys):
-            self._count(hits=len(keys))
+            self._count("hits", len(keys))
             return self._rows(keys, found)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-        self._count(hits=len(texts) - len(missing), misses=len(missing))
+        if len(missing) < len(keys):
+            self._count("hits", len(keys) - len(missing))
         if not missing:  # a text was asked for twice
             return self._rows(keys, found)
+        self._count("misses", len(missing))
         work = _Work(missing, is_document)
         try:
             found |= await _within(self._timeout, self._missing(work, shared))
@@ -279,7 +275,7 @@ class CachedEmbedder(ArrayEmbedder):
 
     def _read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
         found = self._cache.read(keys)
-        self._count(file_hits=len(found))
+        self._count("file_hits", len(found))
         return found
 
     # computing
@@ -319,7 +315,7 @@ class CachedEmbedder(ArrayEmbedder):
 
     async def _new(self, keys: Sequence[bytes], work: _Work) -> dict[bytes, np.ndarray]:
         rows = await self._embedded([work.texts[key] for key in keys], work.is_document)
-        self._count(computed=len(keys))
+        self._count("computed", len(keys))
         # Copies: a row of a batch would keep the whole batch in memory.
         vectors = {key: row.copy() for key, row in zip(keys, rows, strict=True)}
         self._cache.keep(vectors)
@@ -383,12 +379,9 @@ class CachedEmbedder(ArrayEmbedder):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _count(self, *, hits: int = 0, misses: int = 0, file_hits: int = 0, computed: int = 0) -> None:
+    def _count(self, what: str, number: int) -> None:
         with self._lock:
-            self._hits += hits
-            self._misses += misses
-            self._file_hits += file_hits
-            self._computed += computed
+            self._counts[what] += number
 
 
 def _role(is_document: bool) -> str:

@@ -14,6 +14,7 @@ from medha_core.interfaces.storage import Candidate
 from medha_core.metadata import dumps_metadata, metadata_fingerprint, metadata_matches, validate_metadata
 from medha_core.native import question_key
 from medha_core.rows import Row
+from medha_core.rows.lookups import with_text
 from medha_core.types import CacheResult, MetadataValue
 
 __all__ = ["NativeReading"]
@@ -61,17 +62,18 @@ class NativeReading(NativeKeeping):
     ) -> list[Candidate]:
         found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
         rows = self._read([label for label, _ in found])
-        if self.read_only and len(rows) < len(found):
+        if self.read_only and not all(rows):
             # The writer has replaced one of them: what took its place is found only now.
             await asyncio.to_thread(self._follow)
             found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
             rows = self._read([label for label, _ in found])
-        proposed = [_candidate(row, score) for label, score in found if (row := rows.get(label)) is not None]
+        pairs = zip(rows, found, strict=True)
+        proposed = [_candidate(row, score) for row, (_, score) in pairs if row is not None]
         if filters:
             proposed = [one for one in proposed if metadata_matches(one.metadata, filters)]
         return _latest(proposed)
 
-    async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
+    async def fetch(self, collection_name: str, candidate: Candidate) -> Row | None:
         row: Row = candidate.label
         if row.expires is not None and row.expires <= self._clock():
             return None
@@ -79,7 +81,7 @@ class NativeReading(NativeKeeping):
         alive = self._collection(collection_name).holds(row.label) or (
             self.read_only and self.rows.by_labels([row.label])
         )
-        return row.result(candidate.score) if alive else None
+        return row if alive else None
 
     def _nearest(
         self,
@@ -135,13 +137,14 @@ class NativeReading(NativeKeeping):
         collection.allowed[key] = (version, labels)
         return labels
 
-    def _read(self, labels: Sequence[int]) -> dict[int, Row]:
-        """Rows by label, those that are there."""
+    def _read(self, labels: Sequence[int]) -> list[Row | None]:
+        """The rows of these labels in their order, None for one that is not there."""
         rows = self._recent.of(labels)
-        if len(rows) < len(labels):
-            read = self.rows.by_labels([label for label in labels if label not in rows])
+        if not all(rows):  # a row is never false
+            known = zip(labels, rows, strict=True)
+            read = self.rows.by_labels([label for label, row in known if row is None])
             self._recent.keep(read.values())
-            rows |= read
+            rows = [row or read.get(label) for label, row in zip(labels, rows, strict=True)]
         return rows
 
     def _read_ids(self, collection: NativeCollection, ids: Sequence[str]) -> list[Row]:
@@ -216,7 +219,9 @@ class NativeReading(NativeKeeping):
     async def search_by_normalized_question(
         self, collection_name: str, normalized_question: str
     ) -> CacheResult | None:
-        found = await self.with_text(collection_name, normalized_question)
+        # From the rows themselves: the counters of one that is held in memory may have moved on.
+        rows = self.rows.by_normalized(self._collection(collection_name).id, normalized_question)
+        found = self._live(rows)
         return found[0].label.result(1.0) if found else None
 
     async def with_text(
@@ -227,7 +232,10 @@ class NativeReading(NativeKeeping):
         include_scoped: bool = True,
     ) -> list[Candidate]:
         collection = self._collection(collection_name).id
-        rows = self.rows.by_normalized(collection, normalized_question, filters, include_scoped)
+        labels = self.rows.labels_with_text(collection, normalized_question, filters, include_scoped)
+        if not labels:
+            return []
+        rows = with_text((row for row in self._read(labels) if row), collection, normalized_question)
         return self._live(row for row in rows if metadata_matches(row.metadata, filters))
 
     async def spelled_like(

@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 from medha_core.errors import MedhaError, StorageError
 from medha_core.interfaces import Candidate
+from medha_core.interfaces.storage import Fetched
 from medha_core.logs import said
 from medha_core.metadata import metadata_matches
 from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.trace import Explanation, NoTrace
-from medha_core.types import CacheHit, CacheResult, SearchStrategy
+from medha_core.types import CacheHit, SearchStrategy
 
 logger = logging.getLogger("medha_core")
 
@@ -23,7 +24,7 @@ class Request(NamedTuple):
     trace: Explanation | NoTrace
 
 
-def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
+def hit_from(row: Fetched, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
     """The hit that a stored row makes."""
     return CacheHit(
         generated_query=row.generated_query,

@@ -11,6 +11,7 @@ from medha_core.deciding.substitution import Substituted
 from medha_core.deciding.tiers import Thresholds, Tiers
 from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
+from medha_core.interfaces.storage import Fetched
 from medha_core.learning.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
 from medha_core.normalise import differ_in_quoted_case, normalize_question, quotes
@@ -18,7 +19,7 @@ from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
 from medha_core.trace import NoTrace, Step
-from medha_core.types import Bound, CacheHit, CacheResult, SearchStrategy
+from medha_core.types import Bound, CacheHit, SearchStrategy
 from medha_core.waterfall.request import Request, hit_from, is_visible
 
 _JUDGED = 8
@@ -135,7 +136,7 @@ class VectorTiers:
 
     async def _settled(
         self, request: Request, found: Sequence[Candidate], decided: Decision, tiers: Tiers
-    ) -> tuple[Decision, CacheResult | None]:
+    ) -> tuple[Decision, Fetched | None]:
         """The decision held against the entry's record, what was ruled and, in doubt, the judge.
 
         With the row of its winner, None when it is gone by now.
@@ -152,9 +153,7 @@ class VectorTiers:
             row = await self._row(request, found, settled)
         return settled, row
 
-    async def _row(
-        self, request: Request, found: Sequence[Candidate], decided: Decision
-    ) -> CacheResult | None:
+    async def _row(self, request: Request, found: Sequence[Candidate], decided: Decision) -> Fetched | None:
         if decided.winner is None:
             return None
         return await self._store.fetch(request.scope.collection, found[decided.winner])
