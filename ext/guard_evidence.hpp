@@ -24,8 +24,8 @@ struct Difference {
     bool any() const { return !asked.empty() || !stored.empty(); }
 };
 
-// Sets `only` to what `a` says more often than `b`, sorted by text.
-inline void subtract(const Keys& a, const Keys& b, Keys& only) {
+// Sets `only` to what `a` says more often than `b`, in the order of `a`.
+inline void leave_out(const Keys& a, const Keys& b, Keys& only) {
     only.clear();
     if (a.size() + b.size() > FEW_KEYS) {
         std::unordered_map<const Symbol*, size_t> others;
@@ -48,6 +48,11 @@ inline void subtract(const Keys& a, const Keys& b, Keys& only) {
                 only.push_back(key);
         }
     }
+}
+
+// The same, sorted by text.
+inline void subtract(const Keys& a, const Keys& b, Keys& only) {
+    leave_out(a, b, only);
     std::sort(only.begin(), only.end(), TextLess());
 }
 

@@ -43,22 +43,20 @@ inline bool is_slip(const Symbol* wrong, const Symbol* right) {
     return edits_of(wrong->text(), right->text(), allowed) <= allowed;
 }
 
-// Words of `a` that are slips for words only `b` says.
-inline void corrections(const View& a, const View& b, Difference& only, Mapped& fixed) {
+// Words only one question says that are slips for words only the other says, sorted by text.
+inline void corrections(const Keys& mine, const Keys& theirs, Mapped& fixed) {
     fixed.clear();
-    difference(a.open_words, b.open_words, only);
-    for (size_t i = 0; i < only.asked.size(); ++i) {
-        const Symbol* word = only.asked[i];
-        if (i && only.asked[i - 1] == word) continue;
+    for (auto word = mine.begin(); word != mine.end(); ++word) {
         const Symbol* meant = nullptr;
         bool unclear = false;
-        for (const Symbol* other : only.stored) {
-            if (other == meant || !is_slip(word, other)) continue;
+        for (const Symbol* other : theirs) {
+            if (other == meant || !is_slip(*word, other)) continue;
             unclear = unclear || meant;
             meant = other;
         }
-        if (meant && !unclear) fixed.push_back({word, meant});
+        if (meant && !unclear && std::find(mine.begin(), word, *word) == word) fixed.push_back({*word, meant});
     }
+    std::sort(fixed.begin(), fixed.end(), [](const auto& a, const auto& b) { return TextLess()(a.first, b.first); });
 }
 
 class Pairer {
