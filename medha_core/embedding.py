@@ -13,7 +13,7 @@ import numpy as np
 from medha_core.concurrency.bridge import bridge
 from medha_core.concurrency.calling import accepts, on_event_loop
 from medha_core.concurrency.forking import watch
-from medha_core.concurrency.inflight import InFlight, Pending, UnfinishedError, done, outcome
+from medha_core.concurrency.inflight import InFlight, UnfinishedError, done, outcome
 from medha_core.errors import (
     ArgumentTypeError,
     ArgumentValueError,
@@ -184,7 +184,9 @@ class CachedEmbedder(ArrayEmbedder):
         if self._dimension is None:
             known = known_dimension(self._embedder)
             if known is None:
-                known = (await _within(self._timeout, self._embedded([_PROBE], False))).shape[1]
+                probing = self._embedded([_PROBE], False)
+                rows = await (probing if self._timeout is None else _within(self._timeout, probing))
+                known = rows.shape[1]
             self._learn(known)
             return known
         return self._dimension
@@ -250,7 +252,8 @@ class CachedEmbedder(ArrayEmbedder):
         self._count("misses", len(missing))
         work = _Work(missing, is_document)
         try:
-            found |= await _within(self._timeout, self._missing(work, shared))
+            computing = self._missing(work, shared)
+            found |= await (computing if self._timeout is None else _within(self._timeout, computing))
         finally:
             # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
             if self._cache.file is not None and work.computed:
@@ -289,7 +292,17 @@ class CachedEmbedder(ArrayEmbedder):
         while waiting := [key for key in work.texts if key not in found]:
             pending, mine = self._inflight.claim(waiting)
             if mine:
-                found |= await self._compute(mine, work)
+                try:
+                    # Somebody may have finished between our look at the cache and our claim.
+                    found |= self._cache.remembered(mine)
+                    new = [key for key in mine if key not in found]
+                    if new:
+                        found |= await self._new(new, work)
+                    for key in mine:
+                        self._inflight.settle(key, found[key])
+                except BaseException as error:
+                    self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
+                    raise
             if len(mine) == len(pending):
                 break  # all of them
             for key in pending.keys() - mine.keys():
@@ -297,20 +310,6 @@ class CachedEmbedder(ArrayEmbedder):
                 vector = outcome(pending[key], work.texts.keys())
                 if vector is not None:
                     found[key] = vector
-        return found
-
-    async def _compute(self, mine: dict[bytes, Pending], work: _Work) -> dict[bytes, np.ndarray]:
-        try:
-            # Somebody may have finished between our look at the cache and our claim.
-            found = self._cache.remembered(mine)
-            new = [key for key in mine if key not in found]
-            if new:
-                found |= await self._new(new, work)
-            for key in mine:
-                self._inflight.settle(key, found[key])
-        except BaseException as error:
-            self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
-            raise
         return found
 
     async def _new(self, keys: Sequence[bytes], work: _Work) -> dict[bytes, np.ndarray]:
@@ -388,10 +387,8 @@ def _role(is_document: bool) -> str:
     return "document" if is_document else "query"
 
 
-async def _within(seconds: float | None, work: Awaitable[T]) -> T:
+async def _within(seconds: float, work: Awaitable[T]) -> T:
     """What `work` gives, if it does so in time."""
-    if seconds is None:
-        return await work
     try:
         async with asyncio.timeout(seconds):
             return await work

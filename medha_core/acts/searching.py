@@ -11,7 +11,7 @@ from medha_core.pairs import check_question
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
 from medha_core.types import CacheHit, SearchStrategy
-from medha_core.waterfall.request import NAMED, Request, failure
+from medha_core.waterfall.request import Request, failure, named
 
 logger = logging.getLogger("medha_core")
 
@@ -159,13 +159,12 @@ class Searching:
         """An error hit for what cannot be searched for, None for a question that can."""
         parts = self._parts
         try:
-            with NAMED:
-                parts.check_started()
-                check_question(question, parts.settings)
-                if not parts.knows(scope.collection):
-                    await parts.known(scope.collection)
-        except MedhaError as error:
-            return failure(error, parts.settings)
+            parts.check_started()
+            check_question(question, parts.settings)
+            if not parts.knows(scope.collection):
+                await parts.known(scope.collection)
+        except Exception as error:  # noqa: BLE001 - a store of others may raise anything
+            return failure(named(error), parts.settings)
         return None
 
     async def refresh(self) -> bool:

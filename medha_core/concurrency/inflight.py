@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from medha_core.concurrency import forking
@@ -22,53 +23,46 @@ class UnfinishedError(Exception):
 
 
 class Pending(Generic[V]):
-    """A result to come, of no event loop. Most come before anybody waits: what waiting takes is made then."""
+    """A result to come, of no event loop. Most come before anybody waits: what waiting takes is made then.
 
-    __slots__ = ("_ended", "_error", "_lock", "_value", "_waiting")
+    `InFlight` alone ends it, and holds the lock meanwhile.
+    """
+
+    __slots__ = ("_lock", "ended", "error", "value", "waiting")
 
     def __init__(self, lock: "threading.Lock"):
         self._lock = lock
-        """Held while the result is set, and while somebody begins to wait."""
-        self._ended = False
-        self._value: V | None = None
-        self._error: BaseException | None = None
-        self._waiting: list[Callable[[], None]] | None = None
+        self.ended = False
+        self.value: V | None = None
+        self.error: BaseException | None = None
+        self.waiting: Sequence[Callable[[Any], object]] = ()
 
     def done(self) -> bool:
         """Whether there is a result or an error."""
-        return self._ended
+        return self.ended
 
-    def when_done(self, call: Callable[[], None]) -> None:
-        """Call once it is done, from the thread that ends it; at once when it is."""
+    def add_done_callback(self, call: Callable[[Any], object]) -> None:
+        """Call with this once it is done, from the thread that ends it; at once when it is."""
         with self._lock:
-            if not self._ended:
-                self._waiting = self._waiting or []
-                self._waiting.append(call)
+            if not self.ended:
+                self.waiting = (*self.waiting, call)
                 return
-        call()
+        call(self)
 
     def exception(self) -> BaseException | None:
         """The error, None when there is a result; blocks the thread until it is done."""
-        if not self._ended:
+        if not self.ended:
             woken = threading.Event()
-            self.when_done(woken.set)
+            self.add_done_callback(lambda _: woken.set())
             woken.wait()
-        return self._error
+        return self.error
 
     def result(self) -> V:
         """The result; blocks the thread until it is done, and raises the error when it is one."""
         error = self.exception()
         if error is not None:
             raise error
-        return self._value  # type: ignore[return-value]
-
-    def end(self, value: V | None, error: BaseException | None = None) -> None:
-        """Set what it ends with, and wake who waits."""
-        with self._lock:
-            self._value, self._error, self._ended = value, error, True
-            waiting, self._waiting = self._waiting, None
-        for call in waiting or ():
-            call()
+        return self.value  # type: ignore[return-value]
 
 
 class InFlight(Generic[K, V]):
@@ -103,32 +97,36 @@ class InFlight(Generic[K, V]):
         return found, mine
 
     def settle(self, key: K, value: V) -> None:
-        self._taken(key).end(value)
+        self._end(key, value, None)
 
     def fail(self, mine: dict[K, Pending[V]], error: BaseException) -> None:
         """End with `error` what the claimer of `mine` has not settled."""
         for key, pending in mine.items():
             if not pending.done():
-                self._taken(key).end(None, error)
+                self._end(key, None, error)
 
-    def _taken(self, key: K) -> Pending[V]:
-        # Removed before it is set: who claims the key from now on starts anew.
+    def _end(self, key: K, value: V | None, error: BaseException | None) -> None:
         with self._lock:
-            return self._pending.pop(key)
+            # Who claims the key from now on starts anew.
+            pending = self._pending.pop(key)
+            pending.value, pending.error, pending.ended = value, error, True
+            waiting, pending.waiting = pending.waiting, ()
+        for call in waiting:
+            call(pending)
 
 
-async def done(pending: Pending[V]) -> None:
+async def done(pending: "Pending[V] | Future[V]") -> None:
     """Wait until there is a result or an error; cancelling the wait changes nothing for others."""
     if pending.done():
         return
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
 
-    def wake() -> None:
+    def wake(_: object) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(woken.set)
 
-    pending.when_done(wake)
+    pending.add_done_callback(wake)
     await woken.wait()
 
 

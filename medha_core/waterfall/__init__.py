@@ -26,7 +26,7 @@ from medha_core.stats import StatsRecorder
 from medha_core.templates import Templates
 from medha_core.trace import NoTrace, Step
 from medha_core.types import CacheHit, SearchStrategy
-from medha_core.waterfall.request import NAMED, Request, failure, hit_from, is_visible
+from medha_core.waterfall.request import Request, failure, hit_from, is_visible, named
 from medha_core.waterfall.vector_tiers import VectorTiers
 
 MISS = CacheHit()
@@ -91,10 +91,9 @@ class Waterfall:
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
         try:
-            with NAMED:
-                return await tier
-        except MedhaError as error:
-            return failure(error, self._settings)
+            return await tier
+        except Exception as error:  # noqa: BLE001 - a store of others may raise anything
+            return failure(named(error), self._settings)
 
     # before the embedding: nothing here runs a model
 
@@ -172,8 +171,11 @@ class Waterfall:
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
         started = perf_counter()
-        with steps[0], NAMED:
-            vectors = await self._embedding.aembed_array([request.question for request in requests])
+        with steps[0]:
+            try:
+                vectors = await self._embedding.aembed_array([request.question for request in requests])
+            except Exception as error:  # noqa: BLE001 - a store of others may raise anything
+                raise named(error) from error.__cause__
         self._stats.record_embedding(perf_counter() - started)
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds

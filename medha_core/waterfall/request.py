@@ -46,19 +46,13 @@ def failure(error: MedhaError, settings: Settings) -> CacheHit:
     return CacheHit(strategy=SearchStrategy.NO_MATCH if missed else SearchStrategy.ERROR, error=str(error))
 
 
-class _Named:
-    """Errors that are not ours become ours: a store of somebody else's may raise anything."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MedhaError):
-            raise MedhaError(f"a tier raised {type(error).__name__}: {error}") from error
-
-
-NAMED = _Named()
-"""The context; it holds nothing."""
+def named(error: Exception) -> MedhaError:
+    """An error as one of ours: a store of somebody else's may raise anything."""
+    if isinstance(error, MedhaError):
+        return error
+    ours = MedhaError(f"a tier raised {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours
 
 
 def is_visible(candidate: Candidate, scope: Scope) -> bool:
