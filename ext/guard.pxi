@@ -726,6 +726,7 @@ cdef class CandidateJudge:
         try:
             made._found = judge_all(symbols[0], evidence._evidence, self._verifier, self._limits, mode,
                                     asked._question, stored, cosines)
+            made._scores = cosines
             made._tell(stored)
         finally:
             symbols.busy -= 1
@@ -745,9 +746,8 @@ cdef class Judgements:
     """What `CandidateJudge.judge_all` says of each candidate. A verdict becomes Python objects when it is asked for."""
 
     cdef vector[Judged] _found
+    cdef vector[double] _scores
     cdef vector[const void*] _shapes
-    cdef readonly bytes reasons
-    """The number of the reason of each verdict on a query as it is stored."""
     cdef readonly tuple accepted
     """Places of the candidates whose query is accepted as it is stored."""
     cdef readonly object same
@@ -760,17 +760,15 @@ cdef class Judgements:
         cdef size_t i
         cdef list accepted = []
         cdef dict exchanges = {}
-        cdef string reasons
         for i in range(self._found.size()):
             self._shapes.push_back(stored[i].shape)
-            reasons.push_back(<char> self._found[i].verdict.reason)
             if self._found[i].verdict.accepted:
                 accepted.append(i)
                 if self.same is None and self._found[i].verdict.reason == SAME_WORDS:
                     self.same = i
             if self._found[i].exchanges:
                 exchanges[i] = proposed(self._found[i].proposal)
-        self.reasons, self.accepted, self.exchanges = reasons, tuple(accepted), exchanges
+        self.accepted, self.exchanges = tuple(accepted), exchanges
         return 0
 
     def __len__(self):
@@ -785,6 +783,24 @@ cdef class Judgements:
         if exchanged and not self._found[place].exchanges:
             raise ArgumentValueError("place", "one of exchanges", place)
         return told(self._found[place].exchanged if exchanged else self._found[place].verdict)
+
+    def refused(self, double least, spoken):
+        """Of the candidates but those in `spoken`: the numbers of their reasons, and the highest score, of those that
+        score at least `least`; the places of the others.
+        """
+        cdef list reasons = []
+        cdef list others = []
+        cdef double best = -1
+        cdef size_t i
+        for i in range(self._found.size()):
+            if i in spoken:
+                continue
+            if self._scores[i] < least:
+                others.append(i)
+                continue
+            reasons.append(self._found[i].verdict.reason)
+            best = max(best, self._scores[i])
+        return reasons, None if best < 0 else best, others
 
     def rival(self, size_t place, taken):
         """The highest confidence among the candidates of another query shape, None where there is none of these.

@@ -10,7 +10,7 @@ from medha_core.l1 import InMemoryL1Cache
 from medha_core.pairs import check_question
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
-from medha_core.types import CacheHit, SearchStrategy
+from medha_core.types import CacheHit, SearchStrategy, changed
 from medha_core.waterfall.request import Request, failure, named
 
 logger = logging.getLogger("medha_core")
@@ -149,7 +149,7 @@ class Searching:
             self._parts.backend.touch(request.scope.collection, hit.entry_id)
             if hit.similarity is not None and hit.strategy is not SearchStrategy.L1_CACHE:
                 self._parts.stats.record_similarity(hit.similarity)
-        return hit.model_copy(update={"explanation": request.trace}) if explain else hit
+        return changed(hit, explanation=request.trace) if explain else hit
 
     @property
     def _logs(self) -> bool:

@@ -1,6 +1,6 @@
 """From the candidates of one search to one answer: as it is stored, or with its values exchanged."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,6 +19,14 @@ EXCHANGEABLE = frozenset(
 )
 """Objections that other values in the query may answer."""
 NOTHING_SAID: Mapping[int, Verdict] = MappingProxyType({})
+
+
+class _Scored(Protocol):
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
 
 
 class Candidate(NamedTuple):
@@ -65,20 +73,28 @@ class Decision:
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """One for each candidate."""
-        return tuple(self.verdict(place) for place in range(len(self._judged.reasons)))
+        return tuple(self.verdict(place) for place in range(len(self._judged)))
 
     def verdict(self, place: int) -> Verdict:
         """What is said of one candidate."""
         said = self._said.get(place)
         return self._judged.verdict(place, exchanged=place in self._taken) if said is None else said
 
-    def refused(self) -> list[tuple[int, Reason]]:
-        """The candidates that may not answer, and why."""
-        spoken = {*self._judged.accepted, *self._taken, *self._said}
-        found = [one for one in enumerate(self._judged.reasons) if one[0] not in spoken]
-        if self._said:
-            found += [(place, one.reason) for place, one in self._said.items() if not one.accepted]
-        return found
+    def near_misses(
+        self, found: Sequence[_Scored], sure: float, reaches: Callable[[Any], bool]
+    ) -> tuple[list[str], float | None]:
+        """Why candidates that reach a tier may not answer, and the best score of these.
+
+        `found` are the candidates; `reaches` tells it of one whose score is below `sure`.
+        """
+        judged, said = self._judged, self._said
+        reasons, best, others = judged.refused(sure, {*judged.accepted, *self._taken, *said})
+        for place in (*others, *said):
+            verdict, candidate = self.verdict(place), found[place]
+            if not verdict.accepted and reaches(candidate):
+                reasons.append(verdict.reason.value)
+                best = candidate.score if best is None else max(best, candidate.score)
+        return reasons, best
 
     def changed(self, winner: int | None, said: Mapping[int, Verdict]) -> "Decision":
         """The same with another winner, whose query is as it is stored, and other verdicts on some."""
@@ -117,20 +133,12 @@ def decide(
     )
 
 
-class _Proposed(Protocol):
-    @property
-    def query(self) -> str: ...
-
-    @property
-    def score(self) -> float: ...
-
-
 def choose(
     guard: "Guard | CompiledGuard",
     learned: Any,
     asked: Any,
     read: Sequence[Any],
-    candidates: Sequence[_Proposed],
+    candidates: Sequence[_Scored],
     *,
     substitution: str = "seen",
     backslash_escapes: bool | None = None,
@@ -170,12 +178,12 @@ def _judged(
     learned: Learned,
     asked: Features,
     read: Sequence[Features],
-    candidates: Sequence[_Proposed],
+    candidates: Sequence[_Scored],
     substitution: str,
 ) -> Judged:
     whole = [Candidate(features, c.query, c.score) for features, c in zip(read, candidates, strict=True)]
     found = list(_weighed(guard, learned, asked, whole, substitution))
-    return Judged(found, [one.shape for one in read])
+    return Judged(found, [one.shape for one in read], [one.score for one in candidates])
 
 
 def _weighed(

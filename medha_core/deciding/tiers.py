@@ -81,8 +81,6 @@ class Tiers:
 
     def reaches(self, candidate: Candidate) -> bool:
         """Whether a candidate reaches any tier."""
-        if candidate.score >= self._semantic:
-            return True
         return self.of(candidate)[0] is not SearchStrategy.NO_MATCH
 
     def sorted(self, candidates: Sequence[Candidate]) -> list[Candidate]:

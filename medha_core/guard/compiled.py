@@ -4,6 +4,7 @@
 is left to `compiled_reader`.
 """
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from medha_core import _core
@@ -25,6 +26,7 @@ _REASONS = [
     ).split()
 ]
 """In the order of ext/guard_judge.hpp."""
+_NAMES = [reason.value for reason in _REASONS]
 
 
 class Fitted(NamedTuple):
@@ -120,19 +122,25 @@ class CompiledGuard:
         """What is said of each candidate of one search."""
         if self.limits is None:
             off = [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
-            return Judged(off, [one.shape for one in stored])
+            return Judged(off, [one.shape for one in stored], scores)
         return _Judgements(self._judge.judge_all(learned, asked, stored, scores, substitution))
 
 
 class _Judgements:
     """`Judgements` of the core: most are never asked for their words."""
 
-    __slots__ = ("_core", "accepted", "exchanges", "reasons", "rival", "same")
+    __slots__ = ("_core", "accepted", "exchanges", "rival", "same")
 
     def __init__(self, core: _core.Judgements):
         self._core, self.accepted, self.same, self.rival = core, core.accepted, core.same, core.rival
-        self.reasons = [_REASONS[reason] for reason in core.reasons]
         self.exchanges = {place: Fitted(*fitted) for place, fitted in core.exchanges.items()}
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def refused(self, least: float, spoken: Container[int]) -> tuple[list[str], float | None, list[int]]:
+        numbers, best, others = self._core.refused(least, spoken)
+        return [_NAMES[number] for number in numbers], best, others
 
     def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
         return _verdict(self._core.verdict(place, exchanged))

@@ -74,9 +74,13 @@ class Judgements(Protocol):
     def exchanges(self) -> Mapping[int, Any]:
         """By candidate that may answer with other values: the one way to exchange them (`Weighed.fitted`)."""
 
-    @property
-    def reasons(self) -> Sequence[Reason]:
-        """Of the verdicts on the queries as they are stored."""
+    def __len__(self) -> int: ...
+
+    def refused(self, least: float, spoken: Container[int]) -> tuple[list[str], float | None, list[int]]:
+        """Of the candidates but those in `spoken`, by the verdicts on their queries as they are stored.
+
+        The reasons and the highest score of those that score at least `least`; the places of the others.
+        """
 
     def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
         """On a query as it is stored, or with other values; the latter of `exchanges` only."""
@@ -91,12 +95,22 @@ class Judgements(Protocol):
 class Judged:
     """`Judgements` made of what is said of each candidate, and its query's shape."""
 
-    def __init__(self, found: Sequence[Weighed], shapes: Sequence[Any]):
-        self._found, self._shapes = found, shapes
+    def __init__(self, found: Sequence[Weighed], shapes: Sequence[Any], scores: Sequence[float]):
+        self._found, self._shapes, self._scores = found, shapes, scores
         self.accepted = [place for place, one in enumerate(found) if one.verdict.accepted]
-        self.reasons = [one.verdict.reason for one in found]
-        self.same = next((place for place in self.accepted if self.reasons[place] is Reason.SAME), None)
+        same = (place for place in self.accepted if found[place].verdict.reason is Reason.SAME)
+        self.same = next(same, None)
         self.exchanges = {place: one.fitted for place, one in enumerate(found) if one.exchanged is not None}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def refused(self, least: float, spoken: Container[int]) -> tuple[list[str], float | None, list[int]]:
+        silent = [place for place in range(len(self)) if place not in spoken]
+        high = [place for place in silent if self._scores[place] >= least]
+        best = max((self._scores[place] for place in high), default=None)
+        others = [place for place in silent if self._scores[place] < least]
+        return [self._found[place].verdict.reason.value for place in high], best, others
 
     def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
         one = self._found[place]

@@ -25,7 +25,7 @@ from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
 from medha_core.templates import Templates
 from medha_core.trace import NoTrace, Step
-from medha_core.types import CacheHit, SearchStrategy
+from medha_core.types import CacheHit, SearchStrategy, changed
 from medha_core.waterfall.request import Request, failure, hit_from, is_visible, named
 from medha_core.waterfall.vector_tiers import VectorTiers
 
@@ -82,7 +82,7 @@ class Waterfall:
         """Keep a hit ready in L1, unless something was forgotten since `generation`."""
         if self._l1.shared and self._store.read_only:
             return
-        ready = hit.model_copy(update={"strategy": SearchStrategy.L1_CACHE, "explanation": None})
+        ready = changed(hit, strategy=SearchStrategy.L1_CACHE, explanation=None)
         key = question_key(scope.key, question).hex()
         if hit.bound is not None:
             self.exchanged.add(key)

@@ -19,7 +19,7 @@ from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
 from medha_core.trace import NoTrace, Step
-from medha_core.types import Bound, CacheHit, SearchStrategy
+from medha_core.types import Bound, CacheHit, SearchStrategy, changed
 from medha_core.waterfall.request import Request, hit_from, is_visible
 
 _JUDGED = 8
@@ -87,7 +87,7 @@ class VectorTiers:
             await self._knowledge.before_deciding()
             choose = self._unguarded if self._knowledge.is_off else self._guarded
             hit = await choose(request, found, tiers, step)
-        return hit and hit.model_copy(update={"similarity": None})
+        return hit and changed(hit, similarity=None)
 
     async def _unguarded(
         self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
@@ -162,13 +162,7 @@ class VectorTiers:
         """Add a decision, with the refused candidates that had reached a tier, to the statistics."""
         if not self._stats.enabled:
             return
-        reasons, best = [], None
-        for place, reason in decided.refused():
-            candidate = found[place]
-            if tiers.reaches(candidate):
-                reasons.append(reason._value_)
-                if best is None or candidate.score > best:
-                    best = candidate.score
+        reasons, best = decided.near_misses(found, self._thresholds.semantic, tiers.reaches)
         self._stats.record_guard(seconds, reasons, best if decided.winner is None else None)
 
     async def _alike(self, request: Request, found: Sequence[Candidate]) -> list[Candidate]:
@@ -234,11 +228,10 @@ class VectorTiers:
 
 
 def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:
-    return hit.model_copy(
-        update={
-            "generated_query": made.query,
-            "response_summary": None,
-            "parameters": made.parameters,
-            "bound": Bound(made.bound_query, made.bind_values),
-        }
+    return changed(
+        hit,
+        generated_query=made.query,
+        response_summary=None,
+        parameters=made.parameters,
+        bound=Bound(made.bound_query, made.bind_values),
     )
