@@ -30,13 +30,15 @@ struct Pairing {
     }
 };
 
+inline bool may_be_slip(const Symbol* word) { return !word->has(COMMON) && word->has(ALPHABETIC); }
+
 // Whether `wrong` is no common word and a slip or two away from `right`, which is one or is long.
 inline bool is_slip(const Symbol* wrong, const Symbol* right) {
     const size_t length = right->length();
     if (length < SHORTEST_WORD || wrong == right) return false;
     const size_t own = wrong->length();
     if (own > length + 2 || length > own + 2) return false;
-    if (wrong->has(COMMON) || !wrong->has(ALPHABETIC)) return false;
+    if (!may_be_slip(wrong)) return false;
     const bool known = right->has(KNOWN);
     if (!known && (length < UNKNOWN_FROM || !right->has(ALPHABETIC))) return false;
     const size_t allowed = length >= TWO_SLIPS_FROM && known ? 2 : 1;
@@ -47,6 +49,7 @@ inline bool is_slip(const Symbol* wrong, const Symbol* right) {
 inline void corrections(const Keys& mine, const Keys& theirs, Mapped& fixed) {
     fixed.clear();
     for (auto word = mine.begin(); word != mine.end(); ++word) {
+        if (!may_be_slip(*word)) continue;
         const Symbol* meant = nullptr;
         bool unclear = false;
         for (const Symbol* other : theirs) {
