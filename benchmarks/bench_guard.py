@@ -89,7 +89,7 @@ class Judging:
         stored, scores = self.entries[first : first + CANDIDATES], [0.9] * CANDIDATES
         if isinstance(self.guard, CompiledGuard):
             found = self.guard.judge_all(self.asked[place], stored, scores, self.learned, "off")
-            return sum(weighed.verdict.accepted for weighed in found)
+            return len(found.accepted)
         verdicts = (self.guard.judge(self.asked[place], one, 0.9, learned=self.learned) for one in stored)
         return sum(verdict.accepted for verdict in verdicts)
 

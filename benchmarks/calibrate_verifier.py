@@ -65,7 +65,7 @@ def played(path: Path, verifier: Verifier, vector: Vector) -> Iterator[Outcome |
             continue
         query = decision.substituted.query if decision.substituted else near[decision.winner].query
         right = canonical(query) in {canonical(q) for q in (row["sql"], *row.get("alts", ()))}
-        verdict = decision.verdicts[decision.winner]
+        verdict = decision.verdict(decision.winner)
         same = verdict.reason is Reason.SAME and decision.substituted is None
         yield Outcome(verdict.confidence, right, same)
 

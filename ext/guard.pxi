@@ -141,6 +141,7 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         vector[GuardWord] words
         vector[Item] items
         const Symbol* asks
+        const Symbol* shape
         cpp_bool is_english
         cpp_bool relative
         cpp_bool fixed_dates
@@ -221,6 +222,8 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         OFF
         SEEN
         ANY
+
+    uint8_t SAME_WORDS "medha::guard::R_SAME"
 
     vector[Judged] judge_all(
         Symbols& symbols, const Evidence& evidence, const Verifier& verifier, const Limits& limits,
@@ -703,17 +706,13 @@ cdef class CandidateJudge:
 
     def judge_all(self, GuardEvidence evidence not None, ReadQuestion asked not None, list candidates not None,
                   list scores not None, str substitution not None):
-        """The verdict on each candidate and, where it may answer with other values, that verdict and the proposal.
-
-        A proposal is: `(slot, first, last)` for each asked value, the slots' spellings, how many differ.
-        """
+        """What is said of each candidate, as `Judgements`."""
         self._check(evidence, asked, candidates)
+        cdef Judgements made = Judgements.__new__(Judgements)
         cdef vector[const Question*] stored
         cdef vector[double] cosines
         cdef Symbols* symbols = self._reader._symbols
         cdef ExchangeMode mode
-        cdef vector[Judged] found
-        cdef size_t i
         if len(candidates) != len(scores):
             raise ArgumentValueError("scores", f"{len(candidates)} numbers", scores)
         if substitution == "off":
@@ -725,17 +724,13 @@ cdef class CandidateJudge:
             cosines.push_back(score)
         symbols.busy += 1
         try:
-            found = judge_all(symbols[0], evidence._evidence, self._verifier, self._limits, mode,
-                              asked._question, stored, cosines)
+            made._found = judge_all(symbols[0], evidence._evidence, self._verifier, self._limits, mode,
+                                    asked._question, stored, cosines)
+            made._scores = cosines
+            made._tell(stored)
         finally:
             symbols.busy -= 1
-        return [
-            (
-                told(found[i].verdict),
-                (told(found[i].exchanged), proposed(found[i].proposal)) if found[i].exchanges else None,
-            )
-            for i in range(found.size())
-        ]
+        return made
 
     cdef int _check(self, GuardEvidence evidence, ReadQuestion asked, list candidates) except -1:
         checked(self._reader, asked)
@@ -744,6 +739,87 @@ cdef class CandidateJudge:
         for candidate in candidates:
             if checked(self._reader, candidate).stored is None:
                 raise ArgumentValueError("candidates", "stored questions", candidate)
+        return 0
+
+
+cdef class Judgements:
+    """What `CandidateJudge.judge_all` says of each candidate. A verdict becomes Python objects when it is asked for."""
+
+    cdef vector[Judged] _found
+    cdef vector[double] _scores
+    cdef vector[const void*] _shapes
+    cdef readonly tuple accepted
+    """Places of the candidates whose query is accepted as it is stored."""
+    cdef readonly object same
+    """The first of these that says the very same words, or None."""
+    cdef readonly dict exchanges
+    """By place, how a candidate may answer with other values: `(slot, first, last)` for each asked value, the slots'
+    spellings, how many differ."""
+
+    cdef int _tell(self, const vector[const Question*]& stored) except -1:
+        cdef size_t i
+        cdef list accepted = []
+        cdef dict exchanges = {}
+        for i in range(self._found.size()):
+            self._shapes.push_back(stored[i].shape)
+            if self._found[i].verdict.accepted:
+                accepted.append(i)
+                if self.same is None and self._found[i].verdict.reason == SAME_WORDS:
+                    self.same = i
+            if self._found[i].exchanges:
+                exchanges[i] = proposed(self._found[i].proposal)
+        self.accepted, self.exchanges = tuple(accepted), exchanges
+        return 0
+
+    def __len__(self):
+        return self._found.size()
+
+    def verdict(self, size_t place, bint exchanged=False):
+        """Whether it is accepted, number of the reason, evidence in words, confidence.
+
+        With `exchanged`, of its query with other values; it must be one of `exchanges`.
+        """
+        self._check(place)
+        if exchanged and not self._found[place].exchanges:
+            raise ArgumentValueError("place", "one of exchanges", place)
+        return told(self._found[place].exchanged if exchanged else self._found[place].verdict)
+
+    def refused(self, double least, spoken):
+        """Of the candidates but those in `spoken`: the numbers of their reasons, and the highest score, of those that
+        score at least `least`; the places of the others.
+        """
+        cdef list reasons = []
+        cdef list others = []
+        cdef double best = -1
+        cdef size_t i
+        for i in range(self._found.size()):
+            if i in spoken:
+                continue
+            if self._scores[i] < least:
+                others.append(i)
+                continue
+            reasons.append(self._found[i].verdict.reason)
+            best = max(best, self._scores[i])
+        return reasons, None if best < 0 else best, others
+
+    def rival(self, size_t place, taken):
+        """The highest confidence among the candidates of another query shape, None where there is none of these.
+
+        Of those in `taken` it is that of the verdict on their query with other values.
+        """
+        self._check(place)
+        cdef double highest = -1, confidence
+        cdef size_t i
+        for i in range(self._found.size()):
+            if self._shapes[i] == self._shapes[place]:
+                continue
+            confidence = (self._found[i].exchanged if i in taken else self._found[i].verdict).confidence
+            highest = max(highest, confidence)
+        return None if highest < 0 else highest
+
+    cdef int _check(self, size_t place) except -1:
+        if place >= self._found.size():
+            raise ArgumentValueError("place", f"below {self._found.size()}", place)
         return 0
 
 

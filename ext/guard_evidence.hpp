@@ -24,8 +24,8 @@ struct Difference {
     bool any() const { return !asked.empty() || !stored.empty(); }
 };
 
-// Sets `only` to what `a` says more often than `b`, sorted by text.
-inline void subtract(const Keys& a, const Keys& b, Keys& only) {
+// Sets `only` to what `a` says more often than `b`, in the order of `a`.
+inline void leave_out(const Keys& a, const Keys& b, Keys& only) {
     only.clear();
     if (a.size() + b.size() > FEW_KEYS) {
         std::unordered_map<const Symbol*, size_t> others;
@@ -48,6 +48,11 @@ inline void subtract(const Keys& a, const Keys& b, Keys& only) {
                 only.push_back(key);
         }
     }
+}
+
+// The same, sorted by text.
+inline void subtract(const Keys& a, const Keys& b, Keys& only) {
+    leave_out(a, b, only);
     std::sort(only.begin(), only.end(), TextLess());
 }
 
@@ -214,15 +219,10 @@ class Evidence {
     }
 
     // Whether this difference was met, and never changed a query.
-    bool keeps(const Difference& pair) const {
-        const Counts counted = counts(pair);
-        return counted.same && !counted.other;
-    }
-    bool keeps(const Symbol* a, const Symbol* b) const {
-        if (!word_same_.find(a)) return false;
-        const Counts counted = counts(Teaching(a, b));
-        return counted.same && !counted.other;
-    }
+    bool keeps(const Difference& pair) const { return Teaching::fits(pair) && keeps(Teaching(pair)); }
+    bool keeps(const Symbol* a, const Symbol* b) const { return word_same_.find(a) && keeps(Teaching(a, b)); }
+    // Most differences never kept a query: these are looked up once.
+    bool keeps(const Teaching& teaching) const { return same_.find(teaching) && !other_.find(teaching); }
 
     // For the word with the worst record: how often (log) it kept, and changed, the query.
     std::pair<double, double> word_record(const Keys& first, const Keys& second) const {

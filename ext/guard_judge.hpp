@@ -69,7 +69,10 @@ class Judge {
                   const std::vector<Span>& stored_spans, double score, double margin, size_t exchanged) {
         if (is_long(asked, stored)) return unread(asked, stored);
         symbols_.language = stored.language;
-        view_of(symbols_, stored.words, stored.items, stored.asks, stored_spans, stored_view_);
+        if (&stored != viewed_ || &stored_spans != viewed_spans_)  // the next of several ways to exchange its values
+            view_of(symbols_, stored.words, stored.items, stored.asks, stored_spans, stored_view_);
+        viewed_ = &stored;
+        viewed_spans_ = &stored_spans;
         return judge(asked, stored, asked_spans, stored_spans, &stored_view_, score, margin, exchanged);
     }
 
@@ -94,17 +97,26 @@ class Judge {
         const View* a = &asked_view_;
         Verdict verdict;
         if (is_early(asked, stored, *a, *b, verdict)) return verdict;
-        corrections(*a, *b, only_, fixed_);
-        slips_ = fixed_;
-        if (!fixed_.empty()) {
-            rewrite(asked, asked_spans, asked_fixed_);
-            a = &asked_fixed_;
-        }
-        corrections(*b, *a, only_, fixed_);
-        if (!fixed_.empty()) {
-            rewrite(stored, stored_spans, stored_fixed_);
-            b = &stored_fixed_;
-            for (const auto& slip : fixed_) add_slip(slip);
+        slips_.clear();
+        if (a->open_words != clean_asked_ || b->open_words != clean_stored_) {
+            part(*a, *b);
+            corrections(only_.asked, only_.stored, fixed_);
+            slips_ = fixed_;
+            if (!fixed_.empty()) {
+                rewrite(asked, asked_spans, asked_fixed_);
+                a = &asked_fixed_;
+                part(*a, *b);
+            }
+            corrections(only_.stored, only_.asked, fixed_);
+            if (!fixed_.empty()) {
+                rewrite(stored, stored_spans, stored_fixed_);
+                b = &stored_fixed_;
+                for (const auto& slip : fixed_) add_slip(slip);
+            }
+            if (slips_.empty()) {
+                clean_asked_ = a->open_words;
+                clean_stored_ = b->open_words;
+            }
         }
         if (settle(symbols_, *a, *b, stored.sense, asked_settled_, stored_settled_)) {
             a = &asked_settled_;
@@ -133,6 +145,12 @@ class Judge {
         return refuse(R_UNSURE, "more than " + std::to_string(LONGEST) + " words");
     }
 
+    // The words only the one and only the other question says outside its values.
+    void part(const View& a, const View& b) {
+        leave_out(a.open_words, b.open_words, only_.asked);
+        leave_out(b.open_words, a.open_words, only_.stored);
+    }
+
     // A later slip of the same word counts, at its first place.
     void add_slip(const std::pair<const Symbol*, const Symbol*>& slip) {
         for (auto& known : slips_)
@@ -157,7 +175,11 @@ class Judge {
 
     // Verdicts that need no comparison of meaning.
     bool is_early(const Question& asked, const Question& stored, const View& a, const View& b, Verdict& verdict) {
-        Keys extra = known_values(a);
+        if (a.open_words != valued_words_) {
+            valued_ = known_values(a);
+            valued_words_ = a.open_words;
+        }
+        Keys extra = valued_;
         if (!extra.empty()) {
             const Keys named = known_values(b);
             extra.erase(std::remove_if(extra.begin(), extra.end(), [&](const Symbol* v) { return contains(named, v); }),
@@ -440,6 +462,11 @@ class Judge {
     Difference only_;
     Keys now_;  // what the asked question says, in the words of the stored one
     Mapped fixed_, slips_;
+    // Of the candidates of one search many ask again what was found for the one before.
+    Keys clean_asked_, clean_stored_;  // words of the last two questions in which there was no slip
+    Keys valued_words_, valued_;       // words of the asked question, and the known values among them
+    const Question* viewed_ = nullptr;
+    const std::vector<Span>* viewed_spans_ = nullptr;  // what `stored_view_` was made of
 };
 
 }  // namespace medha::guard

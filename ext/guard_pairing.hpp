@@ -30,35 +30,36 @@ struct Pairing {
     }
 };
 
+inline bool may_be_slip(const Symbol* word) { return !word->has(COMMON) && word->has(ALPHABETIC); }
+
 // Whether `wrong` is no common word and a slip or two away from `right`, which is one or is long.
 inline bool is_slip(const Symbol* wrong, const Symbol* right) {
     const size_t length = right->length();
     if (length < SHORTEST_WORD || wrong == right) return false;
     const size_t own = wrong->length();
     if (own > length + 2 || length > own + 2) return false;
-    if (wrong->has(COMMON) || !wrong->has(ALPHABETIC)) return false;
+    if (!may_be_slip(wrong)) return false;
     const bool known = right->has(KNOWN);
     if (!known && (length < UNKNOWN_FROM || !right->has(ALPHABETIC))) return false;
     const size_t allowed = length >= TWO_SLIPS_FROM && known ? 2 : 1;
     return edits_of(wrong->text(), right->text(), allowed) <= allowed;
 }
 
-// Words of `a` that are slips for words only `b` says.
-inline void corrections(const View& a, const View& b, Difference& only, Mapped& fixed) {
+// Words only one question says that are slips for words only the other says, sorted by text.
+inline void corrections(const Keys& mine, const Keys& theirs, Mapped& fixed) {
     fixed.clear();
-    difference(a.open_words, b.open_words, only);
-    for (size_t i = 0; i < only.asked.size(); ++i) {
-        const Symbol* word = only.asked[i];
-        if (i && only.asked[i - 1] == word) continue;
+    for (auto word = mine.begin(); word != mine.end(); ++word) {
+        if (!may_be_slip(*word)) continue;
         const Symbol* meant = nullptr;
         bool unclear = false;
-        for (const Symbol* other : only.stored) {
-            if (other == meant || !is_slip(word, other)) continue;
+        for (const Symbol* other : theirs) {
+            if (other == meant || !is_slip(*word, other)) continue;
             unclear = unclear || meant;
             meant = other;
         }
-        if (meant && !unclear) fixed.push_back({word, meant});
+        if (meant && !unclear && std::find(mine.begin(), word, *word) == word) fixed.push_back({*word, meant});
     }
+    std::sort(fixed.begin(), fixed.end(), [](const auto& a, const auto& b) { return TextLess()(a.first, b.first); });
 }
 
 class Pairer {

@@ -4,12 +4,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,19 +34,21 @@ from medha_core.vectors.file import VectorFile
 
 __all__ = ["CachedEmbedder"]
 
+T = TypeVar("T")
+
 _PROBE = "How many orders were placed today?"
-_NO_LIMIT = nullcontext()
 _READ_INLINE = 32
 """Vectors that are read from the file without leaving the event loop: below a millisecond."""
 
 
-@dataclass
 class _Work:
     """What one call needs that nobody remembers, and what of it the call has computed itself."""
 
-    texts: dict[bytes, str]
-    is_document: bool
-    computed: dict[bytes, np.ndarray] = field(default_factory=dict)
+    __slots__ = ("computed", "is_document", "texts")
+
+    def __init__(self, texts: dict[bytes, str], is_document: bool):
+        self.texts, self.is_document = texts, is_document
+        self.computed: dict[bytes, np.ndarray] = {}
 
 
 class CachedEmbedder(ArrayEmbedder):
@@ -110,11 +109,13 @@ class CachedEmbedder(ArrayEmbedder):
         )
         # Each candidate of each search is asked for: as costly as a twentieth of an embedding.
         self._unread = lru_cache(maxsize=memory_entries)(lambda text: tuple(inner.unread(text)))
+        self.reads_all = type(inner).unread is BaseEmbedder.unread
+        """Whether `unread` says of every text that there is nothing."""
         self._begin()
 
     def _begin(self) -> None:
         self._lock = threading.Lock()  # guards the counters
-        self._hits = self._misses = self._file_hits = self._computed = 0
+        self._counts = dict.fromkeys(("hits", "misses", "file_hits", "computed"), 0)
         self._inflight: InFlight[bytes, np.ndarray] = InFlight()
         watch(self)
 
@@ -163,13 +164,7 @@ class CachedEmbedder(ArrayEmbedder):
         asked at the same time. `corrupt` rows of the file were computed again.
         """
         with self._lock:
-            return {
-                "hits": self._hits,
-                "misses": self._misses,
-                "file_hits": self._file_hits,
-                "computed": self._computed,
-                "corrupt": self._cache.corrupt_rows,
-            }
+            return {**self._counts, "corrupt": self._cache.corrupt_rows}
 
     def info(self) -> dict[str, Any]:
         """What the file holds: path, entries, bytes, models; only the memory's entries without a file."""
@@ -189,8 +184,9 @@ class CachedEmbedder(ArrayEmbedder):
         if self._dimension is None:
             known = known_dimension(self._embedder)
             if known is None:
-                async with _limit(self._timeout):
-                    known = (await self._embedded([_PROBE], False)).shape[1]
+                probing = self._embedded([_PROBE], False)
+                rows = await (probing if self._timeout is None else _within(self._timeout, probing))
+                known = rows.shape[1]
             self._learn(known)
             return known
         return self._dimension
@@ -230,7 +226,7 @@ class CachedEmbedder(ArrayEmbedder):
         if behind := [key for key in keys if key not in found]:
             found |= self._read(behind)
         if all(key in found for key in keys):
-            self._count(hits=len(keys))
+            self._count("hits", len(keys))
             return self._rows(keys, found)
         # A caller that blocks an event loop must not wait for work which that loop has yet to finish.
         return bridge.run(self._completed(texts, keys, found, is_document, shared=not on_event_loop()))
@@ -245,17 +241,22 @@ class CachedEmbedder(ArrayEmbedder):
         shared: bool,
     ) -> np.ndarray:
         """The vectors of all texts, those included that nobody remembers yet."""
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
-        self._count(hits=len(texts) - len(missing), misses=len(missing))
-        if not missing:
+        if len(found) == len(keys):
+            self._count("hits", len(keys))
             return self._rows(keys, found)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        if len(missing) < len(keys):
+            self._count("hits", len(keys) - len(missing))
+        if not missing:  # a text was asked for twice
+            return self._rows(keys, found)
+        self._count("misses", len(missing))
         work = _Work(missing, is_document)
         try:
-            async with _limit(self._timeout):
-                found |= await self._missing(work, shared)
+            computing = self._missing(work, shared)
+            found |= await (computing if self._timeout is None else _within(self._timeout, computing))
         finally:
             # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
-            if work.computed and self._cache.file is not None:
+            if self._cache.file is not None and work.computed:
                 await asyncio.to_thread(self._write, work.computed, is_document)
         return self._rows(keys, found)
 
@@ -277,7 +278,7 @@ class CachedEmbedder(ArrayEmbedder):
 
     def _read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
         found = self._cache.read(keys)
-        self._count(file_hits=len(found))
+        self._count("file_hits", len(found))
         return found
 
     # computing
@@ -289,33 +290,31 @@ class CachedEmbedder(ArrayEmbedder):
             return await self._new(list(work.texts), work)
         found: dict[bytes, np.ndarray] = {}
         while waiting := [key for key in work.texts if key not in found]:
-            futures, mine = self._inflight.claim(waiting)
+            pending, mine = self._inflight.claim(waiting)
             if mine:
-                found |= await self._compute(mine, work)
-            for key in futures.keys() - mine.keys():
-                await done(futures[key])
-                vector = outcome(futures[key], work.texts.keys())
+                try:
+                    # Somebody may have finished between our look at the cache and our claim.
+                    found |= self._cache.remembered(mine)
+                    new = [key for key in mine if key not in found]
+                    if new:
+                        found |= await self._new(new, work)
+                    for key in mine:
+                        self._inflight.settle(key, found[key])
+                except BaseException as error:
+                    self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
+                    raise
+            if len(mine) == len(pending):
+                break  # all of them
+            for key in pending.keys() - mine.keys():
+                await done(pending[key])
+                vector = outcome(pending[key], work.texts.keys())
                 if vector is not None:
                     found[key] = vector
         return found
 
-    async def _compute(self, mine: dict[bytes, Future], work: _Work) -> dict[bytes, np.ndarray]:
-        try:
-            # Somebody may have finished between our look at the cache and our claim.
-            found = self._cache.remembered(mine)
-            new = [key for key in mine if key not in found]
-            if new:
-                found |= await self._new(new, work)
-            for key in mine:
-                self._inflight.settle(key, found[key])
-        except BaseException as error:
-            self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
-            raise
-        return found
-
     async def _new(self, keys: Sequence[bytes], work: _Work) -> dict[bytes, np.ndarray]:
         rows = await self._embedded([work.texts[key] for key in keys], work.is_document)
-        self._count(computed=len(keys))
+        self._count("computed", len(keys))
         # Copies: a row of a batch would keep the whole batch in memory.
         vectors = {key: row.copy() for key, row in zip(keys, rows, strict=True)}
         self._cache.keep(vectors)
@@ -379,26 +378,19 @@ class CachedEmbedder(ArrayEmbedder):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _count(self, *, hits: int = 0, misses: int = 0, file_hits: int = 0, computed: int = 0) -> None:
+    def _count(self, what: str, number: int) -> None:
         with self._lock:
-            self._hits += hits
-            self._misses += misses
-            self._file_hits += file_hits
-            self._computed += computed
+            self._counts[what] += number
 
 
 def _role(is_document: bool) -> str:
     return "document" if is_document else "query"
 
 
-def _limit(seconds: float | None) -> AbstractAsyncContextManager[Any]:
-    return _NO_LIMIT if seconds is None else _within(seconds)
-
-
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    """What `work` gives, if it does so in time."""
     try:
         async with asyncio.timeout(seconds):
-            yield
+            return await work
     except TimeoutError as late:
         raise EmbeddingError(f"embedding took longer than {seconds:g} seconds") from late

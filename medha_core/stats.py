@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from medha_core.concurrency import forking
@@ -70,8 +70,10 @@ class StatsRecorder:
         self._fold_at = min(save_every, _PENDING)
         self._now = now
         self._lock = forking.lock()
-        """Held while sums change; appending to `_pending` and popping from it need none."""
+        """Held while sums change; appending to what is pending and popping from it need none."""
         self._pending: deque[tuple[SearchStrategy, float]] = deque()
+        self._decisions: deque[tuple[float, Sequence[str], float | None]] = deque()
+        """Pending: seconds, reasons and best score that `record_guard` was given."""
         self._samples: deque[tuple[SearchStrategy, float]] = deque(maxlen=max_samples)
         self._guard_seconds: deque[float] = deque(maxlen=max_samples)
         self._near_scores: deque[float] = deque(maxlen=max_samples)
@@ -81,6 +83,7 @@ class StatsRecorder:
         self._unsaved_answers = 0
         self._unsaved_feedback: Counter[bool] = Counter()
         self.meters = Meters()
+        self._near_misses: Counter[str] = Counter()
         self.reset()
 
     def record(self, strategy: SearchStrategy, seconds: float) -> None:
@@ -92,17 +95,15 @@ class StatsRecorder:
                     self.on_due()
 
     def record_guard(
-        self, seconds: float, near_misses: Iterable[str], best_refused: float | None = None
+        self, seconds: float, near_misses: Sequence[str], best_refused: float | None = None
     ) -> None:
         """One decision: its time, why candidates were refused, and the best of them where none answered."""
         if self.enabled:
-            with self._lock:
-                self._guard_seconds.append(seconds)
-                for reason in near_misses:
-                    self._near_misses[reason] += 1
-                if best_refused is not None:
-                    self._near_scores.append(best_refused)
-                    self.meters.similarity["miss"].add(best_refused)
+            if best_refused is not None:
+                self.meters.similarity["miss"].add(best_refused)
+            self._decisions.append((seconds, near_misses, best_refused))
+            if len(self._decisions) >= _PENDING:
+                self._sum_up()
 
     def record_similarity(self, cosine: float | None) -> None:
         """The cosine of an answer that a vector gave."""
@@ -131,16 +132,22 @@ class StatsRecorder:
                 summed.add(answer[1])
                 samples.append(answer)
                 self._unsaved_answers += 1
+            for _ in range(len(self._decisions)):
+                seconds, near_misses, best_refused = self._decisions.popleft()
+                self._guard_seconds.append(seconds)
+                self._near_misses.update(near_misses)
+                if best_refused is not None:
+                    self._near_scores.append(best_refused)
 
     def reset(self) -> None:
         """Begin anew. What was not saved yet is still to be saved."""
-        if self._pending:
+        if self._pending or self._decisions:
             self._sum_up()
         with self._lock:
             for samples in (self._samples, self._guard_seconds, self._near_scores):
                 samples.clear()
             self.meters.clear()
-            self._near_misses: Counter[str] = Counter()
+            self._near_misses = Counter()
             self._feedback: Counter[bool] = Counter()
             self._left_over = self._unsaved()
             self._sums = {}

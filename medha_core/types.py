@@ -122,6 +122,16 @@ class CacheHit(BaseModel):
         return self.strategy not in (SearchStrategy.NO_MATCH, SearchStrategy.ERROR)
 
 
+def changed(hit: CacheHit, **fields: Any) -> CacheHit:
+    """A copy of a hit with other values, which must be valid: `model_copy` of what hits have and no more."""
+    made, put = CacheHit.__new__(CacheHit), object.__setattr__
+    put(made, "__dict__", {**hit.__dict__, **fields})
+    put(made, "__pydantic_fields_set__", hit.__pydantic_fields_set__ | fields.keys())
+    put(made, "__pydantic_extra__", None)
+    put(made, "__pydantic_private__", None)
+    return made
+
+
 class CacheEntry(BaseModel):
     """A stored question with its query, as handed to a store."""
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from medha_core.embeddings import CallableEmbedder, HashingEmbedder
 from medha_core.errors import ArgumentTypeError, ArgumentValueError, EmbeddingError
 from medha_core.interfaces import BaseEmbedder
+from medha_core.interfaces.embedder import as_array
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(
     lambda text: text.strip()
@@ -116,6 +117,26 @@ def test_hashing_sees_letters():
 def test_hashing_refuses_a_bad_dimension(dimension, error):
     with pytest.raises(error, match="dimension"):
         HashingEmbedder(dimension)
+
+
+# what an embedder returns
+
+
+@pytest.mark.parametrize(
+    "answer", [[], [np.float32(1)], [np.ones(2, "f4"), np.ones(3, "f4")], [np.ones((1, 2), "f4")]]
+)
+def test_arrays_that_are_no_vectors_of_one_length_are_refused(answer):
+    with pytest.raises(EmbeddingError, match="an embedder returned"):
+        as_array(answer)
+
+
+def test_arrays_become_rows_of_their_own():
+    given = [np.array([0.6, 0.8], "f4"), np.array([1, 0], "f4")]
+    rows = as_array(given)
+    assert (rows.dtype, rows.tolist()) == (np.float32, [given[0].tolist(), [1, 0]])
+    rows[0] = 0
+    assert given[0][0] > 0.5
+    assert as_array([np.array([0.5, 2], "f8"), given[1]]).tolist() == [[0.5, 2], [1, 0]]
 
 
 # the caller's function

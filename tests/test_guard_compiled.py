@@ -80,6 +80,10 @@ class Pair:
         self.learned.forget(entry, plain)
         self.evidence.forget(entry, compiled)
 
+    @staticmethod
+    def reaches(candidate: Candidate) -> bool:
+        return candidate.score > 0.6
+
     def ask(self, question: str, scores: list[float], substitution: str = "seen") -> int:
         """Compare everything the two say of a question; how many candidates were accepted."""
         asked, read = self.plain.features(question), self.compiled.features(question)
@@ -91,6 +95,9 @@ class Pair:
         expected = decide(self.plain, self.learned, asked, one, substitution=substitution)
         found = decide(self.compiled, self.evidence, read, other, substitution=substitution)
         assert (found.winner, found.substituted) == (expected.winner, expected.substituted)
+        for sure in (0.0, 0.8, 1.1):
+            reached = [decided.near_misses(one, sure, self.reaches) for decided in (found, expected)]
+            assert reached[0] == reached[1]
         for a, b in zip(found.verdicts, expected.verdicts, strict=True):
             assert (a.accepted, a.reason, a.evidence) == (b.accepted, b.reason, b.evidence)
             assert a.confidence == pytest.approx(b.confidence, abs=1e-9)
@@ -340,6 +347,17 @@ def test_questions_of_another_reader_are_refused():
         COMPILED.evidence().observe(1, COMPILED.features("a"))
     with pytest.raises(ArgumentTypeError):
         COMPILED.evidence().observe(1, COMPILED.features("a", "SELECT 1"), ["a"])
+
+
+def test_places_without_a_candidate_are_refused():
+    asked, stored = COMPILED.features("how many shops"), COMPILED.features("how many shops", "SELECT 1")
+    judged = COMPILED._judge.judge_all(COMPILED.evidence(), asked, [stored], [0.9], "seen")
+    assert (len(judged), judged.same, judged.accepted, judged.exchanges) == (1, 0, (0,), {})
+    for refused in (lambda: judged.verdict(1), lambda: judged.rival(1, ()), lambda: judged.verdict(0, True)):
+        with pytest.raises(ArgumentValueError, match="place"):
+            refused()
+    with pytest.raises(ArgumentValueError, match="scores"):
+        COMPILED._judge.judge_all(COMPILED.evidence(), asked, [stored], [], "seen")
 
 
 def test_texts_that_nobody_holds_are_dropped():

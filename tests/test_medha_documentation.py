@@ -13,6 +13,7 @@ import os
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from medha_core import (
     CacheHit,
@@ -45,6 +46,7 @@ from medha_core.metadata import (
     validate_metadata,
     verify_filters,
 )
+from medha_core.types import changed
 
 # Where the Medha library has its names; "" is the package itself.
 HOMES = {
@@ -246,6 +248,18 @@ async def test_a_use_is_counted_and_a_query_found_by_its_hash():
         await backend.update_usage_count("c", found.id)
         rows, _ = await backend.scroll("c")
         assert [row.usage_count for row in rows] == [found.usage_count + 1]
+
+
+def test_a_hit_is_copied_with_other_values():
+    hit = CacheHit(generated_query="SELECT 1", strategy=SearchStrategy.EXACT_MATCH, metadata={"a": 1})
+    other = {"strategy": SearchStrategy.L1_CACHE, "similarity": 0.5}
+    made, expected = changed(hit, **other), hit.model_copy(update=other)
+    assert made == expected
+    assert made.model_fields_set == expected.model_fields_set
+    assert made.model_dump() == expected.model_dump()
+    assert hit.strategy is SearchStrategy.EXACT_MATCH
+    with pytest.raises(ValidationError):
+        made.strategy = SearchStrategy.EXACT_MATCH
 
 
 def test_the_metadata_helpers():

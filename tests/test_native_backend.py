@@ -18,9 +18,11 @@ from medha_core import (
     MedhaError,
     NativeBackend,
     PersistedStats,
+    SearchStrategy,
     StorageError,
     StorageInitializationError,
 )
+from medha_core.waterfall.request import hit_from
 
 
 def entry(number, **fields):
@@ -69,6 +71,32 @@ async def test_an_entry_read_by_id_is_the_one_that_stands_there(store):
     assert (await store.fetch("c", found)).feedback_correct == 1
     await store.delete("c", ["e1"])
     assert await store.with_ids("c", ["e1", "e2", "e2"]) == await store.with_ids("c", ["e2"])
+
+
+async def test_an_entry_found_by_its_text_is_the_one_that_stands_there(store):
+    await store.upsert("c", [entry(1), entry(2)])
+    for _ in range(2):  # the second time from memory
+        (found,) = await store.with_text("c", "question 1")
+        assert (found.query, found.score) == ("SELECT 1", 1.0)
+    await store.upsert("c", [entry(1, generated_query="SELECT 1.5", template_id="t")])
+    (found,) = await store.with_text("c", "question 1")
+    row = await store.fetch("c", found)
+    assert (row.generated_query, row.template_id, row.response_summary) == ("SELECT 1.5", "t", None)
+    await store.update_feedback("c", "e1", True)
+    assert (await store.search_by_normalized_question("c", "question 1")).feedback_correct == 1
+    await store.delete("c", ["e1"])
+    assert await store.fetch("c", found) is None
+    assert await store.with_text("c", "question 1") == []
+
+
+async def test_what_a_fetched_row_says_is_what_its_result_says(store):
+    expires = datetime(2100, 1, 1, tzinfo=UTC)
+    await store.upsert("c", [entry(1, response_summary="42", expires_at=expires, metadata={"plan": "gold"})])
+    (found,) = await store.with_ids("c", ["e1"])
+    row, (result,) = await store.fetch("c", found), await store.get("c", ["e1"])
+    hits = [hit_from(one, SearchStrategy.EXACT_MATCH, 1.0, 1.0) for one in (row, result)]
+    assert hits[0] == hits[1]
+    assert (hits[0].expires_at, hits[0].metadata) == (expires, {"plan": "gold"})
 
 
 async def test_a_reader_sees_by_id_what_the_writer_put_in_its_place(tmp_path):

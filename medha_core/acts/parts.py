@@ -110,10 +110,14 @@ class Parts:
         await self.backend.initialize(collection, dimension, model=self.embedder.fingerprint)
         self._checked.add(collection)
 
+    def knows(self, collection: str) -> bool:
+        """Whether a collection was seen to exist and to hold vectors of this embedder."""
+        return collection in self._checked
+
     async def known(self, name: str | None) -> str:
         """The collection meant by an argument, seen to exist and to hold vectors of this embedder."""
         collection = self.collection(name)
-        if collection not in self._checked:
+        if not self.knows(collection):
             if not await self.backend.has_collection(collection):
                 raise StorageError(f"collection {collection!r} does not exist; storing into it makes it")
             await self.initialize(collection)

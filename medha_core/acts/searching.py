@@ -10,8 +10,8 @@ from medha_core.l1 import InMemoryL1Cache
 from medha_core.pairs import check_question
 from medha_core.scope import Scope
 from medha_core.trace import Explanation, NoTrace
-from medha_core.types import CacheHit, SearchStrategy
-from medha_core.waterfall.request import NAMED, Request, failure
+from medha_core.types import CacheHit, SearchStrategy, changed
+from medha_core.waterfall.request import Request, failure, named
 
 logger = logging.getLogger("medha_core")
 
@@ -124,27 +124,32 @@ class Searching:
         started = perf_counter()
         if self._follows and self._is_behind():
             await self._look()
+        parts = self._parts
         hits = [await self._refused(*asked) for asked in zip(questions, scopes, strict=True)]
-        requests = {
-            i: Request(questions[i], scopes[i], Explanation(questions[i]) if explain else _NO_TRACE)
-            for i, refused in enumerate(hits)
+        requests = [
+            Request(question, scope, Explanation(question) if explain else _NO_TRACE)
+            for question, scope, refused in zip(questions, scopes, hits, strict=True)
             if refused is None
-        }
-        found = await self._parts.waterfall.answer(list(requests.values()))
-        seconds = perf_counter() - started
-        for (i, request), hit in zip(requests.items(), found, strict=True):
-            hits[i] = hit.model_copy(update={"explanation": request.trace}) if explain else hit
-            if hit and hit.entry_id is not None:
-                self._parts.backend.touch(request.scope.collection, hit.entry_id)
-        answered = [hit for hit in hits if hit is not None]
-        for question, hit in zip(questions, answered, strict=True):
-            failed = hit.error is not None
-            self._parts.stats.record(SearchStrategy.ERROR if failed else hit.strategy, seconds)
-            if hit.strategy is not SearchStrategy.L1_CACHE:
-                self._parts.stats.record_similarity(hit.similarity)
-            if self._logs:
+        ]
+        found = iter(await parts.waterfall.answer(requests))
+        seconds, logs = perf_counter() - started, self._logs
+        asked = iter(requests)
+        answers = []
+        for question, refused in zip(questions, hits, strict=True):
+            hit = self._answered(next(asked), next(found), explain) if refused is None else refused
+            parts.stats.record(SearchStrategy.ERROR if hit.error is not None else hit.strategy, seconds)
+            if logs:
                 logger.debug("%r: %s %r", question, hit.strategy.value, hit.generated_query)
-        return answered
+            answers.append(hit)
+        return answers
+
+    def _answered(self, request: Request, hit: CacheHit, explain: bool) -> CacheHit:
+        """What is told of one answer, once its entry has been counted as used."""
+        if hit.entry_id is not None:
+            self._parts.backend.touch(request.scope.collection, hit.entry_id)
+            if hit.similarity is not None and hit.strategy is not SearchStrategy.L1_CACHE:
+                self._parts.stats.record_similarity(hit.similarity)
+        return changed(hit, explanation=request.trace) if explain else hit
 
     @property
     def _logs(self) -> bool:
@@ -152,13 +157,14 @@ class Searching:
 
     async def _refused(self, question: object, scope: Scope) -> CacheHit | None:
         """An error hit for what cannot be searched for, None for a question that can."""
+        parts = self._parts
         try:
-            with NAMED:
-                self._parts.check_started()
-                check_question(question, self._parts.settings)
-                await self._parts.known(scope.collection)
-        except MedhaError as error:
-            return failure(error, self._parts.settings)
+            parts.check_started()
+            check_question(question, parts.settings)
+            if not parts.knows(scope.collection):
+                await parts.known(scope.collection)
+        except Exception as error:  # noqa: BLE001 - a store of others may raise anything
+            return failure(named(error), parts.settings)
         return None
 
     async def refresh(self) -> bool:

@@ -1,7 +1,8 @@
 """Work that is under way, by key, so that equal work asked for twice is done once."""
 
 import asyncio
-from collections.abc import Iterable, Set
+import threading
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -21,75 +22,122 @@ class UnfinishedError(Exception):
         self.keys = keys  # of the whole call
 
 
+class Pending(Generic[V]):
+    """A result to come, of no event loop. Most come before anybody waits: what waiting takes is made then.
+
+    `InFlight` alone ends it, and holds the lock meanwhile.
+    """
+
+    __slots__ = ("_lock", "ended", "error", "value", "waiting")
+
+    def __init__(self, lock: "threading.Lock"):
+        self._lock = lock
+        self.ended = False
+        self.value: V | None = None
+        self.error: BaseException | None = None
+        self.waiting: Sequence[Callable[[Any], object]] = ()
+
+    def done(self) -> bool:
+        """Whether there is a result or an error."""
+        return self.ended
+
+    def add_done_callback(self, call: Callable[[Any], object]) -> None:
+        """Call with this once it is done, from the thread that ends it; at once when it is."""
+        with self._lock:
+            if not self.ended:
+                self.waiting = (*self.waiting, call)
+                return
+        call(self)
+
+    def exception(self) -> BaseException | None:
+        """The error, None when there is a result; blocks the thread until it is done."""
+        if not self.ended:
+            woken = threading.Event()
+            self.add_done_callback(lambda _: woken.set())
+            woken.wait()
+        return self.error
+
+    def result(self) -> V:
+        """The result; blocks the thread until it is done, and raises the error when it is one."""
+        error = self.exception()
+        if error is not None:
+            raise error
+        return self.value  # type: ignore[return-value]
+
+
 class InFlight(Generic[K, V]):
     """Hands each key to one claimer at a time; the others wait for its result.
 
-    The futures belong to no event loop: claimers may be tasks of several loops
+    What they wait for belongs to no event loop: claimers may be tasks of several loops
     or plain threads. Whoever is given a key to end must `settle` or `fail` it.
     """
 
     def __init__(self) -> None:
         self._lock = forking.lock()
         forking.watch(self)
-        self._futures: dict[K, Future[V]] = {}  # changed under the lock only
+        self._pending: dict[K, Pending[V]] = {}  # changed under the lock only
 
     def abandon(self) -> None:
         """In a forked child: those who had claimed the keys are not here to end them."""
-        self._futures = {}
+        self._pending = {}
 
     def __len__(self) -> int:
-        return len(self._futures)
+        return len(self._pending)
 
-    def claim(self, keys: Iterable[K]) -> tuple[dict[K, "Future[V]"], dict[K, "Future[V]"]]:
-        """A future for each key, and out of these the futures that the caller has to end."""
-        futures: dict[K, Future[V]] = {}
-        mine: dict[K, Future[V]] = {}
+    def claim(self, keys: Iterable[K]) -> tuple[dict[K, Pending[V]], dict[K, Pending[V]]]:
+        """What to wait for by key, and out of these what the caller has to end."""
+        found: dict[K, Pending[V]] = {}
+        mine: dict[K, Pending[V]] = {}
         with self._lock:
             for key in keys:
-                future = self._futures.get(key)
-                if future is None:
-                    future = self._futures[key] = mine[key] = Future()
-                futures[key] = future
-        return futures, mine
+                pending = self._pending.get(key)
+                if pending is None:
+                    pending = self._pending[key] = mine[key] = Pending(self._lock)
+                found[key] = pending
+        return found, mine
 
     def settle(self, key: K, value: V) -> None:
-        self._taken(key).set_result(value)
+        self._end(key, value, None)
 
-    def fail(self, mine: dict[K, "Future[V]"], error: BaseException) -> None:
+    def fail(self, mine: dict[K, Pending[V]], error: BaseException) -> None:
         """End with `error` what the claimer of `mine` has not settled."""
-        for key, future in mine.items():
-            if not future.done():
-                self._taken(key).set_exception(error)
+        for key, pending in mine.items():
+            if not pending.done():
+                self._end(key, None, error)
 
-    def _taken(self, key: K) -> "Future[V]":
-        # Removed before it is set: who claims the key from now on starts anew.
+    def _end(self, key: K, value: V | None, error: BaseException | None) -> None:
         with self._lock:
-            return self._futures.pop(key)
+            # Who claims the key from now on starts anew.
+            pending = self._pending.pop(key)
+            pending.value, pending.error, pending.ended = value, error, True
+            waiting, pending.waiting = pending.waiting, ()
+        for call in waiting:
+            call(pending)
 
 
-async def done(future: "Future[V]") -> None:
-    """Wait until `future` has a result or an error; cancelling the wait leaves the future alone."""
-    if future.done():
+async def done(pending: "Pending[V] | Future[V]") -> None:
+    """Wait until there is a result or an error; cancelling the wait changes nothing for others."""
+    if pending.done():
         return
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
 
-    def wake(_: "Future[V]") -> None:
+    def wake(_: object) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(woken.set)
 
-    future.add_done_callback(wake)
+    pending.add_done_callback(wake)
     await woken.wait()
 
 
-def outcome(future: "Future[V]", asked: Set[Any]) -> V | None:
+def outcome(pending: Pending[V], asked: Set[Any]) -> V | None:
     """The result for one who asked for the keys `asked`, or None when the work must be done again.
 
     A failed call tells something about our keys only if it held no others.
     """
-    error = future.exception()
+    error = pending.exception()
     if error is None:
-        return future.result()
+        return pending.result()
     if isinstance(error, UnfinishedError) and isinstance(error.error, MedhaError) and error.keys <= asked:
         raise error.error
     return None

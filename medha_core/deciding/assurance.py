@@ -96,7 +96,7 @@ class Assurance:
         """
         if decided.winner is None:
             return await self._reconsider(question, found, decided, reaches)
-        candidate, verdict = found[decided.winner], decided.verdicts[decided.winner]
+        candidate, verdict = found[decided.winner], decided.verdict(decided.winner)
         if verdict.reason is Reason.SAME and decided.substituted is None:
             return decided
         ruled = self.ruling(question, candidate)
@@ -122,9 +122,12 @@ class Assurance:
         reaches: Callable[[Candidate], bool],
     ) -> Decision:
         """Put the likeliest candidate that only the verifier refused to the judge."""
+        if self._judge is None:
+            return decided
+        verdicts = decided.verdicts
         open_ = [
             place
-            for place, verdict in enumerate(decided.verdicts)
+            for place, verdict in enumerate(verdicts)
             if self._is_doubtful(verdict)
             and reaches(found[place])
             and verdict.reason is not Reason.AMBIGUOUS
@@ -132,12 +135,13 @@ class Assurance:
         ]
         if not open_:
             return decided
-        place = max(open_, key=lambda i: decided.verdicts[i].confidence)
+        place = max(open_, key=lambda i: verdicts[i].confidence)
         if await self._asked(question, found[place]):
-            verdict = decided.verdicts[place]._replace(accepted=True, reason=Reason.JUDGE)
-            return Decision(place, None, _with(decided.verdicts, place, verdict))
-        refused = decided.verdicts[place]._replace(reason=Reason.JUDGE, evidence="the judge did not agree")
-        return decided._replace(verdicts=_with(decided.verdicts, place, refused))
+            return decided.changed(
+                place, {place: verdicts[place]._replace(accepted=True, reason=Reason.JUDGE)}
+            )
+        refused = verdicts[place]._replace(reason=Reason.JUDGE, evidence="the judge did not agree")
+        return decided.changed(None, {place: refused})
 
     def _is_doubtful(self, verdict: Verdict) -> bool:
         """Whether the judge is to be asked. Vetoes have no confidence, so they are never doubtful."""
@@ -157,9 +161,5 @@ class Assurance:
 def _refused(decided: Decision, reason: Reason, evidence: str) -> Decision:
     """The decision without its winner."""
     place = decided.winner or 0
-    verdict = decided.verdicts[place]._replace(accepted=False, reason=reason, evidence=evidence)
-    return Decision(None, None, _with(decided.verdicts, place, verdict))
-
-
-def _with(verdicts: tuple[Verdict, ...], place: int, verdict: Verdict) -> tuple[Verdict, ...]:
-    return (*verdicts[:place], verdict, *verdicts[place + 1 :])
+    verdict = decided.verdict(place)._replace(accepted=False, reason=reason, evidence=evidence)
+    return decided.changed(None, {place: verdict})

@@ -1,22 +1,32 @@
 """From the candidates of one search to one answer: as it is stored, or with its values exchanged."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from medha_core.deciding.substitution import Proposal, Substituted, Written, completed, proposals, write
-from medha_core.guard import FAR, Guard, Learned, Reading, Reason, Verdict, Weighed
+from medha_core.guard import FAR, Guard, Judged, Judgements, Learned, Reading, Reason, Verdict, Weighed
 from medha_core.reading.features import Features
 
 if TYPE_CHECKING:
     from medha_core.guard.compiled import CompiledGuard
 
-__all__ = ["Candidate", "Decision", "decide"]
+__all__ = ["Candidate", "Decision", "choose", "decide"]
 
 
 EXCHANGEABLE = frozenset(
     [Reason.VALUE, Reason.NUMBER, Reason.DATE, Reason.QUOTED, Reason.IDENTIFIER, Reason.BINDING]
 )
 """Objections that other values in the query may answer."""
+NOTHING_SAID: Mapping[int, Verdict] = MappingProxyType({})
+
+
+class _Scored(Protocol):
+    @property
+    def query(self) -> str: ...
+
+    @property
+    def score(self) -> float: ...
 
 
 class Candidate(NamedTuple):
@@ -29,25 +39,71 @@ class Candidate(NamedTuple):
     """Cosine similarity of the two questions."""
 
 
-class Decision(NamedTuple):
-    """What was decided about the candidates of one search."""
+class Decision:
+    """What was decided about the candidates of one search. Cannot be changed; most verdicts are never read.
 
-    winner: int | None
-    """Place of the candidate that answers, or None."""
-    substituted: Substituted | None
-    """Its query with the asked values, where they differ from the stored ones."""
-    verdicts: tuple[Verdict, ...]
-    """One for each candidate."""
+    Args:
+        winner: place of the candidate that answers, or None.
+        substituted: its query with the asked values, where they differ from the stored ones.
+        judged: what the guard said.
+        taken: candidates whose verdict is that on their query with other values.
+        said: by candidate, a verdict that replaces the guard's.
+    """
+
+    __slots__ = ("_judged", "_said", "_taken", "substituted", "winner")
+
+    def __init__(
+        self,
+        winner: int | None,
+        substituted: Substituted | None,
+        judged: Judgements,
+        taken: Collection[int] = (),
+        said: Mapping[int, Verdict] = NOTHING_SAID,
+    ):
+        self.winner, self.substituted = winner, substituted
+        self._judged, self._taken, self._said = judged, taken, said
+
+    def __repr__(self) -> str:
+        return f"<Decision winner={self.winner} {[verdict.reason.value for verdict in self.verdicts]}>"
 
     @property
     def confidence(self) -> float:
-        return self.verdicts[self.winner].confidence if self.winner is not None else 0.0
+        return 0.0 if self.winner is None else self.verdict(self.winner).confidence
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """One for each candidate."""
+        return tuple(self.verdict(place) for place in range(len(self._judged)))
+
+    def verdict(self, place: int) -> Verdict:
+        """What is said of one candidate."""
+        said = self._said.get(place)
+        return self._judged.verdict(place, exchanged=place in self._taken) if said is None else said
+
+    def near_misses(
+        self, found: Sequence[_Scored], sure: float, reaches: Callable[[Any], bool]
+    ) -> tuple[list[str], float | None]:
+        """Why candidates that reach a tier may not answer, and the best score of these.
+
+        `found` are the candidates; `reaches` tells it of one whose score is below `sure`.
+        """
+        judged, said = self._judged, self._said
+        reasons, best, others = judged.refused(sure, {*judged.accepted, *self._taken, *said})
+        for place in (*others, *said):
+            verdict, candidate = self.verdict(place), found[place]
+            if not verdict.accepted and reaches(candidate):
+                reasons.append(verdict.reason.value)
+                best = candidate.score if best is None else max(best, candidate.score)
+        return reasons, best
+
+    def changed(self, winner: int | None, said: Mapping[int, Verdict]) -> "Decision":
+        """The same with another winner, whose query is as it is stored, and other verdicts on some."""
+        return Decision(winner, None, self._judged, self._taken, {**self._said, **said})
 
 
 class _Answer(NamedTuple):
     place: int
     query: str
-    verdict: Verdict
     written: Written | None
     """Its query, where values were exchanged."""
 
@@ -65,44 +121,69 @@ def decide(
 
     `learned` and all features are the guard's own: its `evidence()`, what its `features` gave.
     """
-    verdicts: list[Verdict] = []
-    answers: list[_Answer] = []
-    weigh = _weighed if isinstance(guard, Guard) else _weighed_at_once
-    found = list(weigh(guard, learned, asked, candidates, substitution))
-    is_same = any(one.verdict.accepted and one.verdict.reason is Reason.SAME for one in found)
-    for place, weighed in enumerate(found):
-        candidate, verdict, made = candidates[place], weighed.verdict, None
-        if weighed.exchanged is not None and is_same:
-            verdicts.append(weighed.exchanged)  # the same words answer: no query need be written
-            continue
-        if weighed.exchanged is not None and weighed.fitted is not None:
-            made = write(
-                candidate.query, candidate.features, weighed.fitted, backslash_escapes=backslash_escapes
-            )
-            verdict = weighed.exchanged if made else verdict
-        verdicts.append(verdict)
-        if verdict.accepted:
-            answers.append(_Answer(place, made.query if made else candidate.query, verdict, made))
-    winner = _winner(guard, answers, candidates, verdicts)
-    if winner is None:
-        return Decision(None, None, tuple(_ambiguous(verdict) for verdict in verdicts))
-    if winner.written is None:
-        return Decision(winner.place, None, tuple(verdicts))
-    candidate, fitted = candidates[winner.place], found[winner.place].fitted
-    made = completed(candidate.query, candidate.features, fitted, winner.written)
-    return Decision(winner.place, made, tuple(verdicts))
+    read = [one.features for one in candidates]
+    return choose(
+        guard,
+        learned,
+        asked,
+        read,
+        candidates,
+        substitution=substitution,
+        backslash_escapes=backslash_escapes,
+    )
 
 
-def _weighed_at_once(
-    guard: "CompiledGuard",
+def choose(
+    guard: "Guard | CompiledGuard",
     learned: Any,
     asked: Any,
-    candidates: Sequence[Candidate],
+    read: Sequence[Any],
+    candidates: Sequence[_Scored],
+    *,
+    substitution: str = "seen",
+    backslash_escapes: bool | None = None,
+) -> Decision:
+    """`decide` among candidates whose features are in `read`."""
+    scores = [one.score for one in candidates]
+    if isinstance(guard, Guard):
+        judged: Judgements = _judged(guard, learned, asked, read, candidates, substitution)
+    else:
+        judged = guard.judge_all(asked, read, scores, learned, substitution)
+    exchanges = judged.exchanges
+    if judged.same is not None:  # the same words answer: no query need be written
+        return Decision(judged.same, None, judged, exchanges)
+    if not judged.accepted and not exchanges:
+        return Decision(None, None, judged)
+    answers = {place: _Answer(place, candidates[place].query, None) for place in judged.accepted}
+    taken = []
+    for place, fitted in exchanges.items():
+        query = candidates[place].query
+        made = write(query, read[place], fitted, backslash_escapes=backslash_escapes)
+        if made:
+            taken.append(place)
+            answers[place] = _Answer(place, made.query, made)
+    winner = _winner(guard, judged, taken, [answers[place] for place in sorted(answers)])
+    if winner is None:
+        refused = {place: _ambiguous(judged.verdict(place, exchanged=place in taken)) for place in answers}
+        return Decision(None, None, judged, taken, refused)
+    if winner.written is None:
+        return Decision(winner.place, None, judged, taken)
+    query, fitted = candidates[winner.place].query, exchanges[winner.place]
+    made = completed(query, read[winner.place], fitted, winner.written)
+    return Decision(winner.place, made, judged, taken)
+
+
+def _judged(
+    guard: Guard,
+    learned: Learned,
+    asked: Features,
+    read: Sequence[Features],
+    candidates: Sequence[_Scored],
     substitution: str,
-) -> list[Weighed]:
-    return guard.judge_all(
-        asked, [c.features for c in candidates], [c.score for c in candidates], learned, substitution
-    )
+) -> Judged:
+    whole = [Candidate(features, c.query, c.score) for features, c in zip(read, candidates, strict=True)]
+    found = list(_weighed(guard, learned, asked, whole, substitution))
+    return Judged(found, [one.shape for one in read], [one.score for one in candidates])
 
 
 def _weighed(
@@ -118,7 +199,7 @@ def _weighed(
 
 
 def _ambiguous(verdict: Verdict) -> Verdict:
-    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS) if verdict.accepted else verdict
+    return verdict._replace(accepted=False, reason=Reason.AMBIGUOUS)
 
 
 def _margin(candidate: Candidate, candidates: Sequence[Candidate]) -> float:
@@ -143,30 +224,23 @@ def _exchange(
 
 
 def _winner(
-    guard: "Guard | CompiledGuard",
-    answers: Sequence[_Answer],
-    candidates: Sequence[Candidate],
-    verdicts: Sequence[Verdict],
+    guard: "Guard | CompiledGuard", judged: Judgements, taken: Collection[int], answers: Sequence[_Answer]
 ) -> _Answer | None:
-    """The answer to give. Cases: the same words; none; answers that disagree; one answer, and its support."""
-    same = next((a for a in answers if a.verdict.reason is Reason.SAME and not a.written), None)
-    if same or not answers or guard.limits is None:
-        return same or next(iter(answers), None)
-    if len({answer.query for answer in answers}) > 1:
+    """The answer to give where nobody says the same words. Cases: none; answers that disagree; one answer,
+    and its support.
+    """
+    if not answers or guard.limits is None:
+        return next(iter(answers), None)
+    if len(answers) > 1 and len({answer.query for answer in answers}) > 1:
         return None
     best = next((a for a in answers if not a.written), answers[0])
-    rest = [
-        verdict
-        for candidate, verdict in zip(candidates, verdicts, strict=True)
-        if candidate.features.shape != candidates[best.place].features.shape
-    ]
-    if max((v.confidence for v in rest), default=0.0) >= guard.limits.rival:
+    rival = judged.rival(best.place, taken)
+    if rival is not None and rival >= guard.limits.rival:
         return None
-    return best if len(answers) > 1 or _stands_alone(guard, best, unrivalled=not rest) else None
-
-
-def _stands_alone(guard: "Guard | CompiledGuard", answer: _Answer, *, unrivalled: bool) -> bool:
-    """Whether one candidate's word is enough."""
-    if answer.written:
-        return answer.verdict.confidence >= guard.limits.alone_exchanged
-    return unrivalled or answer.verdict.confidence >= guard.limits.alone
+    if len(answers) > 1:
+        return best
+    # One candidate's word has to be enough.
+    confidence = judged.verdict(best.place, exchanged=best.written is not None).confidence
+    if best.written:
+        return best if confidence >= guard.limits.alone_exchanged else None
+    return best if rival is None or confidence >= guard.limits.alone else None

@@ -1,6 +1,7 @@
 """The vector's tiers: which of them a candidate reaches, by the thresholds of the settings."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
@@ -13,20 +14,43 @@ _NONE = (SearchStrategy.NO_MATCH, 0.0)
 _ORDER = {SearchStrategy.EXACT_MATCH: 0, SearchStrategy.SEMANTIC_MATCH: 1, SearchStrategy.FUZZY_MATCH: 2}
 
 
+class Thresholds(NamedTuple):
+    """Where the tiers begin: cosines, a share of equal letters, and what feedback lifts a score by."""
+
+    exact: float
+    semantic: float
+    prefilter: float
+    letters: float
+    boost: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Thresholds":
+        return cls(
+            settings.score_threshold_exact,
+            settings.semantic_threshold,
+            settings.score_threshold_fuzzy_prefilter,
+            settings.score_threshold_fuzzy / 100.0,
+            settings.feedback_boost_factor,
+        )
+
+    @property
+    def lowest(self) -> float:
+        """The cosine below which no entry reaches a tier."""
+        return min(self.prefilter, self.semantic / (1 + self.boost))
+
+
 class Tiers:
     """The tiers as one question meets them.
 
-    `trust` is, by entry, the share of its feedback that was correct; `Settings.feedback_boost_factor`
-    times that lifts an entry in the semantic and the fuzzy tier.
+    `trust` is, by entry, the share of its feedback that was correct; the boost times that lifts an entry
+    in the semantic and the fuzzy tier.
     """
 
-    def __init__(self, settings: Settings, question: str, trust: Mapping[str, float] | None = None):
-        self._exact = settings.score_threshold_exact
-        self._semantic = settings.semantic_threshold
-        self._prefilter = settings.score_threshold_fuzzy_prefilter
-        self._letters = settings.score_threshold_fuzzy / 100.0
-        self._boost = settings.feedback_boost_factor
-        self._text = normalize_question(question)
+    def __init__(self, thresholds: Thresholds, question: str, trust: Mapping[str, float] | None = None):
+        self._exact, self._semantic, self._prefilter, self._letters, self._boost = thresholds
+        self._question = question
+        self._text: str | None = None
+        """The question as letters are compared with, once somebody does."""
         self._trust = trust or {}
 
     def boosted(self, candidate: Candidate, score: float) -> float:
@@ -50,6 +74,8 @@ class Tiers:
 
     def by_letters(self, candidate: Candidate) -> tuple[SearchStrategy, float]:
         """The fuzzy tier, whatever the cosine, and the confidence; or no tier."""
+        if self._text is None:
+            self._text = normalize_question(self._question)
         ratio = self.boosted(candidate, fuzz.ratio(self._text, candidate.normalized_question) / 100.0)
         return (SearchStrategy.FUZZY_MATCH, ratio) if ratio >= self._letters else _NONE
 

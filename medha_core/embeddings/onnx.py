@@ -3,14 +3,14 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 
 from medha_core.concurrency import forking
-from medha_core.concurrency.inflight import InFlight, done
+from medha_core.concurrency.inflight import InFlight, Pending, done
 from medha_core.embeddings import models
 from medha_core.embeddings.opening import open_model
 from medha_core.embeddings.sources import OnProgress
@@ -148,7 +148,7 @@ class OnnxEmbedder(ArrayEmbedder):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _claim(self, texts: Sequence[str]) -> tuple[dict[str, Future], dict[str, Future]]:
+    def _claim(self, texts: Sequence[str]) -> tuple[dict[str, Pending], dict[str, Pending]]:
         check_texts(texts)
         if self._closed:
             raise EmbeddingError(f"{self!r} was used after close()")
@@ -163,7 +163,7 @@ class OnnxEmbedder(ArrayEmbedder):
         self._pool: ThreadPoolExecutor | None = None
         self._inflight: InFlight[str, np.ndarray] = InFlight()
 
-    def _compute(self, mine: dict[str, Future]) -> None:
+    def _compute(self, mine: dict[str, Pending]) -> None:
         """Tokenise and group the texts of `mine`; run the groups here or on the pool."""
         with self._failing(mine):
             groups = self._groups(list(mine))
@@ -188,12 +188,12 @@ class OnnxEmbedder(ArrayEmbedder):
                 groups.append(([texts[row] for row in part], [ids[row] for row in part]))
         return groups
 
-    def _run(self, mine: dict[str, Future], ids: list[list[int]]) -> None:
+    def _run(self, mine: dict[str, Pending], ids: list[list[int]]) -> None:
         with self._failing(mine):
             for text, vector in zip(mine, self._model.session.run(ids), strict=True):
                 self._inflight.settle(text, vector)
 
-    def _submit(self, mine: dict[str, Future], function: Callable[..., None], *arguments: Any) -> None:
+    def _submit(self, mine: dict[str, Pending], function: Callable[..., None], *arguments: Any) -> None:
         with self._failing(mine), self._lock:
             if self._closed:
                 raise EmbeddingError(f"{self!r} was closed")
@@ -202,7 +202,7 @@ class OnnxEmbedder(ArrayEmbedder):
             self._pool.submit(function, *arguments)
 
     @contextmanager
-    def _failing(self, mine: dict[str, Future]) -> Iterator[None]:
+    def _failing(self, mine: dict[str, Pending]) -> Iterator[None]:
         """Whatever goes wrong inside is told to everyone who waits for these texts."""
         try:
             yield
@@ -214,7 +214,7 @@ class OnnxEmbedder(ArrayEmbedder):
             raise
 
 
-def _gathered(texts: Sequence[str], futures: dict[str, Future], dimension: int) -> np.ndarray:
+def _gathered(texts: Sequence[str], futures: dict[str, Pending], dimension: int) -> np.ndarray:
     vectors = np.empty((len(texts), dimension), np.float32)
     for row, text in enumerate(texts):
         vectors[row] = futures[text].result()

@@ -3,6 +3,17 @@
 from medha_core.guard.choice import make_guard
 from medha_core.guard.evidence import Learned
 from medha_core.guard.judge import FAR, Guard, Reading
-from medha_core.guard.verdict import Reason, Verdict, Weighed
+from medha_core.guard.verdict import Judged, Judgements, Reason, Verdict, Weighed
 
-__all__ = ["FAR", "Guard", "Learned", "Reading", "Reason", "Verdict", "Weighed", "make_guard"]
+__all__ = [
+    "FAR",
+    "Guard",
+    "Judged",
+    "Judgements",
+    "Learned",
+    "Reading",
+    "Reason",
+    "Verdict",
+    "Weighed",
+    "make_guard",
+]

@@ -4,14 +4,15 @@
 is left to `compiled_reader`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container
 from typing import NamedTuple
 
+from medha_core import _core
 from medha_core._core import CandidateJudge, GuardEvidence, ReadQuestion
 from medha_core.errors import ArgumentValueError
 from medha_core.guard.compiled_reader import Reader, reader_of, shared_reader
 from medha_core.guard.judge import FAR, LEVELS, Reading
-from medha_core.guard.verdict import Reason, Verdict, Weighed, accept
+from medha_core.guard.verdict import Judged, Judgements, Reason, Verdict, Weighed, accept
 from medha_core.guard.verifier import Verifier, shipped
 from medha_core.reading.lexicon import Lexicon
 
@@ -25,6 +26,7 @@ _REASONS = [
     ).split()
 ]
 """In the order of ext/guard_judge.hpp."""
+_NAMES = [reason.value for reason in _REASONS]
 
 
 class Fitted(NamedTuple):
@@ -112,21 +114,36 @@ class CompiledGuard:
     def judge_all(
         self,
         asked: ReadQuestion,
-        stored: Sequence[ReadQuestion],
-        scores: Iterable[float],
+        stored: list[ReadQuestion],
+        scores: list[float],
         learned: GuardEvidence,
         substitution: str,
-    ) -> list[Weighed]:
+    ) -> Judgements:
         """What is said of each candidate of one search."""
         if self.limits is None:
-            return [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
-        found = self._judge.judge_all(learned, asked, list(stored), list(scores), substitution)
-        return [
-            Weighed(_verdict(told))
-            if exchanged is None
-            else Weighed(_verdict(told), _verdict(exchanged[0]), Fitted(*exchanged[1]))
-            for told, exchanged in found
-        ]
+            off = [Weighed(accept(Reason.OFF, "the guard is off"))] * len(stored)
+            return Judged(off, [one.shape for one in stored], scores)
+        return _Judgements(self._judge.judge_all(learned, asked, stored, scores, substitution))
+
+
+class _Judgements:
+    """`Judgements` of the core: most are never asked for their words."""
+
+    __slots__ = ("_core", "accepted", "exchanges", "rival", "same")
+
+    def __init__(self, core: _core.Judgements):
+        self._core, self.accepted, self.same, self.rival = core, core.accepted, core.same, core.rival
+        self.exchanges = {place: Fitted(*fitted) for place, fitted in core.exchanges.items()}
+
+    def __len__(self) -> int:
+        return len(self._core)
+
+    def refused(self, least: float, spoken: Container[int]) -> tuple[list[str], float | None, list[int]]:
+        numbers, best, others = self._core.refused(least, spoken)
+        return [_NAMES[number] for number in numbers], best, others
+
+    def verdict(self, place: int, *, exchanged: bool = False) -> Verdict:
+        return _verdict(self._core.verdict(place, exchanged))
 
 
 def _verdict(told: tuple[bool, int, str, float]) -> Verdict:

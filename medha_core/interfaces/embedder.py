@@ -120,8 +120,11 @@ def as_array(vectors: object) -> np.ndarray:
     if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.ndim == 2:
         return vectors
     try:
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which callers refuse
-            array = np.asarray(vectors, dtype=np.float32)
+        if _are_float32(vectors):
+            array = np.array(vectors)
+        else:
+            with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which callers refuse
+                array = np.asarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise EmbeddingError(
             f"an embedder returned what is no list of vectors of one length: {error}"
@@ -133,6 +136,13 @@ def as_array(vectors: object) -> np.ndarray:
     return array
 
 
+def _are_float32(vectors: object) -> bool:
+    """Whether it is a list of arrays in which no number can become another one."""
+    return isinstance(vectors, list) and all(
+        isinstance(vector, np.ndarray) and vector.dtype == np.float32 for vector in vectors
+    )
+
+
 def unit_rows(vectors: np.ndarray, count: int, dimension: int | None) -> np.ndarray:
     """Unit vectors out of what an embedder returned: `count` of them.
 
@@ -142,7 +152,7 @@ def unit_rows(vectors: np.ndarray, count: int, dimension: int | None) -> np.ndar
         raise EmbeddingError(f"the embedder returned {len(vectors)} vectors for {count} texts")
     if dimension is not None and vectors.shape[1] != dimension:
         raise DimensionMismatchError(dimension, vectors.shape[1], "vector from the embedder")
-    squares = np.einsum("ij,ij->i", vectors, vectors).tolist()
+    squares = np.vecdot(vectors, vectors).tolist()
     if all(abs(square - 1) < _UNIT_TOLERANCE for square in squares):
         return vectors
     with np.errstate(over="ignore", invalid="ignore"):

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from medha_core.errors import ConfigurationError, StorageError
 from medha_core.metadata import filter_fetch_size, metadata_matches, verify_filters
@@ -28,6 +28,34 @@ class Candidate(NamedTuple):
     label: Any = None
     features: bytes | None = None
     """What the writer handed over with the entry, if anything."""
+
+
+class Fetched(Protocol):
+    """What an answer is made of: a `CacheResult`, or anything that says as much of an entry."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def generated_query(self) -> str: ...
+
+    @property
+    def response_summary(self) -> str | None: ...
+
+    @property
+    def template_id(self) -> str | None: ...
+
+    @property
+    def expires_at(self) -> datetime | None: ...
+
+    @property
+    def metadata(self) -> Mapping[str, MetadataValue]: ...
+
+    @property
+    def feedback_correct(self) -> int: ...
+
+    @property
+    def feedback_incorrect(self) -> int: ...
 
 
 class VectorStorageBackend(ABC):
@@ -313,7 +341,7 @@ class VectorStorageBackend(ABC):
         """The live entries among `ids`. Like `with_text`, only local stores answer."""
         return []
 
-    async def fetch(self, collection_name: str, candidate: Candidate) -> CacheResult | None:
+    async def fetch(self, collection_name: str, candidate: Candidate) -> Fetched | None:
         """The whole row of a candidate, or None when it is gone or expired by now."""
         row = candidate.label
         return row if isinstance(row, CacheResult) and not _has_expired(row) else None

@@ -11,8 +11,7 @@ from time import time
 from typing import Any
 
 from medha_core.concurrency import forking
-from medha_core.deciding import decision
-from medha_core.deciding.decision import Decision, decide
+from medha_core.deciding.decision import Decision, choose
 from medha_core.guard import Reason, make_guard
 from medha_core.guard.verdict import reject
 from medha_core.interfaces.storage import Candidate
@@ -149,16 +148,17 @@ class Knowledge:
         none is answered: the same words, whose verdict no evidence changes.
         """
         read = self._stored
-        proposed = [decision.Candidate(read(c.question, c.query), c.query, c.score) for c in candidates]
+        stored = [read(one.question, one.query) for one in candidates]
         with self._lock:
             self._take_back_expired()
             learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
             learning = collection in self._learning
-            decided = decide(
+            decided = choose(
                 self.guard,
                 learned,
                 self._asked(question),
-                proposed,
+                stored,
+                candidates,
                 substitution="off" if learning else self.substitution,
                 backslash_escapes=self._backslash,
             )
@@ -187,11 +187,9 @@ class Knowledge:
 
 def _same_words_only(decided: Decision) -> Decision:
     """A decision that stands whatever else the entries teach."""
-    verdicts = tuple(
-        reject(Reason.UNSURE, "the stored entries are still being read")
+    unsure = {
+        place: reject(Reason.UNSURE, "the stored entries are still being read")
+        for place, verdict in enumerate(decided.verdicts)
         if verdict.accepted and verdict.reason is not Reason.SAME
-        else verdict
-        for verdict in decided.verdicts
-    )
-    stands = decided.winner is not None and verdicts[decided.winner].accepted
-    return Decision(decided.winner if stands else None, None, verdicts)
+    }
+    return decided.changed(None if decided.winner in unsure else decided.winner, unsure)

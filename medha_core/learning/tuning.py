@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medha_core.deciding.calibration import Calibration, Outcome
-from medha_core.deciding.tiers import Tiers
+from medha_core.deciding.tiers import Thresholds, Tiers
 from medha_core.embedding import CachedEmbedder
 from medha_core.errors import ArgumentValueError, ConfigurationError, MedhaError
 from medha_core.files import FileEntry
@@ -74,7 +74,7 @@ class _Trial:
     """A small cache in memory with an exact scan, asked through the guard as a search asks it."""
 
     def __init__(self, settings: Settings, stored: Sequence[Stored], vectors: Mapping[str, np.ndarray]):
-        self._settings = settings
+        self._thresholds = Thresholds.of(settings)
         self._stored = stored
         self._vectors = vectors
         self._matrix = np.stack([vectors[entry.question] for entry in stored])
@@ -97,10 +97,10 @@ class _Trial:
         decided = knowledge.decide(_COLLECTION, asked.question, found)
         if decided.winner is None:
             return None
-        winner, verdict = found[decided.winner], decided.verdicts[decided.winner]
+        winner, verdict = found[decided.winner], decided.verdict(decided.winner)
         if decided.substituted is not None:
             return Outcome(verdict.confidence, _same_query(decided.substituted.query, asked.query))
-        if Tiers(self._settings, asked.question).of(winner)[0] is SearchStrategy.NO_MATCH:
+        if Tiers(self._thresholds, asked.question).of(winner)[0] is SearchStrategy.NO_MATCH:
             return None
         right = (
             Stored(winner.question, winner.query) in asked.right
@@ -115,7 +115,7 @@ class _Trial:
             return []
         scores = self._matrix[chosen] @ vector
         best = np.argsort(-scores, kind="stable")[:_NEAREST]
-        floor = self._settings.score_threshold_fuzzy_prefilter
+        floor = self._thresholds.prefilter
         return [
             self._candidate(self._stored[chosen[i]], min(1.0, float(scores[i])))
             for i in best

@@ -46,6 +46,15 @@ def whole(records: Iterable[Sequence[Any]]) -> list[int]:
     return [value for (value,) in records if isinstance(value, int) and value >= 0]
 
 
+def with_text(rows: Iterable[Row], collection: int, normalized: str) -> list[Row]:
+    """Those of a collection that have this normalised question, newest first.
+
+    A row is sealed, the index that led to it is not.
+    """
+    found = [row for row in rows if row.normalized == normalized and row.collection == collection]
+    return sorted(found, key=lambda row: -row.label) if len(found) > 1 else found
+
+
 class Lookups:
     """The part of `Rows` that reads."""
 
@@ -96,6 +105,24 @@ class Lookups:
             rows += self._select(f"label IN ({','.join('?' * len(part))})", part)
         return {row.label: row for row in rows}
 
+    def labels_with_text(
+        self,
+        collection: int,
+        normalized: str,
+        filters: Mapping[str, MetadataValue] | None = None,
+        include_scoped: bool = True,
+    ) -> list[int]:
+        """Labels of rows with this normalised question, which the rows must confirm (see `with_text`).
+
+        With filters, those whose metadata may match. Of rows with metadata, without filters, the newest few.
+        """
+        if filters:
+            return self._filtered_with_text(collection, normalized, filters)
+        labels = self._with_text(_PLAIN, collection, normalized)
+        if include_scoped:
+            labels += nlargest(_FEW, self._with_text(_SCOPED, collection, normalized))
+        return labels
+
     def by_normalized(
         self,
         collection: int,
@@ -103,24 +130,9 @@ class Lookups:
         filters: Mapping[str, MetadataValue] | None = None,
         include_scoped: bool = True,
     ) -> list[Row]:
-        """Rows with exactly this normalised question, newest first.
-
-        With filters, those whose metadata may match. Of rows with metadata, without filters, the newest few.
-        """
-        labels: list[int] = [] if filters else self._with_text(_PLAIN, collection, normalized)
-        if filters:
-            labels = self._filtered_with_text(collection, normalized, filters)
-        elif include_scoped:
-            labels += nlargest(_FEW, self._with_text(_SCOPED, collection, normalized))
-        if not labels:
-            return []
-        # The row is sealed, the index that led to it is not.
-        rows = [
-            row
-            for row in self.by_labels(labels).values()
-            if row.normalized == normalized and row.collection == collection
-        ]
-        return sorted(rows, key=lambda row: -row.label)
+        """Rows with exactly this normalised question, newest first, of those `labels_with_text` finds."""
+        labels = self.labels_with_text(collection, normalized, filters, include_scoped)
+        return with_text(self.by_labels(labels).values(), collection, normalized) if labels else []
 
     def _with_text(self, query: str, collection: int, normalized: str) -> list[int]:
         with self._statements() as db:

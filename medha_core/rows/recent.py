@@ -25,10 +25,10 @@ class RecentRows:
     def __len__(self) -> int:
         return len(self._by_label)
 
-    def of(self, labels: Iterable[int]) -> dict[int, Row]:
-        """Those of these labels that are here."""
-        held = self._by_label
-        return {label: held[label] for label in labels if label in held}
+    def of(self, labels: Iterable[int]) -> list[Row | None]:
+        """The rows of these labels in their order, None for one that is not here."""
+        held = self._by_label.get
+        return [held(label) for label in labels]
 
     def of_ids(self, collection: int, ids: Sequence[str]) -> dict[str, Row]:
         """Those of these ids of a collection that are here."""

@@ -69,6 +69,32 @@ class Row(NamedTuple):
     tables: str | None
     """`dumps_tables` of the tables that the query reads; None when it was not read."""
 
+    # What an answer is made of, by the names of `Fetched` (see medha_core.interfaces.storage).
+
+    @property
+    def generated_query(self) -> str:
+        return self.query
+
+    @property
+    def response_summary(self) -> str | None:
+        return self.summary
+
+    @property
+    def template_id(self) -> str | None:
+        return self.template
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return _moment(self.expires)
+
+    @property
+    def feedback_correct(self) -> int:
+        return self.correct
+
+    @property
+    def feedback_incorrect(self) -> int:
+        return self.incorrect
+
     def result(self, score: float = 0.0) -> CacheResult:
         return CacheResult(
             id=self.id,

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from medha_core.concurrency.inflight import InFlight, UnfinishedError, done, outcome
+from medha_core.concurrency.inflight import InFlight, Pending, UnfinishedError, done, outcome
 from medha_core.service.cache import ServiceCache
 from medha_core.service.models import LoadedModel
 
@@ -73,7 +72,7 @@ class Worker:
                 raise
             await self._collect(job, futures)
 
-    async def _collect(self, job: Job, futures: "dict[bytes, Future[np.ndarray]]") -> None:
+    async def _collect(self, job: Job, futures: dict[bytes, Pending[np.ndarray]]) -> None:
         for key, future in futures.items():
             await done(future)
             vector = outcome(future, job.texts.keys())

@@ -25,8 +25,8 @@ from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
 from medha_core.templates import Templates
 from medha_core.trace import NoTrace, Step
-from medha_core.types import CacheHit, SearchStrategy
-from medha_core.waterfall.request import NAMED, Request, failure, hit_from, is_visible
+from medha_core.types import CacheHit, SearchStrategy, changed
+from medha_core.waterfall.request import Request, failure, hit_from, is_visible, named
 from medha_core.waterfall.vector_tiers import VectorTiers
 
 MISS = CacheHit()
@@ -66,21 +66,23 @@ class Waterfall:
         """One hit, miss or error a request, in order. A single search is a batch of one."""
         generation = self._l1.generation
         hits = [await self._caught(self._before_embedding(request)) for request in requests]
-        waiting = [i for i, hit in enumerate(hits) if hit is None]
-        if waiting:
-            found = await self._with_embedding([requests[i] for i in waiting])
-            for i, hit in zip(waiting, found, strict=True):
-                hits[i] = hit
+        waiting = [request for request, hit in zip(requests, hits, strict=True) if hit is None]
+        found = iter(await self._with_embedding(waiting)) if waiting else iter(())
+        answers = []
         for request, hit in zip(requests, hits, strict=True):
-            if hit and hit.strategy is not SearchStrategy.L1_CACHE:
-                await self.remember(request.scope, request.question, hit, generation)
-        return [MISS if hit is None else hit for hit in hits]
+            answer = next(found) if hit is None else hit
+            if answer is None:
+                answer = MISS
+            elif answer and answer.strategy is not SearchStrategy.L1_CACHE:
+                await self.remember(request.scope, request.question, answer, generation)
+            answers.append(answer)
+        return answers
 
     async def remember(self, scope: Scope, question: str, hit: CacheHit, generation: int) -> None:
         """Keep a hit ready in L1, unless something was forgotten since `generation`."""
         if self._l1.shared and self._store.read_only:
             return
-        ready = hit.model_copy(update={"strategy": SearchStrategy.L1_CACHE, "explanation": None})
+        ready = changed(hit, strategy=SearchStrategy.L1_CACHE, explanation=None)
         key = question_key(scope.key, question).hex()
         if hit.bound is not None:
             self.exchanged.add(key)
@@ -89,21 +91,16 @@ class Waterfall:
     async def _caught(self, tier: Awaitable[CacheHit | None]) -> CacheHit | None:
         """A tier's answer. A search promises a value, so what a store raises becomes an error hit."""
         try:
-            with NAMED:
-                return await tier
-        except MedhaError as error:
-            return failure(error, self._settings)
+            return await tier
+        except Exception as error:  # noqa: BLE001 - a store of others may raise anything
+            return failure(named(error), self._settings)
 
     # before the embedding: nothing here runs a model
 
     async def _before_embedding(self, request: Request) -> CacheHit | None:
-        for name, tier in (
-            ("l1", self._from_l1),
-            ("template", self._from_template),
-            ("text", self._from_text),
-        ):
+        for name, tier in self._EARLY:
             with request.trace.step(name) as step:
-                hit = await tier(request, step)
+                hit = await tier(self, request, step)
                 if hit is not None:
                     step.outcome = "hit"
                     return hit
@@ -133,11 +130,14 @@ class Waterfall:
     async def _from_text(self, request: Request, step: Step | NoTrace) -> CacheHit | None:
         """The exact tier for a question that is stored word for word: no vector is needed."""
         scope, question = request.scope, request.question
-        same = question_key(b"", question)
+        normalized = normalize_question(question)
         for _ in range(_LOOKS):
             known = await self._store.with_text(
-                scope.collection, normalize_question(question), scope.filters, scope.include_scoped
+                scope.collection, normalized, scope.filters, scope.include_scoped
             )
+            if not known:
+                break
+            same = question_key(b"", question)
             known = [
                 one for one in known if is_visible(one, scope) and question_key(b"", one.question) == same
             ]
@@ -151,6 +151,8 @@ class Waterfall:
             # Another process replaced what was found: its successor is there.
         return None
 
+    _EARLY = (("l1", _from_l1), ("template", _from_template), ("text", _from_text))
+
     # after the embedding: one search feeds three tiers
 
     async def _with_embedding(self, requests: Sequence[Request]) -> list[CacheHit | None]:
@@ -159,10 +161,8 @@ class Waterfall:
         except MedhaError as error:
             failed = failure(error, self._settings)
             return [await self._caught(self._by_vector.by_spelling(one)) or failed for one in requests]
-        searches = [
-            self._caught(self._by_vector.answer(request, vector))
-            for request, vector in zip(requests, vectors, strict=True)
-        ]
+        asked = zip(requests, vectors, strict=True)
+        searches = [self._caught(self._by_vector.answer(request, vector)) for request, vector in asked]
         if self._store.local:
             return [await search for search in searches]
         # A store at the other end of a network: the searches travel together.
@@ -171,8 +171,11 @@ class Waterfall:
     async def _embed(self, requests: Sequence[Request]) -> np.ndarray:
         steps = [request.trace.step("embedding") for request in requests]
         started = perf_counter()
-        with steps[0], NAMED:
-            vectors = await self._embedding.aembed_array([request.question for request in requests])
+        with steps[0]:
+            try:
+                vectors = await self._embedding.aembed_array([request.question for request in requests])
+            except Exception as error:  # noqa: BLE001 - a store of others may raise anything
+                raise named(error) from error.__cause__
         self._stats.record_embedding(perf_counter() - started)
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds

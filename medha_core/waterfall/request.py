@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 from medha_core.errors import MedhaError, StorageError
 from medha_core.interfaces import Candidate
+from medha_core.interfaces.storage import Fetched
 from medha_core.logs import said
 from medha_core.metadata import metadata_matches
 from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.trace import Explanation, NoTrace
-from medha_core.types import CacheHit, CacheResult, SearchStrategy
+from medha_core.types import CacheHit, SearchStrategy
 
 logger = logging.getLogger("medha_core")
 
@@ -23,7 +24,7 @@ class Request(NamedTuple):
     trace: Explanation | NoTrace
 
 
-def hit_from(row: CacheResult, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
+def hit_from(row: Fetched, strategy: SearchStrategy, confidence: float, cosine: float | None) -> CacheHit:
     """The hit that a stored row makes."""
     return CacheHit(
         generated_query=row.generated_query,
@@ -45,19 +46,13 @@ def failure(error: MedhaError, settings: Settings) -> CacheHit:
     return CacheHit(strategy=SearchStrategy.NO_MATCH if missed else SearchStrategy.ERROR, error=str(error))
 
 
-class _Named:
-    """Errors that are not ours become ours: a store of somebody else's may raise anything."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MedhaError):
-            raise MedhaError(f"a tier raised {type(error).__name__}: {error}") from error
-
-
-NAMED = _Named()
-"""The context; it holds nothing."""
+def named(error: Exception) -> MedhaError:
+    """An error as one of ours: a store of somebody else's may raise anything."""
+    if isinstance(error, MedhaError):
+        return error
+    ours = MedhaError(f"a tier raised {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours
 
 
 def is_visible(candidate: Candidate, scope: Scope) -> bool:

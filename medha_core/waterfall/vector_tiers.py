@@ -8,9 +8,10 @@ import numpy as np
 from medha_core.deciding.assurance import Assurance
 from medha_core.deciding.decision import Decision
 from medha_core.deciding.substitution import Substituted
-from medha_core.deciding.tiers import Tiers
+from medha_core.deciding.tiers import Thresholds, Tiers
 from medha_core.embedding import CachedEmbedder
 from medha_core.interfaces import Candidate, VectorStorageBackend
+from medha_core.interfaces.storage import Fetched
 from medha_core.learning.knowledge import Knowledge
 from medha_core.metadata import dumps_metadata, metadata_matches
 from medha_core.normalise import differ_in_quoted_case, normalize_question, quotes
@@ -18,7 +19,7 @@ from medha_core.scope import Scope
 from medha_core.settings import Settings
 from medha_core.stats import StatsRecorder
 from medha_core.trace import NoTrace, Step
-from medha_core.types import Bound, CacheHit, CacheResult, SearchStrategy
+from medha_core.types import Bound, CacheHit, SearchStrategy, changed
 from medha_core.waterfall.request import Request, hit_from, is_visible
 
 _JUDGED = 8
@@ -38,6 +39,8 @@ class VectorTiers:
         stats: StatsRecorder,
     ):
         self._settings = settings
+        self._thresholds = Thresholds.of(settings)
+        self._judged = settings.fuzzy_prefilter_top_k if knowledge.is_off else _JUDGED
         self._store = store
         self._embedding = embedding
         self._knowledge = knowledge
@@ -48,16 +51,18 @@ class VectorTiers:
         with request.trace.step("index") as step:
             found = self._readable(request, await self._nearest(request.scope, vector), step)
             step.outcome = f"{len(found)} found"
-        trust = await self._trust(request.scope.collection, found)
-        tiers = Tiers(self._settings, request.question, trust)
+        trust = await self._trust(request.scope.collection, found) if self._thresholds.boost else None
+        tiers = Tiers(self._thresholds, request.question, trust)
         if trust:
             found.sort(key=lambda candidate: -tiers.boosted(candidate, candidate.score))
         with request.trace.step("guard") as step:
             if self._knowledge.is_off:
                 return await self._unguarded(request, found, tiers, step)
             await self._knowledge.before_deciding()
-            alike = self._readable(request, await self._alike(request, found), step)
-            return await self._guarded(request, found + alike, tiers, step)
+            alike = await self._alike(request, found)
+            if alike:
+                found = found + self._readable(request, alike, step)
+            return await self._guarded(request, found, tiers, step)
 
     async def by_spelling(self, request: Request) -> CacheHit | None:
         """The fuzzy tier for a question that has no vector: stored questions that are spelt like it.
@@ -74,15 +79,15 @@ class VectorTiers:
                 scope.filters,
                 scope.include_scoped,
             )
-            far = min(settings.score_threshold_fuzzy_prefilter, settings.semantic_threshold - 1e-6)
+            far = min(self._thresholds.prefilter, self._thresholds.semantic - 1e-6)
             found = self._readable(request, [one._replace(score=far) for one in near], step)
             step.outcome = f"{len(found)} found"
-        tiers = Tiers(settings.model_copy(update={"score_threshold_fuzzy_prefilter": far}), request.question)
+        tiers = Tiers(self._thresholds._replace(prefilter=far), request.question)
         with request.trace.step("guard") as step:
             await self._knowledge.before_deciding()
             choose = self._unguarded if self._knowledge.is_off else self._guarded
             hit = await choose(request, found, tiers, step)
-        return hit and hit.model_copy(update={"similarity": None})
+        return hit and changed(hit, similarity=None)
 
     async def _unguarded(
         self, request: Request, found: Sequence[Candidate], tiers: Tiers, step: Step | NoTrace
@@ -106,7 +111,9 @@ class VectorTiers:
         started = perf_counter()
         decided = self._knowledge.decide(request.scope.collection, request.question, found)
         seconds = perf_counter() - started
-        decided, row = await self._settled(request, found, decided, tiers)
+        row = None
+        if decided.winner is not None or self._assurance.has_judge:
+            decided, row = await self._settled(request, found, decided, tiers)
         self._count(seconds, found, decided, tiers)
         if step.wanted:
             for candidate, verdict in zip(found, decided.verdicts, strict=True):
@@ -123,13 +130,13 @@ class VectorTiers:
                 strategy, confidence = tiers.by_letters(candidate)
         if strategy is SearchStrategy.NO_MATCH or row is None:
             return None
-        step.outcome = strategy.value
+        step.outcome = strategy._value_
         hit = hit_from(row, strategy, min(1.0, confidence), candidate.score)
         return hit if decided.substituted is None else _exchanged(hit, decided.substituted)
 
     async def _settled(
         self, request: Request, found: Sequence[Candidate], decided: Decision, tiers: Tiers
-    ) -> tuple[Decision, CacheResult | None]:
+    ) -> tuple[Decision, Fetched | None]:
         """The decision held against the entry's record, what was ruled and, in doubt, the judge.
 
         With the row of its winner, None when it is gone by now.
@@ -146,9 +153,7 @@ class VectorTiers:
             row = await self._row(request, found, settled)
         return settled, row
 
-    async def _row(
-        self, request: Request, found: Sequence[Candidate], decided: Decision
-    ) -> CacheResult | None:
+    async def _row(self, request: Request, found: Sequence[Candidate], decided: Decision) -> Fetched | None:
         if decided.winner is None:
             return None
         return await self._store.fetch(request.scope.collection, found[decided.winner])
@@ -157,20 +162,16 @@ class VectorTiers:
         """Add a decision, with the refused candidates that had reached a tier, to the statistics."""
         if not self._stats.enabled:
             return
-        refused = [
-            (verdict.reason._value_, candidate.score)
-            for candidate, verdict in zip(found, decided.verdicts, strict=True)
-            if not verdict.accepted and tiers.reaches(candidate)
-        ]
-        best = max((score for _, score in refused), default=None)
-        self._stats.record_guard(
-            seconds, [reason for reason, _ in refused], best if decided.winner is None else None
-        )
+        reasons, best = decided.near_misses(found, self._thresholds.semantic, tiers.reaches)
+        self._stats.record_guard(seconds, reasons, best if decided.winner is None else None)
 
     async def _alike(self, request: Request, found: Sequence[Candidate]) -> list[Candidate]:
         """Entries that say the same words with other values and are too far for the vector to find."""
-        scope, known = request.scope, {candidate.id for candidate in found}
+        scope = request.scope
         ids = self._knowledge.alike(scope.collection, dumps_metadata(scope.filters), request.question)
+        if not ids:
+            return []
+        known = {candidate.id for candidate in found}
         missing = [entry_id for entry_id in ids if entry_id not in known]
         if not missing:
             return []
@@ -178,16 +179,12 @@ class VectorTiers:
         return [entry._replace(score=0.0) for entry in entries if is_visible(entry, scope)]
 
     async def _nearest(self, scope: Scope, vector: np.ndarray) -> list[Candidate]:
-        settings = self._settings
-        soft = bool(scope.filters) and settings.metadata_filter_mode == "soft"
+        soft = bool(scope.filters) and self._settings.metadata_filter_mode == "soft"
         found = await self._store.candidates(
             scope.collection,
             vector,
-            settings.fuzzy_prefilter_top_k if self._knowledge.is_off else _JUDGED,
-            min(
-                settings.score_threshold_fuzzy_prefilter,
-                settings.semantic_threshold / (1 + settings.feedback_boost_factor),
-            ),
+            self._judged,
+            self._thresholds.lowest,
             None if soft else scope.filters,
             include_scoped=soft or scope.include_scoped,
         )
@@ -196,15 +193,13 @@ class VectorTiers:
         penalised = [
             candidate
             if metadata_matches(candidate.metadata, scope.filters)
-            else candidate._replace(score=candidate.score * settings.metadata_filter_soft_penalty)
+            else candidate._replace(score=candidate.score * self._settings.metadata_filter_soft_penalty)
             for candidate in found
         ]
         return sorted(penalised, key=lambda candidate: -candidate.score)
 
     async def _trust(self, collection: str, found: Sequence[Candidate]) -> dict[str, float]:
         """Share of correct feedback of each entry that has any; read only where a boost is set."""
-        if not self._settings.feedback_boost_factor:
-            return {}
         rows = [await self._store.fetch(collection, candidate) for candidate in found]
         return {
             row.id: row.feedback_correct / (row.feedback_correct + row.feedback_incorrect)
@@ -214,9 +209,11 @@ class VectorTiers:
 
     def _readable(self, request: Request, found: list[Candidate], step: Step | NoTrace) -> list[Candidate]:
         """The candidates that differ from the question in nothing that vectors cannot tell."""
-        question = request.question
-        asked, *stored = self._embedding.unread_of([question, *[one.question for one in found]])
+        question, embedding = request.question, self._embedding
         quoting = not self._knowledge.is_off and quotes(question)
+        if embedding.reads_all and not quoting:
+            return found
+        asked, *stored = embedding.unread_of([question, *[one.question for one in found]])
         if not quoting and stored.count(asked) == len(stored):
             return found
         readable = []
@@ -231,11 +228,10 @@ class VectorTiers:
 
 
 def _exchanged(hit: CacheHit, made: Substituted) -> CacheHit:
-    return hit.model_copy(
-        update={
-            "generated_query": made.query,
-            "response_summary": None,
-            "parameters": made.parameters,
-            "bound": Bound(made.bound_query, made.bind_values),
-        }
+    return changed(
+        hit,
+        generated_query=made.query,
+        response_summary=None,
+        parameters=made.parameters,
+        bound=Bound(made.bound_query, made.bind_values),
     )
