@@ -193,6 +193,36 @@ def test_hard_cases_are_judged_alike(path):
     assert accepted
 
 
+def slipped(rng: random.Random, word: str, slips: int) -> str:
+    """A word with a letter more, less, other, or two exchanged, so many times."""
+    for _ in range(slips):
+        at, letter = rng.randrange(len(word)), rng.choice("abcdeé")
+        before, behind = word[:at], word[at:]
+        ways = [before + letter + behind, before + behind[1:], before + letter + behind[1:]]
+        ways.append(before + behind[1:2] + behind[:1] + behind[2:])
+        word = rng.choice(ways) or word
+    return word
+
+
+@pytest.mark.parametrize("letters", ["abc", "abcdé", "abcdefghijklmnop"])
+def test_slips_among_words_that_are_near_each_other_mean_the_same(letters):
+    rng, pair = random.Random(letters), Pair()
+    known = [word for word in sorted(english().words) if word.isalpha() and len(word) > 2]
+    made = ["".join(rng.choices(letters, k=rng.randint(1, 12))) for _ in range(120)]
+    words = [*rng.sample(known, 120), *made]
+    words += [slipped(rng, word, rng.randint(1, 2)) for word in words]
+    for entry, word in enumerate(words):
+        pair.store(entry, f"which {word} are left", f"SELECT {entry}", near=0)
+    for place in rng.sample(range(len(words)), 150):
+        pair.forget(place)
+    found = 0
+    for word in words * 4:
+        asked = f"which {slipped(rng, word, rng.randint(1, 2))} are left"
+        pair.ask(asked, [])
+        found += bool(pair.compiled.alike(pair.compiled.features(asked), pair.evidence))
+    assert 50 < found < len(words) * 4 - 50
+
+
 MARKS = st.text(st.sampled_from(" '\"0123459.,:;/-%$kbnapm.T@_#+<>=!?()\tzAsSoO\n\x1c"), max_size=24)
 
 
