@@ -22,8 +22,11 @@ cdef extern from "<string_view>" namespace "std":
         size_t size()
 
 cdef extern from "guard_builder.hpp" namespace "medha::guard":
+    cppclass WordFacts "medha::guard::Facts"
+
     cppclass Symbol:
         const string& text()
+        const WordFacts& facts() except +
         string_view body()
         cpp_bool loose
         cpp_bool grave
@@ -61,8 +64,14 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         ANTONYMS "medha::guard::ANTONYMS"
         RELATED "medha::guard::RELATED"
 
+    cppclass OpenWords:
+        void add_words(string_view lines) except +
+        void add_irregular(string_view lines) except +
+        void add_particular(string_view word) except +
+
     cppclass Language:
         Relatable relatable
+        OpenWords open
         unordered_map[const Symbol*, const Symbol*] magnitudes
         vector[const Symbol*] priced
         vector[const Symbol*] summing
@@ -342,6 +351,17 @@ cdef int fill_facts(QuestionReader reader, int language, Symbols& symbols, const
     return 0
 
 
+cdef tuple told_facts(const WordFacts& facts):
+    cdef size_t i
+    return (
+        facts.flags, facts.settled, text_of(facts.key), text_of(facts.ordinal), text_of(facts.superlative),
+        text_of(facts.comparative), text_of(facts.around), text_of(facts.compared), text_of(facts.compared_way),
+        text_of(facts.stem), text_of(facts.lemma_stem), text_of(facts.number), texts_of(facts.parts),
+        tuple([(texts_of(facts.phrases[i].words), text_of(facts.phrases[i].key))
+               for i in range(facts.phrases.size())]),
+    )
+
+
 cdef class QuestionReader:
     """Turns questions into what the guard compares, and holds the texts they share.
 
@@ -384,6 +404,11 @@ cdef class QuestionReader:
         language.relatable.add_lines(view_of(lexicon.pairs))
         for prefix in lexicon.negating:
             language.relatable.add_negating(view_of(prefix))
+        if lexicon.words:
+            language.open.add_words(view_of(lexicon.words))
+            language.open.add_irregular(view_of(lexicon.irregular))
+        for word in lexicon.particular:
+            language.open.add_particular(view_of(word))
         self._lexicons.append(lexicon)
         self._symbols.languages.push_back(language)
         return len(self._lexicons) - 1
@@ -410,6 +435,17 @@ cdef class QuestionReader:
         """Whether the first lexicon is asked how two words are related; `opposite`: whether they are opposites."""
         self._symbols.language = 0
         return self._symbols.may_relate(view_of(one), view_of(other), ANTONYMS if opposite else SYNONYMS)
+
+    def facts(self, str word not None, int language=0):
+        """What is known of a word in a language, in the order of `medha_core.reading.facts.Facts`."""
+        if not 0 <= language < len(self._lexicons):
+            raise ArgumentValueError("language", "the number of a language", language)
+        self._symbols.busy += 1
+        self._symbols.language = language
+        try:
+            return told_facts(symbol_of(self._symbols, word).facts())
+        finally:
+            self._symbols.busy -= 1
 
     def read(self, question):
         """An asked question, in the first language."""

@@ -13,7 +13,8 @@ from medha_core.deciding.decision import Candidate, decide
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.guard import Guard, Learned, Reading
 from medha_core.native import extension_loaded
-from medha_core.reading.lexicon import english
+from medha_core.reading.facts import Facts, word_facts
+from medha_core.reading.lexicon import Lexicon, english
 
 if not extension_loaded:
     pytest.skip("there is no compiled guard to compare", allow_module_level=True)
@@ -191,6 +192,53 @@ def test_hard_cases_are_judged_alike(path):
         elif mark in ("+", "-", "!"):
             accepted += pair.ask(parts[0 if mark == "+" else 1], [0.95])
     assert accepted
+
+
+ENDINGS = "s es ies ed ied ing er est ier iest ly ment ation 's n't ers ss".split()
+
+
+def same_facts(word: str) -> None:
+    assert shared_reader().core.facts(word) == tuple(word_facts(word, english()))
+
+
+def test_what_the_word_list_says_is_what_the_lexicon_says():
+    lexicon, rng = english(), random.Random(5)
+    chosen = [*rng.sample(sorted(lexicon.words), 4_000), *rng.sample(sorted(lexicon.irregular), 1_000)]
+    chosen += [word[: len(word) - rng.randrange(3)] + rng.choice(ENDINGS) for word in chosen]
+    chosen += [word[:-1] + word[-2:] + rng.choice(ENDINGS) for word in rng.sample(chosen, 2_000)]
+    for word in chosen:
+        same_facts(word)
+
+
+def test_words_of_the_small_tables_and_their_forms_are_asked_about():
+    for word in sorted(english().particular()):
+        for form in (word, *(word + ending for ending in ENDINGS), f"{word[:-1]}ies"):
+            same_facts(form)
+
+
+@settings(max_examples=600)
+@given(st.text() | st.from_regex(r"[a-z]{0,3}(s|es|ies|ied|ed|ing|er|est)?", fullmatch=True))
+def test_any_word_means_what_the_lexicon_says(word):
+    same_facts(word)
+
+
+def test_the_lexicon_is_asked_about_few_words(monkeypatch):
+    asked = []
+
+    def told(word: str, lexicon: Lexicon) -> Facts:
+        asked.append(word)
+        return word_facts(word, lexicon)
+
+    monkeypatch.setattr("medha_core.guard.compiled_reader.word_facts", told)
+    guard = CompiledGuard(lexicon=Lexicon("en"))
+    for number in range(200):
+        guard.features(f"gizmos {number} of acmes{'x' * (number % 9)} colder than sku-{number}")
+    assert asked == ["of", "than"]
+
+
+def test_facts_are_of_a_language_that_there_is():
+    with pytest.raises(ArgumentValueError, match="the number of a language"):
+        shared_reader().core.facts("word", 99)
 
 
 def slipped(rng: random.Random, word: str, slips: int) -> str:

@@ -1,6 +1,7 @@
 """Reads questions for the compiled guard: words and rules in compiled code, queries and languages here.
 
-What single words mean comes from the lexicons, asked once for each word (`reading.facts`).
+What single words mean comes from the lexicons: their word lists are handed over, and of all other words they
+are asked once for each (`reading.facts`).
 """
 
 import hashlib
@@ -32,8 +33,14 @@ class Words(NamedTuple):
     facts: Callable[[str], Facts]
     relations: tuple[Callable[[str, str], bool], ...]
     """Whether two words are synonyms, antonyms, related."""
+    words: str
+    """A line for each word of its word list with its parts of speech; "" where it has none."""
+    irregular: str
+    """A line for each irregular form with its base."""
+    particular: Collection[str]
+    """Words of which more is known than these lists say: `facts` is asked about them and their forms."""
     pairs: str
-    """A line for each two words that may be one of these."""
+    """A line for each two words that may be in one of the relations."""
     negating: Collection[str]
     """Prefixes that make a word the opposite of another one."""
     magnitudes: Mapping[str, str]
@@ -156,6 +163,9 @@ def _words_of(lexicon: Lexicon) -> Words:
         partial(words, lexicon=lexicon),
         partial(word_facts, lexicon=lexicon),
         (lexicon.are_synonyms, lexicon.are_antonyms, lexicon.are_related),
+        _lines(lexicon.words),
+        _lines(lexicon.irregular),
+        lexicon.particular(),
         lexicon.pairs(),
         lexicon.negating,
         {f"o:{operator}": f"o:{way}" for operator, way in lexicon.magnitude.items()},
@@ -163,6 +173,10 @@ def _words_of(lexicon: Lexicon) -> Words:
         lexicon.summing,
         lexicon.telling,
     )
+
+
+def _lines(notes: Mapping[str, str]) -> str:
+    return "\n".join(map(" ".join, notes.items()))
 
 
 def _slots(mentions: tuple[Mention, ...], query: str) -> tuple | None:
