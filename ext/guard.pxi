@@ -159,11 +159,16 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         cpp_bool knows_all
         int language
         vector[GuardValue] values
+        vector[GuardSlot] slots
+        Keys names
+        GuardSense sense
+        const Symbol* shape
         Keys opened
 
     cppclass Builder:
         Builder(Symbols& symbols, Question& question) except +
         cpp_bool tokenize(string_view text) except +
+        void copy(const Question& said) except +
         void add_word(const GuardWord& word) except +
         void read() except +
         void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column,
@@ -372,9 +377,11 @@ cdef class QuestionReader:
 
     cdef Symbols* _symbols
     cdef list _lexicons
+    cdef object _mention
 
     def __cinit__(self, lexicon, keys):
         self._lexicons = []
+        self._mention = keys.mention
         self._symbols = new Symbols(<void*> self, ask_lexicon, relate_words)
         self.add(lexicon)
         for key in keys.loose:
@@ -490,9 +497,8 @@ cdef class ReadQuestion:
 
     cdef QuestionReader _reader
     cdef Question _question
-    cdef readonly object stored
-    """What the query of a stored question says, as it was handed over; None for an asked one."""
-    cdef readonly object shape
+    cdef readonly bint is_stored
+    """Whether what its query says is known: it is the question of an entry, and no asked one."""
 
     def __repr__(self):
         return f"<ReadQuestion {' '.join(word[1] for word in self.words)!r}>"
@@ -533,7 +539,7 @@ cdef class ReadQuestion:
     cdef int _add_stored(self, Builder* builder, Symbols* symbols, stored) except -1:
         cdef GuardSlot slot
         cdef Keys parts
-        self.stored, self.shape = stored, stored.shape
+        self.is_stored = True
         self._question.unnamed = stored.unnamed
         self._question.selects_name = stored.selects_name
         self._question.fixed_dates = stored.fixed_dates
@@ -603,8 +609,49 @@ cdef class ReadQuestion:
 
     @property
     def mentions(self):
-        """Where the values of the query stand."""
-        return () if self.stored is None else self.stored.mentions
+        """Where the values of the query stand (`medha_core.reading.mentions.Mention`)."""
+        return tuple([mention_of(self, i) for i in range(self._question.values.size())])
+
+    @property
+    def stored(self):
+        """What its query says, in the order of `medha_core.guard.compiled_reader.Stored`; None for an asked one."""
+        if not self.is_stored:
+            return None
+        question = &self._question
+        slots = tuple([
+            (slot.value, texts_of(slot.columns), text_of(slot.spelling), slot.is_number, slot.is_date)
+            for slot in question.slots
+        ])
+        return (self.mentions, slots if question.can_exchange else None, self.shape,
+                tuple(sorted(texts_of(question.names))), question.unnamed, question.fixed_dates,
+                question.selects_name, told_sense(question.sense))
+
+    @property
+    def shape(self):
+        """What stands for the query with its mentioned values left open; "" for an asked question."""
+        return text_of(self._question.shape)
+
+
+cdef tuple told_sense(const GuardSense& sense):
+    """In the order of `medha_core.reading.sense.Sense`."""
+    return (
+        frozenset(texts_of(sense.superlatives)), frozenset(texts_of(sense.alone)),
+        frozenset(texts_of(sense.measured)), frozenset(texts_of(sense.adjectives)),
+        frozenset(texts_of(sense.peopled)), frozenset(texts_of(sense.sizes)), frozenset(texts_of(sense.selected)),
+        sense.is_number, frozenset(texts_of(sense.places)), frozenset(texts_of(sense.extremes)),
+        frozenset(texts_of(sense.things)), frozenset(texts_of(sense.venues)), sense.differs,
+    )
+
+
+cdef object mention_of(ReadQuestion question, size_t place):
+    cdef const GuardValue* value = &question._question.values[place]
+    cdef size_t i
+    spellings = tuple([
+        (text_of(value.spellings[i].first), text_of(value.spellings[i].second))
+        for i in range(value.spellings.size())
+    ])
+    return question._reader._mention(
+        text_of(value.text), value.first, value.last, tuple(value.literals), text_of(value.column), spellings)
 
 
 cdef class GuardEvidence:
@@ -658,7 +705,7 @@ cdef class GuardEvidence:
             del self._handles[entry], self._entries[handle]
 
     cdef int _check(self, stored) except -1:
-        if checked(self._reader, stored).stored is None:
+        if not checked(self._reader, stored).is_stored:
             raise ArgumentValueError("stored", "a stored question", stored)
         return 0
 
@@ -778,7 +825,7 @@ cdef class CandidateJudge:
         if evidence._reader is not self._reader:
             raise ArgumentValueError("evidence", "evidence of the same reader", evidence)
         for candidate in candidates:
-            if checked(self._reader, candidate).stored is None:
+            if not checked(self._reader, candidate).is_stored:
                 raise ArgumentValueError("candidates", "stored questions", candidate)
         return 0
 

@@ -19,8 +19,10 @@ from medha_core.reading.lexicon import Lexicon, english
 if not extension_loaded:
     pytest.skip("there is no compiled guard to compare", allow_module_level=True)
 
+from medha_core._core import read_stored
 from medha_core.guard.compiled import CompiledGuard
 from medha_core.guard.compiled_reader import shared_reader
+from medha_core.reading.query import READER
 
 PLAIN, COMPILED = Guard(), CompiledGuard()
 QUESTIONS = (Path(__file__).parent / "data" / "questions.txt").read_text("utf-8").splitlines()
@@ -192,6 +194,66 @@ def test_hard_cases_are_judged_alike(path):
         elif mark in ("+", "-", "!"):
             accepted += pair.ask(parts[0 if mark == "+" else 1], [0.95])
     assert accepted
+
+
+def same_query(question: str, query: str) -> bool:
+    """Whether compiled code told what a query says; it must be what the Python reader says."""
+    reader = shared_reader()
+    read = reader.read(question)
+    expected = reader._with_query(read, query)
+    found = read_stored(reader.core, read, query, READER, reader._sense)
+    if found is None:
+        return False
+    assert found.stored == expected.stored
+    for name in "words items asks opened is_english knows_all language relative mentions shape".split():
+        assert getattr(found, name) == getattr(expected, name)
+    return True
+
+
+PIECES = (
+    "select SELECT Select distinct from FROM join , . ( ) = != <> < like LIKE in between and where order by desc "
+    "limit 1 10 max min ( c.name name highest_point num_pages place_id city cityAlias a b AS as c x.area `Big Lake` "
+    "[town] 'Rome' 'new york' '%oslo%' \"Lima\" 'it''s' '' '2023-03-05' '2023-3' 5 3.5 007 \n \t /* */ $ $$ "
+    "\"\"\" -- group count sum MATCH RETURN limit\n1 max\t( 'abc 10k 'two hundred' nulls last offset"
+).split(" ")
+
+
+@settings(max_examples=1_500)
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=24),
+    st.sampled_from([" ", "", "  "]),
+    st.lists(
+        st.sampled_from("Rome new york oslo Lima it's 5 3.5 7 2023-03-05 \"Rome\" 'new york' the".split(" "))
+    ),
+)
+def test_what_any_query_says_is_told_alike(pieces, space, words):
+    question = f"which cities {' '.join(words)}"
+    for query in (
+        space.join(pieces),
+        f"SELECT {' '.join(pieces)}",
+        f"select a.b from t a {' '.join(pieces)}",
+    ):
+        same_query(question, query)
+
+
+@settings(max_examples=500)
+@given(st.text(), st.text(max_size=30))
+def test_what_any_text_says_as_a_query_is_told_alike(query, value):
+    same_query(f"shops in {value}", query)
+    same_query(f"shops in {value}", f"SELECT * FROM shops WHERE city = '{value}' AND n > 5")
+
+
+@pytest.mark.parametrize("question", QUESTIONS[::5])
+def test_what_usual_queries_say_is_told_by_compiled_code(question):
+    is_english = shared_reader().read(question).language == 0
+    for query in QUERIES:
+        assert same_query(question, query.format(question.split()[-1].strip("?"), 5)) == is_english
+
+
+def test_queries_that_dialects_read_differently_are_left_to_the_python_reader():
+    for query in ("SELECT $a$ x $a$", "SELECT /* a */ 1", 'SELECT """a"""', "SELECT 'open", "SELECT 'é'"):
+        assert not same_query("a question", query)
+    assert not same_query("wie viele Kunden haben wir in Berlin", "SELECT 1")
 
 
 ENDINGS = "s es ies ed ied ing er est ier iest ly ment ation 's n't ers ss".split()

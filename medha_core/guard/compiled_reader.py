@@ -1,4 +1,4 @@
-"""Reads questions for the compiled guard: words and rules in compiled code, queries and languages here.
+"""Reads questions for the compiled guard: English and ASCII in compiled code, other languages and texts here.
 
 What single words mean comes from the lexicons: their word lists are handed over, and of all other words they
 are asked once for each (`reading.facts`).
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from typing import NamedTuple
 
-from medha_core._core import QuestionReader, ReadQuestion
+from medha_core._core import QuestionReader, ReadQuestion, read_stored
 from medha_core.guard.pairing import NEAR_OPERATORS
 from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART, RANKING
 from medha_core.guard.vetoes import GRAVE
@@ -18,8 +18,8 @@ from medha_core.reading.facts import Facts, word_facts
 from medha_core.reading.features import query_facts, selects_name
 from medha_core.reading.lexicon import Lexicon, english, others
 from medha_core.reading.mentions import Mention, find_mentions, plain_value
-from medha_core.reading.query import read_query
-from medha_core.reading.sense import Sense
+from medha_core.reading.query import READER, read_query
+from medha_core.reading.sense import NO_SENSE, Sense, extreme, sense_of
 from medha_core.reading.slots import is_iso_date, slots
 from medha_core.reading.words import Word, words
 
@@ -65,9 +65,11 @@ class Keys(NamedTuple):
     """Operators that mean the same."""
     one_part: Collection[tuple[str, str]]
     """Prepositions that may stand for each other."""
+    mention: Callable[..., Mention]
+    """Makes a mention."""
 
 
-_KEYS = Keys(LOOSE_OPERATORS, GRAVE, RANKING, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
+_KEYS = Keys(LOOSE_OPERATORS, GRAVE, RANKING, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART], Mention)
 
 
 class Stored(NamedTuple):
@@ -125,6 +127,18 @@ class Reader:
 
     def with_query(self, read: ReadQuestion, query: str) -> ReadQuestion:
         """The question with what its query says, as it is stored."""
+        made = read_stored(self.core, read, query, READER, self._sense)
+        return self._with_query(read, query) if made is None else made
+
+    def _sense(self, query: str = "", *told: object) -> Sense:
+        """What a query asks of its data, by what compiled code tells of it."""
+        if not told:
+            return NO_SENSE
+        selected, tables, may_have_extreme, differs = told
+        way, column = extreme(query) if may_have_extreme else ("", "")
+        return sense_of(selected, tables, way, column, differs, self._lexicons[0])
+
+    def _with_query(self, read: ReadQuestion, query: str) -> ReadQuestion:
         lexicon, found = self._lexicons[read.language], read_query(query)
         said = [Word(*word) for word in read.words]
         mentions = find_mentions(said, found.literals, lexicon, partial(self._spoken, read.language))
