@@ -38,7 +38,9 @@ class SelectReader {
     static constexpr size_t LONGEST = 4000;
 
     static bool is_space(char c) { return query::is_space(c); }
-    static bool is_name(char c) { return query::is_word(c) || std::string_view("$.`\"[]").find(c) != std::string_view::npos; }
+    static bool is_name(char c) {
+        return query::is_word(c) || c == '.' || c == '$' || c == '`' || c == '"' || c == '[' || c == ']';
+    }
     size_t spaces(size_t i) const {
         while (i < n_ && is_space(s_[i])) ++i;
         return i;
@@ -121,9 +123,9 @@ class SelectReader {
     // Where what leads to a table ends; `i` itself where nothing leads to one.
     size_t behind_lead(size_t i) const {
         if (s_[i] == ',') return i + 1;
-        for (const std::string_view lead : {"from", "join"})
-            if (word_at(i, lead) && begins_word(i)) return i + 4;
-        return i;
+        const char c = text::lower(s_[i]);
+        if (c != 'f' && c != 'j') return i;
+        return word_at(i, c == 'f' ? "from" : "join") && begins_word(i) ? i + 4 : i;
     }
     // What the table before `i` is called here, or nothing.
     std::string_view alias(size_t i) const {

@@ -279,7 +279,7 @@ class NativeReading(NativeKeeping):
 
 
 def _candidate(row: Row, score: float) -> Candidate:
-    return Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row, row.features)
+    return Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row)
 
 
 def _latest(candidates: list[Candidate]) -> list[Candidate]:

@@ -26,8 +26,8 @@ KEPT_REMOVALS = 100_000
 """The log of removals is this long; a reader that is further behind reads its collection anew."""
 _INSERT = (
     "INSERT INTO entries(collection, id, question, normalized, query, query_hash, summary, template, "
-    "metadata, role, features, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, "
-    "tables) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    "metadata, role, created, expires, usage, used, correct, incorrect, seal, vector_seal, vector, tables) "
+    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 _SAME_PLAIN = "normalized = ? AND metadata = ''"
 _SAME_SCOPED = "normalized = ? AND metadata = +? AND metadata != ''"
@@ -78,7 +78,6 @@ def insert(
         entry.template_id,
         metadata,
         int(entry.role),
-        entry.features,
         entry.created_at.timestamp(),
         entry.expires_at.timestamp() if entry.expires_at else None,
     )

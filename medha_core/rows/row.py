@@ -19,8 +19,26 @@ _SIGNED = 2**63 - 1
 """SQLite's integers have a sign; seals do not need the bit."""
 
 
+_FORMER_FIELD = 10
+"""Where that stood among the sealed ones."""
+
+
 def seal_row(*fields: object) -> int:
-    """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one."""
+    """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one.
+
+    The seals of rows of before format 4 hold: they cover a field more, which most rows left empty.
+    """
+    return _seal((*fields[:_FORMER_FIELD], None, *fields[_FORMER_FIELD:]))
+
+
+def seal_anew(fields: Sequence[object], tables: str | None, seal: int) -> int:
+    """The seal of a row without that field, which `fields` has; a seal that is not right stays as it is."""
+    if _seal(sealed_fields(fields, tables)) != seal:
+        return seal
+    return seal_row(*sealed_fields((*fields[:_FORMER_FIELD], *fields[_FORMER_FIELD + 1 :]), tables))
+
+
+def _seal(fields: Sequence[object]) -> int:
     parts = (
         "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field) for field in fields
     )
@@ -54,8 +72,6 @@ class Row(NamedTuple):
     template: str | None
     metadata: Mapping[str, MetadataValue]
     role: int
-    features: bytes | None
-    """What a reader of questions found in this one, kept so that it need not be read again."""
     created: float
     expires: float | None
     usage: int
@@ -83,8 +99,8 @@ class Row(NamedTuple):
         )
 
 
-_SEALED = slice(1, 14)
-_COUNTERS = slice(14, 17)
+_SEALED = slice(1, 13)
+_COUNTERS = slice(13, 16)
 _TABLES = Row._fields.index("tables")
 _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])
