@@ -104,8 +104,9 @@ class SelectReader {
     void find_tables(size_t i) {
         const bool any = owns("");
         while (i < n_ && !owners_.empty()) {
-            const size_t lead = behind_lead(i), first = spaces(lead), end = name(first);
-            if (lead == i || end == first) {
+            const size_t lead = behind_lead(i);
+            const size_t first = spaces(lead), end = lead == i ? first : name(first);
+            if (end == first) {
                 ++i;
                 continue;
             }
