@@ -109,9 +109,12 @@ class Reader:
         texts = [word[1] for word in read.words if word[0] == "w"]
         if not first.words:
             return self.core.read_words(read.words, None, 0, first.recognises(texts))
-        told = first.tells(texts) if read.is_english else 0
-        own = next((one for one in self._others() if one.recognises(texts) and one.tells(texts) > told), None)
-        return read if own is None else self._read_by(own, question)
+        recognising = [one for one in self._others() if one.recognises(texts)]
+        if recognising:  # rarely: only then is it asked how much English there is
+            told = first.tells(texts) if read.is_english else 0
+            own = next((one for one in recognising if one.tells(texts) > told), None)
+            return read if own is None else self._read_by(own, question)
+        return read
 
     def _read_by(self, lexicon: Lexicon, question: str) -> ReadQuestion:
         found = words(question, lexicon)

@@ -18,30 +18,32 @@ logger = logging.getLogger("medha_core")
 _SIGNED = 2**63 - 1
 """SQLite's integers have a sign; seals do not need the bit."""
 
-
 _FORMER_FIELD = 10
-"""Where that stood among the sealed ones."""
+"""Where rows of before format 4 have a field more among the sealed ones."""
 
 
 def seal_row(*fields: object) -> int:
     """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one.
 
-    The seals of rows of before format 4 hold: they cover a field more, which most rows left empty.
+    It covers that field as an empty one, which it was in nearly all rows, so that their seals hold.
     """
-    return _seal((*fields[:_FORMER_FIELD], None, *fields[_FORMER_FIELD:]))
+    parts = ["\1" if field is None else str(field) for field in fields]
+    parts.insert(_FORMER_FIELD, "\1")
+    return _seal(parts)
 
 
 def seal_anew(fields: Sequence[object], tables: str | None, seal: int) -> int:
     """The seal of a row without that field, which `fields` has; a seal that is not right stays as it is."""
-    if _seal(sealed_fields(fields, tables)) != seal:
+    parts = [
+        "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field)
+        for field in sealed_fields(fields, tables)
+    ]
+    if _seal(parts) != seal:
         return seal
     return seal_row(*sealed_fields((*fields[:_FORMER_FIELD], *fields[_FORMER_FIELD + 1 :]), tables))
 
 
-def _seal(fields: Sequence[object]) -> int:
-    parts = (
-        "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field) for field in fields
-    )
+def _seal(parts: Sequence[str]) -> int:
     return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
 
 
