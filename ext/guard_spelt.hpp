@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 
 #include "guard_edits.hpp"
 #include "guard_symbols.hpp"
@@ -58,14 +59,31 @@ struct Spelt {
 class Neighbourhood {
   public:
     void add(const Symbol* word, uint32_t place) {
-        each_row(letters_of(word), false, [&](uint64_t row) { places_.emplace(row, place); });
+        each_row(letters_of(word), false, [&](uint32_t row) {
+            if (kept_ == first_.size()) grow();
+            ++kept_;
+            uint32_t link = free_;
+            if (link) {
+                free_ = at(link).next;
+            } else {
+                links_.emplace_back();
+                link = static_cast<uint32_t>(links_.size());
+            }
+            at(link) = {row, place, head(row)};
+            head(row) = link;
+        });
     }
 
     void remove(const Symbol* word, uint32_t place) {
-        each_row(letters_of(word), false, [&](uint64_t row) {
-            auto [kept, end] = places_.equal_range(row);
-            while (kept != end && kept->second != place) ++kept;
-            if (kept != end) places_.erase(kept);
+        each_row(letters_of(word), false, [&](uint32_t row) {
+            uint32_t* link = &head(row);
+            while (*link && (at(*link).row != row || at(*link).place != place)) link = &at(*link).next;
+            const uint32_t taken = *link;
+            if (!taken) return;  // memory ran out when it was added
+            *link = at(taken).next;
+            at(taken) = {0, NOWHERE, free_};
+            free_ = taken;
+            --kept_;
         });
     }
 
@@ -74,15 +92,31 @@ class Neighbourhood {
     template <class Use>
     void each_near(const Symbol* word, Use use) const {
         bool goes_on = true;
-        each_row(letters_of(word), true, [&](uint64_t row) {
-            if (!goes_on) return;
-            const auto [first, end] = places_.equal_range(row);
-            for (auto kept = first; kept != end && goes_on; ++kept) goes_on = use(kept->second);
+        each_row(letters_of(word), true, [&](uint32_t row) {
+            for (uint32_t link = first_[row & (first_.size() - 1)]; link && goes_on; link = links_[link - 1].next)
+                if (links_[link - 1].row == row) goes_on = use(links_[link - 1].place);
         });
     }
 
   private:
     static constexpr size_t LONG = 7, SHARED = 5;
+    static constexpr uint32_t NOWHERE = ~uint32_t{0};
+
+    // A place under one row. Links are counted from one: none follows 0.
+    struct Link {
+        uint32_t row = 0, place = NOWHERE, next = 0;
+    };
+    Link& at(uint32_t link) { return links_[link - 1]; }
+    uint32_t& head(uint32_t row) { return first_[row & (first_.size() - 1)]; }
+
+    void grow() {
+        first_.assign(2 * first_.size(), 0);
+        for (uint32_t link = 1; link <= links_.size(); ++link) {
+            if (at(link).place == NOWHERE) continue;
+            at(link).next = head(at(link).row);
+            head(at(link).row) = link;
+        }
+    }
 
     static Points letters_of(const Symbol* word) {
         Points letters;
@@ -111,14 +145,17 @@ class Neighbourhood {
     }
 
     // The first `size` letters but for two places, where these are within.
-    static uint64_t row_of(const Points& letters, size_t size, size_t without, size_t and_without) {
+    static uint32_t row_of(const Points& letters, size_t size, size_t without, size_t and_without) {
         uint64_t row = 0xCBF29CE484222325u;
         for (size_t i = 0; i < size; ++i)
             if (i != without && i != and_without) row = (row ^ letters[i]) * 0x100000001B3u;
-        return row ^ row >> 29;
+        return static_cast<uint32_t>(row ^ row >> 32);
     }
 
-    std::unordered_multimap<uint64_t, uint32_t> places_;
+    std::vector<uint32_t> first_ = std::vector<uint32_t>(64);  // by the lowest bits of a row
+    std::deque<Link> links_;
+    uint32_t free_ = 0;  // links that are used again
+    size_t kept_ = 0;
 };
 
 }  // namespace medha::guard
