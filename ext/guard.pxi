@@ -22,8 +22,11 @@ cdef extern from "<string_view>" namespace "std":
         size_t size()
 
 cdef extern from "guard_builder.hpp" namespace "medha::guard":
+    cppclass WordFacts "medha::guard::Facts"
+
     cppclass Symbol:
         const string& text()
+        const WordFacts& facts() except +
         string_view body()
         cpp_bool loose
         cpp_bool grave
@@ -61,8 +64,14 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         ANTONYMS "medha::guard::ANTONYMS"
         RELATED "medha::guard::RELATED"
 
+    cppclass OpenWords:
+        void add_words(string_view lines) except +
+        void add_irregular(string_view lines) except +
+        void add_particular(string_view word) except +
+
     cppclass Language:
         Relatable relatable
+        OpenWords open
         unordered_map[const Symbol*, const Symbol*] magnitudes
         vector[const Symbol*] priced
         vector[const Symbol*] summing
@@ -151,11 +160,16 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         cpp_bool knows_all
         int language
         vector[GuardValue] values
+        vector[GuardSlot] slots
+        Keys names
+        GuardSense sense
+        const Symbol* shape
         Keys opened
 
     cppclass Builder:
         Builder(Symbols& symbols, Question& question) except +
         cpp_bool tokenize(string_view text) except +
+        void copy(const Question& said) except +
         void add_word(const GuardWord& word) except +
         void read() except +
         void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column,
@@ -345,6 +359,17 @@ cdef int fill_facts(QuestionReader reader, int language, Symbols& symbols, const
     return 0
 
 
+cdef tuple told_facts(const WordFacts& facts):
+    cdef size_t i
+    return (
+        facts.flags, facts.settled, text_of(facts.key), text_of(facts.ordinal), text_of(facts.superlative),
+        text_of(facts.comparative), text_of(facts.around), text_of(facts.compared), text_of(facts.compared_way),
+        text_of(facts.stem), text_of(facts.lemma_stem), text_of(facts.number), texts_of(facts.parts),
+        tuple([(texts_of(facts.phrases[i].words), text_of(facts.phrases[i].key))
+               for i in range(facts.phrases.size())]),
+    )
+
+
 cdef class QuestionReader:
     """Turns questions into what the guard compares, and holds the texts they share.
 
@@ -355,9 +380,11 @@ cdef class QuestionReader:
 
     cdef Symbols* _symbols
     cdef list _lexicons
+    cdef object _mention
 
     def __cinit__(self, lexicon, keys):
         self._lexicons = []
+        self._mention = keys.mention
         self._symbols = new Symbols(<void*> self, ask_lexicon, relate_words)
         self.add(lexicon)
         for key in keys.loose:
@@ -387,6 +414,11 @@ cdef class QuestionReader:
         language.relatable.add_lines(view_of(lexicon.pairs))
         for prefix in lexicon.negating:
             language.relatable.add_negating(view_of(prefix))
+        if lexicon.words:
+            language.open.add_words(view_of(lexicon.words))
+            language.open.add_irregular(view_of(lexicon.irregular))
+        for word in lexicon.particular:
+            language.open.add_particular(view_of(word))
         self._lexicons.append(lexicon)
         self._symbols.languages.push_back(language)
         return len(self._lexicons) - 1
@@ -413,6 +445,17 @@ cdef class QuestionReader:
         """Whether the first lexicon is asked how two words are related; `opposite`: whether they are opposites."""
         self._symbols.language = 0
         return self._symbols.may_relate(view_of(one), view_of(other), ANTONYMS if opposite else SYNONYMS)
+
+    def facts(self, str word not None, int language=0):
+        """What is known of a word in a language, in the order of `medha_core.reading.facts.Facts`."""
+        if not 0 <= language < len(self._lexicons):
+            raise ArgumentValueError("language", "the number of a language", language)
+        self._symbols.busy += 1
+        self._symbols.language = language
+        try:
+            return told_facts(symbol_of(self._symbols, word).facts())
+        finally:
+            self._symbols.busy -= 1
 
     def read(self, question):
         """An asked question, in the first language."""
@@ -457,9 +500,8 @@ cdef class ReadQuestion:
 
     cdef QuestionReader _reader
     cdef Question _question
-    cdef readonly object stored
-    """What the query of a stored question says, as it was handed over; None for an asked one."""
-    cdef readonly object shape
+    cdef readonly bint is_stored
+    """Whether what its query says is known: it is the question of an entry, and no asked one."""
 
     def __repr__(self):
         return f"<ReadQuestion {' '.join(word[1] for word in self.words)!r}>"
@@ -500,7 +542,7 @@ cdef class ReadQuestion:
     cdef int _add_stored(self, Builder* builder, Symbols* symbols, stored) except -1:
         cdef GuardSlot slot
         cdef Keys parts
-        self.stored, self.shape = stored, stored.shape
+        self.is_stored = True
         self._question.unnamed = stored.unnamed
         self._question.selects_name = stored.selects_name
         self._question.fixed_dates = stored.fixed_dates
@@ -570,8 +612,49 @@ cdef class ReadQuestion:
 
     @property
     def mentions(self):
-        """Where the values of the query stand."""
-        return () if self.stored is None else self.stored.mentions
+        """Where the values of the query stand (`medha_core.reading.mentions.Mention`)."""
+        return tuple([mention_of(self, i) for i in range(self._question.values.size())])
+
+    @property
+    def stored(self):
+        """What its query says, in the order of `medha_core.guard.compiled_reader.Stored`; None for an asked one."""
+        if not self.is_stored:
+            return None
+        question = &self._question
+        slots = tuple([
+            (slot.value, texts_of(slot.columns), text_of(slot.spelling), slot.is_number, slot.is_date)
+            for slot in question.slots
+        ])
+        return (self.mentions, slots if question.can_exchange else None, self.shape,
+                tuple(sorted(texts_of(question.names))), question.unnamed, question.fixed_dates,
+                question.selects_name, told_sense(question.sense))
+
+    @property
+    def shape(self):
+        """What stands for the query with its mentioned values left open; "" for an asked question."""
+        return text_of(self._question.shape)
+
+
+cdef tuple told_sense(const GuardSense& sense):
+    """In the order of `medha_core.reading.sense.Sense`."""
+    return (
+        frozenset(texts_of(sense.superlatives)), frozenset(texts_of(sense.alone)),
+        frozenset(texts_of(sense.measured)), frozenset(texts_of(sense.adjectives)),
+        frozenset(texts_of(sense.peopled)), frozenset(texts_of(sense.sizes)), frozenset(texts_of(sense.selected)),
+        sense.is_number, frozenset(texts_of(sense.places)), frozenset(texts_of(sense.extremes)),
+        frozenset(texts_of(sense.things)), frozenset(texts_of(sense.venues)), sense.differs,
+    )
+
+
+cdef object mention_of(ReadQuestion question, size_t place):
+    cdef const GuardValue* value = &question._question.values[place]
+    cdef size_t i
+    spellings = tuple([
+        (text_of(value.spellings[i].first), text_of(value.spellings[i].second))
+        for i in range(value.spellings.size())
+    ])
+    return question._reader._mention(
+        text_of(value.text), value.first, value.last, tuple(value.literals), text_of(value.column), spellings)
 
 
 cdef class GuardEvidence:
@@ -625,7 +708,7 @@ cdef class GuardEvidence:
             del self._handles[entry], self._entries[handle]
 
     cdef int _check(self, stored) except -1:
-        if checked(self._reader, stored).stored is None:
+        if not checked(self._reader, stored).is_stored:
             raise ArgumentValueError("stored", "a stored question", stored)
         return 0
 
@@ -737,7 +820,7 @@ cdef class CandidateJudge:
         if evidence._reader is not self._reader:
             raise ArgumentValueError("evidence", "evidence of the same reader", evidence)
         for candidate in candidates:
-            if checked(self._reader, candidate).stored is None:
+            if not checked(self._reader, candidate).is_stored:
                 raise ArgumentValueError("candidates", "stored questions", candidate)
         return 0
 

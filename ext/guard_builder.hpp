@@ -47,6 +47,18 @@ class Builder {
         q_.relative = reader.is_relative();
     }
 
+    // Take over what another question says.
+    void copy(const Question& said) {
+        q_.words.reserve(said.words.size());
+        for (const Word& word : said.words) add_word(word);
+        q_.items = said.items;
+        for (const Item& item : q_.items) hold(item.key);
+        q_.asks = hold(said.asks);
+        q_.is_english = said.is_english;
+        q_.knows_all = said.knows_all;
+        q_.relative = said.relative;
+    }
+
     // A value that the question names. `first` and `last` must lie within the words.
     void add_value(const Symbol* text, const Symbol* whole, const Keys& parts, const Symbol* column,
                    const Keys& column_parts, uint32_t first, uint32_t last) {

@@ -271,16 +271,17 @@ class Evidence {
         return least;
     }
 
-    // The words of stored questions, each with its age: older ones first where they are equally near.
+    // The words of stored questions.
     struct Said {
         int64_t count;
-        uint64_t age;
         size_t place;  // in `spelt`
     };
     const std::unordered_map<const Symbol*, Said>& vocabulary() const { return vocabulary_; }
 
     // The words of the vocabulary side by side with the letters they are made of, in no order.
     const std::vector<Spelt>& spelt() const { return spelt_; }
+    // Their places there, by words that are near them.
+    const Neighbourhood& near() const { return near_; }
 
     static Keys form(Keys keys) {
         std::sort(keys.begin(), keys.end());
@@ -332,18 +333,15 @@ class Evidence {
             const Word& word = stored.words[i];
             const auto same = [&](const Word& other) { return other.kind == 'w' && other.text == word.text; };
             if (word.kind != 'w' || std::any_of(stored.words.begin(), stored.words.begin() + i, same)) continue;
-            auto [said, is_new] = vocabulary_.try_emplace(word.text, Said{0, 0, spelt_.size()});
+            auto [said, is_new] = vocabulary_.try_emplace(word.text, Said{0, spelt_.size()});
             if (is_new) {
                 acquire(word.text);
-                said->second.age = ++age_;
-                spelt_.emplace_back(word.text);
+                spell(word.text);
             }
             if ((said->second.count += by) == 0) {
                 const size_t place = said->second.place;
                 vocabulary_.erase(said);
-                spelt_[place] = spelt_.back();
-                spelt_.pop_back();
-                if (place < spelt_.size()) vocabulary_.find(spelt_[place].word)->second.place = place;
+                unspell(place);
                 release(word.text);
             }
         }
@@ -358,6 +356,24 @@ class Evidence {
             }
         }
         questions_ += by;
+    }
+
+    void spell(const Symbol* word) {
+        near_.add(word, static_cast<uint32_t>(spelt_.size()));
+        spelt_.emplace_back(word, ++age_);
+    }
+
+    // Take a word out; the last one takes its place.
+    void unspell(size_t place) {
+        const size_t last = spelt_.size() - 1;
+        near_.remove(spelt_[place].word, static_cast<uint32_t>(place));
+        if (place != last) {
+            near_.remove(spelt_[last].word, static_cast<uint32_t>(last));
+            near_.add(spelt_[last].word, static_cast<uint32_t>(place));
+            spelt_[place] = spelt_[last];
+            vocabulary_.find(spelt_[place].word)->second.place = place;
+        }
+        spelt_.pop_back();
     }
 
     // Count one difference: `shape` where it kept that query, null where it changed it.
@@ -424,6 +440,7 @@ class Evidence {
 
     std::unordered_map<const Symbol*, Said> vocabulary_;
     std::vector<Spelt> spelt_;
+    Neighbourhood near_;
     std::unordered_map<const Symbol*, int64_t> containing_;
     std::unordered_map<Keys, Form, KeysHash> forms_;
     Bounded<Teaching, int64_t, TeachingHash> other_;

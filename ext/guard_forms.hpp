@@ -65,13 +65,22 @@ class Finder {
         const size_t least = nearest_meant(wanted);
         if (least > 2) return nullptr;
         std::vector<std::pair<uint64_t, const Symbol*>> near;  // age, word
-        for (const Spelt& said : evidence_.spelt()) {
-            if (!wanted.may_be_within(static_cast<uint32_t>(least), said)) continue;
+        bool nearer = false;
+        const auto weigh = [&](const Spelt& said) {
+            if (!wanted.may_be_within(static_cast<uint32_t>(least), said)) return true;
             const size_t distance = edits_of(word->text(), said.word->text(), least);
-            if (distance < least) return nullptr;
-            if (distance == least) near.emplace_back(evidence_.vocabulary().find(said.word)->second.age, said.word);
-        }
+            nearer = distance < least;
+            if (distance == least) near.emplace_back(said.age, said.word);
+            return !nearer;
+        };
+        const std::vector<Spelt>& spelt = evidence_.spelt();
+        if (least == 1)
+            evidence_.near().each_near(word, [&](uint32_t place) { return weigh(spelt[place]); });
+        else
+            std::all_of(spelt.begin(), spelt.end(), weigh);  // short words two edits away are found in no other way
+        if (nearer) return nullptr;
         std::sort(near.begin(), near.end());
+        near.erase(std::unique(near.begin(), near.end()), near.end());
         const Symbol* meant = nullptr;
         for (size_t i = 0; i < std::min(near.size(), MAX_NEAR); ++i) {
             if (!is_slip(word, near[i].second)) continue;
@@ -86,12 +95,14 @@ class Finder {
     size_t nearest_meant(const Spelt& wanted) const {
         size_t least = 3;
         if (!wanted.word->has(ALPHABETIC)) return least;
-        for (const Spelt& said : evidence_.spelt()) {
+        evidence_.near().each_near(wanted.word, [&](uint32_t place) {
+            const Spelt& said = evidence_.spelt()[place];
+            if (said.size < UNKNOWN_FROM && !said.is_known(symbols_.language)) return true;
             const size_t allowed = std::min<size_t>(said.size < TWO_SLIPS_FROM ? 1 : 2, least - 1);
-            if (!wanted.may_be_within(static_cast<uint32_t>(allowed), said) || !is_slip(wanted.word, said.word)) continue;
-            least = edits_of(wanted.word->text(), said.word->text(), allowed);
-            if (least == 1) break;
-        }
+            if (wanted.may_be_within(static_cast<uint32_t>(allowed), said) && is_slip(wanted.word, said.word))
+                least = edits_of(wanted.word->text(), said.word->text(), allowed);
+            return least > 1;
+        });
         return least;
     }
 

@@ -1,5 +1,5 @@
 // The texts a guard compares: words, and compared keys such as `w:flight`. Each is held once, so that two
-// texts are equal exactly when they are the same object. What a word means is asked of the lexicon once.
+// texts are equal exactly when they are the same object. What a word means is told or asked once.
 #pragma once
 
 #include <Python.h>
@@ -13,62 +13,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "guard_lexicon.hpp"
 #include "guard_relatable.hpp"
 #include "text.hpp"
 
 namespace medha::guard {
-
-// What the lexicon says of one word; medha_core/reading/facts.py fills it in this order.
-enum Flag : uint64_t {
-    ALPHABETIC = 1 << 0,
-    COMMON = 1 << 1,
-    KNOWN = 1 << 2,
-    CLOSED = 1 << 3,
-    NAME = 1 << 4,
-    NOUN = 1 << 5,
-    LIGHT = 1 << 6,
-    CALENDAR = 1 << 7,
-    QUANTITY = 1 << 8,
-    STOP = 1 << 9,
-    REQUEST = 1 << 10,
-    WISH = 1 << 11,
-    RELATIVE = 1 << 12,
-    RELATIVE_HEAD = 1 << 13,
-    RELATIVE_UNIT = 1 << 14,
-    MULTIPLIER = 1 << 15,
-    PERSON_ASKED = 1 << 16,
-    COPULA = 1 << 17,
-    DETERMINER = 1 << 18,
-    OPENER = 1 << 19,
-    STARTER = 1 << 20,
-    INTERROGATIVE = 1 << 21,
-    AUXILIARY = 1 << 22,
-    UNIT = 1 << 23,
-    UNIT_FORM = 1 << 24,  // a form of a unit
-    VERB = 1 << 25,
-    VERB_FORM = 1 << 26,  // a form of a verb
-    IRREGULAR = 1 << 27,
-    PERSON = 1 << 28,
-    BEFORE_CLASS = 1 << 29,
-    LIGHT_VERB = 1 << 30,
-    UNITY = uint64_t{1} << 31,
-    BEFORE_UNITY = uint64_t{1} << 32,
-    PROPER = uint64_t{1} << 33,
-    INDEFINITE = uint64_t{1} << 34,
-    PAST_FORM = uint64_t{1} << 35,
-    INVERTING = uint64_t{1} << 36,  // a verb that stands before the subject of a question
-    ASKER = uint64_t{1} << 37,
-    FUTURE = uint64_t{1} << 38,
-    PAST_TIME = uint64_t{1} << 39,
-    POSSIBLE = uint64_t{1} << 40,
-    UNLIKE_ONE = uint64_t{1} << 41,
-    UNLIKE_OTHER = uint64_t{1} << 42,
-    GENERIC = uint64_t{1} << 43,
-    ANYWHERE = uint64_t{1} << 44,
-    NAMING = uint64_t{1} << 45,
-    MAKING = uint64_t{1} << 46,
-    PRICE = uint64_t{1} << 47,
-};
 
 class Symbol;
 
@@ -140,6 +89,7 @@ struct Language {
     std::unordered_map<const Symbol*, const Symbol*> magnitudes;
     std::vector<const Symbol*> priced, summing, telling;
     Relatable relatable;
+    OpenWords open;
 };
 
 // Asks the lexicon of a language: fills the facts, or leaves a Python error.
@@ -281,14 +231,30 @@ class Symbols {
         // The lexicon is Python code: other threads may call in meanwhile, for another language.
         const int asked = language;
         auto facts = std::make_unique<Facts>();
-        ask_(lexicon_, asked, *this, word, *facts);
-        language = asked;
-        check_python();
+        if (!tell_open(word, *facts)) {
+            ask_(lexicon_, asked, *this, word, *facts);
+            language = asked;
+            check_python();
+        }
         if (word.facts_.size() <= static_cast<size_t>(asked)) word.facts_.resize(asked + 1);
         // Another thread may have been faster; what it was given may be in use.
         if (!word.facts_[asked]) word.facts_[asked] = std::move(facts);
         return *word.facts_[asked];
     }
+
+    // The facts of a word of which the word list says everything; false for any other.
+    bool tell_open(const Symbol& word, Facts& facts) {
+        OpenWord told;
+        if (!languages[language].open.tell(word.text(), told)) return false;
+        facts.flags = told.flags;
+        facts.key = intern("w:", told.lemma);
+        facts.stem = intern(OpenWords::stem(word.text()));
+        facts.lemma_stem = intern(OpenWords::stem(told.lemma));
+        if (!told.superlative_of.empty()) facts.superlative = intern("o:most ", told.superlative_of);
+        if (!told.comparative_of.empty()) facts.comparative = intern("o:more ", told.comparative_of);
+        return true;
+    }
+
     static void mark(const Symbol* symbol, std::vector<const Symbol*>& pending) {
         if (symbol && !symbol->marked) {
             symbol->marked = true;

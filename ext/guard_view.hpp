@@ -160,17 +160,17 @@ inline const Symbol* open_value(Symbols& symbols, const Symbol* text, std::strin
 
 // Where a value stands among words; a quoted string holds a whole value.
 template <class Found>
-void places(const std::vector<Word>& words, const Value& value, Found found) {
-    if (value.parts.empty()) return;
-    const size_t length = value.parts.size();
+void places(const std::vector<Word>& words, const Keys& parts, const Symbol* whole, Found found) {
+    if (parts.empty()) return;
+    const size_t length = parts.size();
     for (size_t i = 0; i < words.size(); ++i) {
         const Word& word = words[i];
-        if (word.text == value.whole ||
-            (word.kind == 'q' && !value.whole->letters().empty() && word.text->letters() == value.whole->letters())) {
+        if (word.text == whole ||
+            (word.kind == 'q' && !whole->letters().empty() && word.text->letters() == whole->letters())) {
             found(static_cast<uint32_t>(i), static_cast<uint32_t>(i + 1));
-        } else if (length > 1 && word.text == value.parts[0] && i + length <= words.size()) {
+        } else if (length > 1 && word.text == parts[0] && i + length <= words.size()) {
             size_t same = 1;
-            while (same < length && words[i + same].text == value.parts[same]) ++same;
+            while (same < length && words[i + same].text == parts[same]) ++same;
             if (same == length) found(static_cast<uint32_t>(i), static_cast<uint32_t>(i + length));
         }
     }
@@ -198,7 +198,7 @@ inline bool mentioned_in(const Question& asked, const Question& stored, std::vec
         return a->last - a->first > b->last - b->first;
     });
     for (const Value* value : longest) {
-        places(asked.words, *value, [&](uint32_t first, uint32_t last) {
+        places(asked.words, value->parts, value->whole, [&](uint32_t first, uint32_t last) {
             if (!inside(spans, first, last)) spans.push_back(span_of(*value, first, last));
         });
         const auto said = [&](const Span& span) { return span.text == value->text; };

@@ -191,9 +191,9 @@ class LiteralReader {
 
     std::string_view text_of(size_t i) const { return s_.substr(tokens_[i].start, tokens_[i].end - tokens_[i].start); }
     bool is(size_t i, std::string_view text) const { return text_of(i) == text; }
-    bool is_keyword(size_t i) const { return vocabulary_.keywords.count(lower_[i]) != 0; }
-    bool is_comparison(size_t i) const { return vocabulary_.comparisons.count(lower_[i]) != 0; }
-    bool is_matching(size_t i) const { return vocabulary_.matching.count(lower_[i]) != 0; }
+    bool is_keyword(size_t i) const { return vocabulary_.keywords.count(std::string(lower_[i])) != 0; }
+    bool is_comparison(size_t i) const { return vocabulary_.comparisons.count(std::string(lower_[i])) != 0; }
+    bool is_matching(size_t i) const { return vocabulary_.matching.count(std::string(lower_[i])) != 0; }
     bool is_like(size_t i) const { return lower_[i] == "like" || lower_[i] == "ilike"; }
 
     // Whether the literal at `i` is a regular expression, or part of an expression that makes a pattern.
@@ -207,8 +207,10 @@ class LiteralReader {
     }
 
     void prepare() {
+        lowered_ = lowered(s_);
         lower_.reserve(tokens_.size());
-        for (size_t i = 0; i < tokens_.size(); ++i) lower_.push_back(lowered(text_of(i)));
+        for (const Token& token : tokens_)
+            lower_.push_back(std::string_view(lowered_).substr(token.start, token.end - token.start));
         find_aliases();
     }
 
@@ -217,14 +219,15 @@ class LiteralReader {
         for (size_t i = 0; i + 2 < tokens_.size(); ++i) {
             const Kind a = tokens_[i].kind, b = tokens_[i + 1].kind, c = tokens_[i + 2].kind;
             if (a == Kind::NAME && c == Kind::NAME && lower_[i + 1] == "as")
-                tables_[lower_[i + 2]] = lower_[i];
+                name_table(i + 2, lower_[i]);
             else if (is(i, "(") && b == Kind::NAME && text_of(i + 2)[0] == ':')
-                tables_[lower_[i + 1]] = lower_[i + 2].substr(1);
+                name_table(i + 1, lower_[i + 2].substr(1));
             else if ((lower_[i] == "from" || lower_[i] == "join" || lower_[i] == ",") && b == Kind::NAME &&
                      c == Kind::NAME && !is_keyword(i + 2))
-                tables_[lower_[i + 2]] = lower_[i + 1];
+                name_table(i + 2, lower_[i + 1]);
         }
     }
+    void name_table(size_t alias, std::string_view table) { tables_[lower_[alias]] = table; }
 
     static std::string unquoted(std::string_view text) {
         const char quote = text[0];
@@ -254,7 +257,7 @@ class LiteralReader {
             --j;
         }
         j = before_list(j);
-        const std::string& word = lower_[j];
+        const std::string word(lower_[j]);
         if (vocabulary_.clauses.count(word)) return word;
         if (word == "and" || word == "between") return column_of_between(j);
         if (!is_comparison(j) || followed_by_dot(i)) return "";
@@ -289,7 +292,7 @@ class LiteralReader {
         if (k >= 2 && is(k - 1, ".")) {
             const std::string owner = bare(k - 2);
             const auto table = tables_.find(owner);
-            name = (table == tables_.end() ? owner : table->second) + "." + name;
+            name = (table == tables_.end() ? owner : std::string(table->second)) + "." + name;
         }
         static constexpr std::string_view SUMS[] = {"count", "sum", "avg", "min", "max"};
         if (std::find(std::begin(SUMS), std::end(SUMS), function) == std::end(SUMS)) return name;
@@ -322,9 +325,10 @@ class LiteralReader {
     const std::string_view s_;
     const std::vector<Token>& tokens_;
     const Vocabulary& vocabulary_;
-    std::vector<std::string> lower_;
+    std::string lowered_;
+    std::vector<std::string_view> lower_;  // its tokens
     std::vector<size_t> opened_;  // places of the parentheses that a token stands in
-    std::unordered_map<std::string, std::string> tables_;
+    std::unordered_map<std::string_view, std::string_view> tables_;
 };
 
 // Whether a query begins like SQL, and is not Cypher that does.

@@ -99,7 +99,6 @@ class _Native:
                     **row.result().model_dump(exclude={"score", "vector"}),
                     vector=vector,
                     role=VectorRole(row.role),
-                    features=row.features,
                     tables=None if row.tables is None else tuple(loads_tables(row.tables)),
                 )
             )

@@ -148,8 +148,6 @@ class CacheEntry(BaseModel):
     feedback_correct: int = 0
     feedback_incorrect: int = 0
     role: VectorRole = VectorRole.DOCUMENT
-    features: bytes | None = None
-    """What a reader of questions found in this one; kept with the entry, not looked into."""
     tables: tuple[str, ...] | None = None
     """Keys of the tables that the query reads, see `medha_core.tables`; None when it was not read."""
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))

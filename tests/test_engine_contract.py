@@ -270,7 +270,6 @@ class TestWriting:
             feedback_correct=3,
             feedback_incorrect=2,
             role=VectorRole.QUESTION,
-            features=bytes(range(256)),
             created_at=created,
             expires_at=created + timedelta(days=36500),
             tables=("orders", "kühe"),
@@ -282,7 +281,6 @@ class TestWriting:
         assert {name: getattr(row, name) for name in same} == {name: getattr(given, name) for name in same}
         assert np.allclose(row.vector, given.vector, atol=1e-6)
         (found,) = await store.candidates("c", axis(1), 1, 0.5, {"b": False})
-        assert found.features == given.features
         assert (await store.fetch("c", found)).response_summary == "42 \t牛\u0000"
 
     async def test_entries_are_found_by_the_tables_they_read(self, store):

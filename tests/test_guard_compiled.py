@@ -13,13 +13,16 @@ from medha_core.deciding.decision import Candidate, decide
 from medha_core.errors import ArgumentTypeError, ArgumentValueError
 from medha_core.guard import Guard, Learned, Reading
 from medha_core.native import extension_loaded
-from medha_core.reading.lexicon import english
+from medha_core.reading.facts import Facts, word_facts
+from medha_core.reading.lexicon import Lexicon, english
 
 if not extension_loaded:
     pytest.skip("there is no compiled guard to compare", allow_module_level=True)
 
+from medha_core._core import read_stored
 from medha_core.guard.compiled import CompiledGuard
 from medha_core.guard.compiled_reader import shared_reader
+from medha_core.reading.query import READER
 
 PLAIN, COMPILED = Guard(), CompiledGuard()
 QUESTIONS = (Path(__file__).parent / "data" / "questions.txt").read_text("utf-8").splitlines()
@@ -198,6 +201,143 @@ def test_hard_cases_are_judged_alike(path):
         elif mark in ("+", "-", "!"):
             accepted += pair.ask(parts[0 if mark == "+" else 1], [0.95])
     assert accepted
+
+
+def same_query(question: str, query: str) -> bool:
+    """Whether compiled code told what a query says; it must be what the Python reader says."""
+    reader = shared_reader()
+    read = reader.read(question)
+    expected = reader._with_query(read, query)
+    found = read_stored(reader.core, read, query, READER, reader._sense)
+    if found is None:
+        return False
+    assert found.stored == expected.stored
+    for name in "words items asks opened is_english knows_all language relative mentions shape".split():
+        assert getattr(found, name) == getattr(expected, name)
+    return True
+
+
+PIECES = (
+    "select SELECT Select distinct from FROM join , . ( ) = != <> < like LIKE in between and where order by desc "
+    "limit 1 10 max min ( c.name name highest_point num_pages place_id city cityAlias a b AS as c x.area `Big Lake` "
+    "[town] 'Rome' 'new york' '%oslo%' \"Lima\" 'it''s' '' '2023-03-05' '2023-3' 5 3.5 007 \n \t /* */ $ $$ "
+    "\"\"\" -- group count sum MATCH RETURN limit\n1 max\t( 'abc 10k 'two hundred' nulls last offset"
+).split(" ")
+
+
+@settings(max_examples=1_500)
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=24),
+    st.sampled_from([" ", "", "  "]),
+    st.lists(
+        st.sampled_from("Rome new york oslo Lima it's 5 3.5 7 2023-03-05 \"Rome\" 'new york' the".split(" "))
+    ),
+)
+def test_what_any_query_says_is_told_alike(pieces, space, words):
+    question = f"which cities {' '.join(words)}"
+    for query in (
+        space.join(pieces),
+        f"SELECT {' '.join(pieces)}",
+        f"select a.b from t a {' '.join(pieces)}",
+    ):
+        same_query(question, query)
+
+
+@settings(max_examples=500)
+@given(st.text(), st.text(max_size=30))
+def test_what_any_text_says_as_a_query_is_told_alike(query, value):
+    same_query(f"shops in {value}", query)
+    same_query(f"shops in {value}", f"SELECT * FROM shops WHERE city = '{value}' AND n > 5")
+
+
+@pytest.mark.parametrize("question", QUESTIONS[::5])
+def test_what_usual_queries_say_is_told_by_compiled_code(question):
+    is_english = shared_reader().read(question).language == 0
+    for query in QUERIES:
+        assert same_query(question, query.format(question.split()[-1].strip("?"), 5)) == is_english
+
+
+def test_queries_that_dialects_read_differently_are_left_to_the_python_reader():
+    for query in ("SELECT $a$ x $a$", "SELECT /* a */ 1", 'SELECT """a"""', "SELECT 'open", "SELECT 'é'"):
+        assert not same_query("a question", query)
+    assert not same_query("wie viele Kunden haben wir in Berlin", "SELECT 1")
+
+
+ENDINGS = "s es ies ed ied ing er est ier iest ly ment ation 's n't ers ss".split()
+
+
+def same_facts(word: str) -> None:
+    assert shared_reader().core.facts(word) == tuple(word_facts(word, english()))
+
+
+def test_what_the_word_list_says_is_what_the_lexicon_says():
+    lexicon, rng = english(), random.Random(5)
+    chosen = [*rng.sample(sorted(lexicon.words), 4_000), *rng.sample(sorted(lexicon.irregular), 1_000)]
+    chosen += [word[: len(word) - rng.randrange(3)] + rng.choice(ENDINGS) for word in chosen]
+    chosen += [word[:-1] + word[-2:] + rng.choice(ENDINGS) for word in rng.sample(chosen, 2_000)]
+    for word in chosen:
+        same_facts(word)
+
+
+def test_words_of_the_small_tables_and_their_forms_are_asked_about():
+    for word in sorted(english().particular()):
+        for form in (word, *(word + ending for ending in ENDINGS), f"{word[:-1]}ies"):
+            same_facts(form)
+
+
+@settings(max_examples=600)
+@given(st.text() | st.from_regex(r"[a-z]{0,3}(s|es|ies|ied|ed|ing|er|est)?", fullmatch=True))
+def test_any_word_means_what_the_lexicon_says(word):
+    same_facts(word)
+
+
+def test_the_lexicon_is_asked_about_few_words(monkeypatch):
+    asked = []
+
+    def told(word: str, lexicon: Lexicon) -> Facts:
+        asked.append(word)
+        return word_facts(word, lexicon)
+
+    monkeypatch.setattr("medha_core.guard.compiled_reader.word_facts", told)
+    guard = CompiledGuard(lexicon=Lexicon("en"))
+    for number in range(200):
+        guard.features(f"gizmos {number} of acmes{'x' * (number % 9)} colder than sku-{number}")
+    assert asked == ["of", "than"]
+
+
+def test_facts_are_of_a_language_that_there_is():
+    with pytest.raises(ArgumentValueError, match="the number of a language"):
+        shared_reader().core.facts("word", 99)
+
+
+def slipped(rng: random.Random, word: str, slips: int) -> str:
+    """A word with a letter more, less, other, or two exchanged, so many times."""
+    for _ in range(slips):
+        at, letter = rng.randrange(len(word)), rng.choice("abcdeé")
+        before, behind = word[:at], word[at:]
+        ways = [before + letter + behind, before + behind[1:], before + letter + behind[1:]]
+        ways.append(before + behind[1:2] + behind[:1] + behind[2:])
+        word = rng.choice(ways) or word
+    return word
+
+
+@pytest.mark.parametrize("letters", ["abc", "abcdé", "abcdefghijklmnop"])
+def test_slips_among_words_that_are_near_each_other_mean_the_same(letters):
+    rng, pair = random.Random(letters), Pair()
+    known = [word for word in sorted(english().words) if word.isalpha() and len(word) > 2]
+    made = ["".join(rng.choices(letters, k=rng.randint(1, 12))) for _ in range(120)]
+    words = [*rng.sample(known, 120), *made]
+    words += [slipped(rng, word, rng.randint(1, 2)) for word in words]
+    for entry, word in enumerate(words):
+        pair.store(entry, f"which {word} are left", f"SELECT {entry}", near=0)
+    for place in rng.sample(range(len(words)), 150):
+        pair.forget(place)
+    found = 0
+    for word in words * 4:
+        asked = f"which {slipped(rng, word, rng.randint(1, 2))} are left"
+        pair.ask(asked, [])
+        found += bool(pair.compiled.alike(pair.compiled.features(asked), pair.evidence))
+    assert 50 < found < len(words) * 4 - 50
 
 
 MARKS = st.text(st.sampled_from(" '\"0123459.,:;/-%$kbnapm.T@_#+<>=!?()\tzAsSoO\n\x1c"), max_size=24)

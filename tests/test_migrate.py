@@ -47,7 +47,6 @@ def entries(count, seed=1):
                 feedback_correct=i % 4,
                 feedback_incorrect=i % 3,
                 role=VectorRole.QUESTION if i % 2 else VectorRole.DOCUMENT,
-                features=bytes([i % 256]) if i % 2 else None,
                 tables=("a", "b") if i % 3 == 0 else None,
                 created_at=datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=i, microseconds=i),
                 expires_at=datetime(2030 if i % 2 else 2020, 1, 1, tzinfo=UTC) if i % 6 == 0 else None,
@@ -108,9 +107,6 @@ async def test_there_and_back(source, target, tmp_path, capsys):
             after, others = await everything(new, name)
             assert after == before
             assert all(np.allclose(vectors[i], others[i], atol=1e-6) for i in vectors)
-            assert [r.features for r in old.rows.page(old.rows.collection(name).id, 0, 999)] == [
-                r.features for r in new.rows.page(new.rows.collection(name).id, 0, 999)
-            ]
             newest = (await new.search_by_normalized_question(name, "question 10")).id
             assert newest == (await old.search_by_normalized_question(name, "question 10")).id
             assert await new.find_by_tables(name, ["b"]) == await old.find_by_tables(name, ["b"])

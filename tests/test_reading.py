@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medha_core.errors import ArgumentValueError
-from medha_core.reading.features import Features, extract
+from medha_core.reading.features import extract
 from medha_core.reading.literals import literals
 
 
@@ -60,15 +59,9 @@ def test_digits_of_any_script_are_numbers():
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
-def test_any_text_can_be_read_and_written_back(question, query):
+def test_any_text_can_be_read(question, query):
     features = extract(question, query)
-    assert Features.from_bytes(features.to_bytes()) == features
-
-
-@pytest.mark.parametrize("data", [b"", b"[]", b"[9,1]", b"{}", b"\xff", b"[1,2,3]"])
-def test_foreign_bytes_are_refused(data):
-    with pytest.raises(ArgumentValueError, match="features of format"):
-        Features.from_bytes(data)
+    assert all(0 <= mention.first < mention.last <= len(features.words) for mention in features.mentions)
 
 
 @pytest.mark.parametrize(

@@ -221,10 +221,10 @@ def test_a_row_gives_back_what_was_stored(rows, collection):
     write(
         rows,
         collection,
-        [entry(1, role=VectorRole.QUESTION, features=b"\x00\xff read", response_summary="", template_id="t")],
+        [entry(1, role=VectorRole.QUESTION, response_summary="", template_id="t")],
     )
     (row,) = rows.by_normalized(collection, "question 1")
-    assert (row.role, row.features, row.summary, row.template) == (1, b"\x00\xff read", "", "t")
+    assert (row.role, row.summary, row.template) == (1, "", "t")
 
 
 async def test_entries_are_found_by_the_tables_of_their_query():
@@ -303,15 +303,6 @@ async def test_uses_are_written_before_there_are_too_many(tmp_path, monkeypatch)
                 store.touch("c", f"e{number}")
             store._keeper.wait()
             assert sum(row.usage for row in store.rows.page(1, 0, 100)) == 20 + 20
-
-
-async def test_candidates_carry_the_features():
-    async with NativeBackend() as store:
-        await store.initialize("c", 8)
-        await store.upsert("c", [entry(1, features=b"seen"), entry(2)])
-        (near,) = await store.candidates("c", entry(1).vector, 1, 0.5)
-        (same,) = await store.with_text("c", "question 2")
-        assert (near.features, same.features) == (b"seen", None)
 
 
 @pytest.mark.parametrize(("given", "number"), [("NORMAL", 1), ("FULL", 2)])

@@ -1,7 +1,9 @@
 """A damaged file of rows: what is sound in it is never lost, and what was deleted never comes back."""
 
 import random
+import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from medha_core.rows import Rows
 from medha_core.rows.pages import records
 from medha_core.rows.salvage import salvage
 
+FORMATS = Path(__file__).parent / "data" / "formats"
 VECTORS = np.random.default_rng(0).standard_normal((400, 16)).astype(np.float32)
 
 
@@ -61,7 +64,7 @@ def test_every_record_of_a_sound_file_is_read(path):
         expected = {record[0]: record[1:] for record in db.execute("SELECT * FROM entries")}
     rows.close()
     read = {
-        record.rowid: record.values[1:] for record in records(path / "entries.db") if len(record.values) == 22
+        record.rowid: record.values[1:] for record in records(path / "entries.db") if len(record.values) == 21
     }
     assert {label: values for label, values in read.items() if label in expected} == expected
 
@@ -111,6 +114,22 @@ async def test_a_file_that_was_cut_off_keeps_what_is_left(path):
     assert saved.items() <= before.items()
     await store.close()
     verify(path)
+
+
+@pytest.mark.parametrize("version", ["entries-2", "entries-3"])
+def test_a_file_of_an_older_format_is_saved_in_this_one(tmp_path, version):
+    saved = []
+    for name in ("sound", "damaged"):
+        shutil.copytree(FORMATS / version, tmp_path / name)
+        file = tmp_path / name / "entries.db"
+        if name == "damaged":
+            file.write_bytes(bytes(4096) + file.read_bytes()[4096:])
+            assert salvage(file) == len(saved[0])
+        rows = Rows(file)
+        saved.append([row for one in rows.collections() for row in rows.page(one.id, 0, 1000)])
+        rows.close()
+    assert saved[0] == saved[1]
+    assert len(saved[0]) > 3
 
 
 async def test_damage_that_is_found_in_use_is_mended_at_the_next_opening(path, caplog):

@@ -239,7 +239,6 @@ def _candidate(row: Row) -> Candidate:
         found.generated_query,
         found.metadata,
         found,
-        row.features,
     )
 
 

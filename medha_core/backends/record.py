@@ -152,7 +152,6 @@ def record_of(entry: CacheEntry, vector: np.ndarray, written: int) -> Record:
         "usage": entry.usage_count,
         "tables": entry.tables,
         "role": int(entry.role),
-        "features": None if entry.features is None else b64encode(entry.features).decode(),
         "created": entry.created_at.timestamp(),
         "expires": None if entry.expires_at is None else entry.expires_at.timestamp(),
         "written": written,
@@ -192,7 +191,6 @@ class Row(NamedTuple):
 
     result: CacheResult
     written: int
-    features: bytes | None
     role: VectorRole
     tables: tuple[str, ...] | None
 
@@ -201,11 +199,10 @@ def result_of(record: Record, score: float = 0.0) -> Row:
     """The row in a record. Raises `StorageError` for a body that is not what was written."""
     try:
         body = json.loads(record.body)
-        features, tables = body["features"], body["tables"]
+        tables = body["tables"]
         return Row(
             _result(record, body, score),
             body["written"],
-            None if features is None else b64decode(features),
             VectorRole(body["role"]),
             None if tables is None else tuple(tables),
         )
@@ -217,7 +214,7 @@ def entry_of(record: Record) -> CacheEntry:
     """The entry that was made into a record."""
     row = result_of(record)
     held = row.result.model_dump(exclude={"score", "vector"})
-    return CacheEntry(**held, vector=record.vector, role=row.role, features=row.features, tables=row.tables)
+    return CacheEntry(**held, vector=record.vector, role=row.role, tables=row.tables)
 
 
 def _result(record: Record, body: Mapping[str, Any], score: float) -> CacheResult:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
 from operator import itemgetter
 
 import numpy as np
@@ -21,9 +20,6 @@ from medha_core.types import CacheResult, MetadataValue
 __all__ = ["NativeReading"]
 
 _BY_SCORE_AND_LABEL = itemgetter(1, 0)
-_PLACES = [
-    Row._fields.index(name) for name in ("id", "question", "normalized", "query", "metadata", "features")
-]
 """Of what a candidate is made of but for its score, in a row."""
 _ROWS_AT_ONCE = 64
 
@@ -72,10 +68,8 @@ class NativeReading(NativeKeeping):
             await asyncio.to_thread(self._follow)
             found = self._nearest(collection_name, vector, limit, score_threshold, filters, include_scoped)
             rows = self._read([label for label, _ in found])
-        scores = [score for _, score in found]
-        if not all(rows):
-            scores = [score for row, score in zip(rows, scores, strict=True) if row]
-        proposed = _candidates([row for row in rows if row], scores)
+        pairs = zip(rows, found, strict=True)
+        proposed = [_candidate(row, score) for row, (_, score) in pairs if row is not None]
         if filters:
             proposed = [one for one in proposed if metadata_matches(one.metadata, filters)]
         return _latest(proposed)
@@ -294,17 +288,11 @@ class NativeReading(NativeKeeping):
     def _live(self, rows: Iterable[Row]) -> list[Candidate]:
         now = self._clock()
         alive = [row for row in rows if row.expires is None or row.expires > now]
-        return _latest(_candidates(alive, repeat(1.0, len(alive))))
+        return _latest([_candidate(row, 1.0) for row in alive])
 
 
-def _candidates(rows: Sequence[Row], scores: Iterable[float]) -> list[Candidate]:
-    """Each row as a candidate with its score; column by column, which takes a third of row by row."""
-    if not rows:
-        return []
-    columns = list(zip(*rows, strict=True))
-    ids, questions, normalized, queries, metadata, features = [columns[place] for place in _PLACES]
-    fields = zip(ids, scores, questions, normalized, queries, metadata, rows, features, strict=True)
-    return list(map(tuple.__new__, repeat(Candidate), fields))
+def _candidate(row: Row, score: float) -> Candidate:
+    return Candidate(row.id, score, row.question, row.normalized, row.query, row.metadata, row)
 
 
 def _latest(candidates: list[Candidate]) -> list[Candidate]:

@@ -165,7 +165,6 @@ def _entry(row: Row) -> CacheEntry:
         feedback_correct=row.correct,
         feedback_incorrect=row.incorrect,
         role=VectorRole(row.role),
-        features=row.features,
         tables=None if row.tables is None else tuple(loads_tables(row.tables)),
         created_at=datetime.fromtimestamp(row.created, UTC),
         expires_at=None if row.expires is None else datetime.fromtimestamp(row.expires, UTC),

@@ -1,7 +1,7 @@
 """The guard on the compiled core: the same verdicts as `Guard` gives, some hundred times faster.
 
-`Guard` and what it imports are the readable version and the oracle of the tests. Reading a stored query
-is left to `compiled_reader`.
+`Guard` and what it imports are the readable version and the oracle of the tests. Which reader
+reads a question, and its query where it is stored, is decided in `compiled_reader`.
 """
 
 from collections.abc import Container
@@ -103,7 +103,7 @@ class CompiledGuard:
         """The verdict on one candidate, as `Guard.judge` gives it."""
         if self.limits is None:
             return accept(Reason.OFF, "the guard is off")
-        if stored.stored is None:  # a question without a query
+        if not stored.is_stored:  # a question without a query
             stored = self._reader.with_query(stored, "")
         return _verdict(
             self._judge.judge(

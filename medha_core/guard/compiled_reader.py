@@ -1,6 +1,7 @@
-"""Reads questions for the compiled guard: words and rules in compiled code, queries and languages here.
+"""Reads questions for the compiled guard: English and ASCII in compiled code, other languages and texts here.
 
-What single words mean comes from the lexicons, asked once for each word (`reading.facts`).
+What single words mean comes from the lexicons: their word lists are handed over, and of all other words they
+are asked once for each (`reading.facts`).
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache, partial
 from typing import NamedTuple
 
-from medha_core._core import QuestionReader, ReadQuestion
+from medha_core._core import QuestionReader, ReadQuestion, read_stored
 from medha_core.guard.pairing import NEAR_OPERATORS
 from medha_core.guard.structure import LOOSE_OPERATORS, ONE_PART, RANKING
 from medha_core.guard.vetoes import GRAVE
@@ -17,8 +18,8 @@ from medha_core.reading.facts import Facts, word_facts
 from medha_core.reading.features import query_facts, selects_name
 from medha_core.reading.lexicon import Lexicon, english, others
 from medha_core.reading.mentions import Mention, find_mentions, plain_value
-from medha_core.reading.query import read_query
-from medha_core.reading.sense import Sense
+from medha_core.reading.query import READER, read_query
+from medha_core.reading.sense import NO_SENSE, Sense, extreme, sense_of
 from medha_core.reading.slots import is_iso_date, slots
 from medha_core.reading.words import Word, words
 
@@ -32,8 +33,14 @@ class Words(NamedTuple):
     facts: Callable[[str], Facts]
     relations: tuple[Callable[[str, str], bool], ...]
     """Whether two words are synonyms, antonyms, related."""
+    words: str
+    """A line for each word of its word list with its parts of speech; "" where it has none."""
+    irregular: str
+    """A line for each irregular form with its base."""
+    particular: Collection[str]
+    """Words of which more is known than these lists say: `facts` is asked about them and their forms."""
     pairs: str
-    """A line for each two words that may be one of these."""
+    """A line for each two words that may be in one of the relations."""
     negating: Collection[str]
     """Prefixes that make a word the opposite of another one."""
     magnitudes: Mapping[str, str]
@@ -58,9 +65,11 @@ class Keys(NamedTuple):
     """Operators that mean the same."""
     one_part: Collection[tuple[str, str]]
     """Prepositions that may stand for each other."""
+    mention: Callable[..., Mention]
+    """Makes a mention."""
 
 
-_KEYS = Keys(LOOSE_OPERATORS, GRAVE, RANKING, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART])
+_KEYS = Keys(LOOSE_OPERATORS, GRAVE, RANKING, NEAR_OPERATORS, [tuple(pair) for pair in ONE_PART], Mention)
 
 
 class Stored(NamedTuple):
@@ -100,9 +109,12 @@ class Reader:
         texts = [word[1] for word in read.words if word[0] == "w"]
         if not first.words:
             return self.core.read_words(read.words, None, 0, first.recognises(texts))
-        told = first.tells(texts) if read.is_english else 0
-        own = next((one for one in self._others() if one.recognises(texts) and one.tells(texts) > told), None)
-        return read if own is None else self._read_by(own, question)
+        recognising = [one for one in self._others() if one.recognises(texts)]
+        if recognising:  # rarely: only then is it asked how much English there is
+            told = first.tells(texts) if read.is_english else 0
+            own = next((one for one in recognising if one.tells(texts) > told), None)
+            return read if own is None else self._read_by(own, question)
+        return read
 
     def _read_by(self, lexicon: Lexicon, question: str) -> ReadQuestion:
         found = words(question, lexicon)
@@ -118,6 +130,18 @@ class Reader:
 
     def with_query(self, read: ReadQuestion, query: str) -> ReadQuestion:
         """The question with what its query says, as it is stored."""
+        made = read_stored(self.core, read, query, READER, self._sense)
+        return self._with_query(read, query) if made is None else made
+
+    def _sense(self, query: str = "", *told: object) -> Sense:
+        """What a query asks of its data, by what compiled code tells of it."""
+        if not told:
+            return NO_SENSE
+        selected, tables, may_have_extreme, differs = told
+        way, column = extreme(query) if may_have_extreme else ("", "")
+        return sense_of(selected, tables, way, column, differs, self._lexicons[0])
+
+    def _with_query(self, read: ReadQuestion, query: str) -> ReadQuestion:
         lexicon, found = self._lexicons[read.language], read_query(query)
         said = [Word(*word) for word in read.words]
         mentions = find_mentions(said, found.literals, lexicon, partial(self._spoken, read.language))
@@ -156,6 +180,9 @@ def _words_of(lexicon: Lexicon) -> Words:
         partial(words, lexicon=lexicon),
         partial(word_facts, lexicon=lexicon),
         (lexicon.are_synonyms, lexicon.are_antonyms, lexicon.are_related),
+        _lines(lexicon.words),
+        _lines(lexicon.irregular),
+        lexicon.particular(),
         lexicon.pairs(),
         lexicon.negating,
         {f"o:{operator}": f"o:{way}" for operator, way in lexicon.magnitude.items()},
@@ -163,6 +190,10 @@ def _words_of(lexicon: Lexicon) -> Words:
         lexicon.summing,
         lexicon.telling,
     )
+
+
+def _lines(notes: Mapping[str, str]) -> str:
+    return "\n".join(map(" ".join, notes.items()))
 
 
 def _slots(mentions: tuple[Mention, ...], query: str) -> tuple | None:

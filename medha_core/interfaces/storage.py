@@ -26,8 +26,6 @@ class Candidate(NamedTuple):
     query: str
     metadata: Mapping[str, MetadataValue]
     label: Any = None
-    features: bytes | None = None
-    """What the writer handed over with the entry, if anything."""
 
 
 class Fetched(Protocol):

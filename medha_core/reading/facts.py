@@ -1,4 +1,4 @@
-"""What the lexicon says of one word, in one tuple: the compiled guard asks once for each word it meets."""
+"""What the lexicon says of one word, in one tuple, as the compiled guard asks it."""
 
 from typing import NamedTuple
 

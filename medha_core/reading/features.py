@@ -1,12 +1,10 @@
-"""What is known of one question: computed once, stored with the entry, compared many times."""
+"""What is known of one question: computed once, compared many times."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from medha_core.errors import ArgumentValueError
 from medha_core.reading.lexicon import ENGLISH, Lexicon, english, of_language, others
 from medha_core.reading.literals import Literal
 from medha_core.reading.mentions import Mention, find_mentions
@@ -16,7 +14,6 @@ from medha_core.reading.words import IDENTIFIER, NUMBER, SIGN, WORD, Word, words
 
 __all__ = ["Features", "Item", "extract", "read_words"]
 
-FORMAT = 3
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
@@ -68,61 +65,11 @@ class Features:
         """Whether the stored query is an SQL query that selects a name."""
         return selects_name(self.shape)
 
-    def to_bytes(self) -> bytes:
-        """A compact form that `from_bytes` reads back."""
-        *fields, sense = [sorted(f) if isinstance(f, frozenset) else f for f in astuple(self)]
-        fields.append([sorted(f) if isinstance(f, frozenset) else f for f in sense])
-        return json.dumps([FORMAT, *fields], ensure_ascii=False, separators=(",", ":")).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Features":
-        """Features as `to_bytes` wrote them. Raises `ArgumentValueError` on anything else."""
-        try:
-            (
-                version,
-                found,
-                items,
-                is_english,
-                relative,
-                asks,
-                mentions,
-                shape,
-                names,
-                fixed,
-                unnamed,
-                opened,
-                language,
-                sense,
-            ) = json.loads(data)
-            if version != FORMAT:
-                raise ValueError(f"format {version}")
-            return cls(
-                tuple(Word(*word) for word in found),
-                tuple(Item(*item) for item in items),
-                is_english,
-                relative,
-                asks,
-                tuple(_mention(*mention) for mention in mentions),
-                shape,
-                frozenset(names),
-                fixed,
-                unnamed,
-                tuple(opened),
-                language,
-                Sense(*(frozenset(f) if isinstance(f, list) else f for f in sense)),
-            )
-        except (ValueError, TypeError) as error:
-            raise ArgumentValueError("data", f"features of format {FORMAT}", data) from error
-
 
 def selects_name(shape: str) -> bool:
     """Whether a query of this shape is an SQL query that selects a name."""
     head, found, _ = shape.partition(" from " if " from " in shape else " FROM ")
     return bool(found) and "name" in head.lower()
-
-
-def _mention(text: str, first: int, last: int, which: list, column: str, spellings: list) -> Mention:
-    return Mention(text, first, last, tuple(which), column, tuple((c, s) for c, s in spellings))
 
 
 def extract(question: str, query: str = "", lexicon: Lexicon | None = None) -> Features:

@@ -2,7 +2,7 @@
 
 import gzip
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import combinations
@@ -214,6 +214,11 @@ class Lexicon:
         """A line for each two words that are synonyms, related, or opposites, but for those by a prefix."""
         return "\n".join([*map(" ".join, self.synonyms), *map(" ".join, self.antonyms), *self._related])
 
+    def particular(self) -> frozenset[str]:
+        """Words of which more is known than the word lists say: those of all small tables."""
+        lists = ("words", "irregular", "synonyms", "_related", "antonyms", "distinct")
+        return frozenset(_texts([table for name, table in vars(self).items() if name not in lists]))
+
     def _lemma(self, word: str) -> str:
         """The dictionary form. Unknown words lose only a plural s, so that they stay themselves."""
         word = self.spelling.get(word, word)
@@ -288,6 +293,17 @@ def _pairs(name: str) -> Iterator[tuple[str, str]]:
     for line in _lines(name):
         first, _, second = line.partition(" ")
         yield first, second
+
+
+def _texts(table: object) -> Iterator[str]:
+    """All texts in a table, its keys included."""
+    if isinstance(table, str):
+        yield table
+    elif isinstance(table, Mapping):
+        yield from _texts([*table.keys(), *table.values()])
+    elif isinstance(table, Collection):
+        for part in table:
+            yield from _texts(part)
 
 
 def _phrases(table: dict[str, str]) -> dict[str, list[tuple[tuple[str, ...], str]]]:

@@ -19,7 +19,7 @@ _SHORTEST_PART = 3
 _SQL_STARTS = frozenset(["select", "with", "insert", "update", "delete", "values", "explain", "("])
 
 if extension_loaded:
-    _READER = QueryReader(plain.COMPARISONS, plain.CLAUSES, plain.KEYWORDS, plain.MATCHING, _SQL_STARTS)
+    READER = QueryReader(plain.COMPARISONS, plain.CLAUSES, plain.KEYWORDS, plain.MATCHING, _SQL_STARTS)
 
 
 class ReadQuery(NamedTuple):
@@ -35,7 +35,7 @@ class ReadQuery(NamedTuple):
 @lru_cache(maxsize=1024)
 def read_query(query: str) -> ReadQuery:
     """The literals of a query, in order of appearance, and the parts of its names. Any text is accepted."""
-    found = _READER.read(query) if extension_loaded else None
+    found = READER.read(query) if extension_loaded else None
     if found is not None:
         return ReadQuery(tuple(Literal(*literal) for literal in found[0]), frozenset(found[1]), found[2])
     return _plain_query(query)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from medha_core.reading.lexicon import Lexicon
 
-__all__ = ["NO_SENSE", "Sense", "read_sense"]
+__all__ = ["NO_SENSE", "Sense", "extreme", "read_sense", "sense_of"]
 
 _NAME = r'[\w$.`"\[\]]+'
 _EXTREME = re.compile(rf"\b(max|min)\s*\(\s*({_NAME})\s*\)", re.IGNORECASE)
@@ -70,11 +70,18 @@ def read_sense(query: str, lexicon: Lexicon) -> Sense:
     found = _SELECTED.match(query) if len(query) <= _LONGEST else None
     if found is None:
         return NO_SENSE
-    selected, is_number, places, extremes, owners = _of_columns(found[1], lexicon)
-    things = frozenset(_nouns_of_tables(query[found.end(1) :], owners, lexicon))
-    differs = "<>" in query or "!=" in query
-    of_extreme = _of_extreme(*_extreme(query), lexicon)
-    return Sense(*of_extreme, selected, is_number, places, extremes, things, things & lexicon.venues, differs)
+    tables = " ".join(_tables(query[found.end(1) :], _of_columns(found[1], lexicon).owners))
+    return sense_of(found[1], tables, *extreme(query), "<>" in query or "!=" in query, lexicon)
+
+
+@lru_cache(maxsize=4096)
+def sense_of(selected: str, tables: str, way: str, column: str, differs: bool, lexicon: Lexicon) -> Sense:
+    """The sense of a query by what it selects, from which tables, and what it takes the extreme of."""
+    columns = _of_columns(selected, lexicon)
+    rows = [words for table in tables.split(" ") if (words := _words(table))]
+    things = frozenset(_key(words[-1], lexicon) for words in rows)
+    of_extreme = _of_extreme(way, column, lexicon)
+    return Sense(*of_extreme, *columns[:-1], things, things & lexicon.venues, differs)
 
 
 class _Columns(NamedTuple):
@@ -147,7 +154,7 @@ def _of_extreme(way: str, column: str, lexicon: Lexicon) -> _Extreme:
     )
 
 
-def _extreme(query: str) -> tuple[str, str]:
+def extreme(query: str) -> tuple[str, str]:
     """The way and the column of the one extreme of a query, or two empty texts."""
     ordered = _FIRST_OF.findall(query)
     found = {(way.lower(), _own_name(column)) for way, column in _EXTREME.findall(query)}
@@ -178,13 +185,12 @@ def _nouns(words: Sequence[str], lexicon: Lexicon) -> frozenset[str]:
     return frozenset(found).union(*(lexicon.measures.get(key, ()) for key in found))
 
 
-def _nouns_of_tables(clauses: str, owners: Collection[str], lexicon: Lexicon) -> Iterator[str]:
-    """Keys of the last words of the tables that columns are selected from, by the clauses behind these."""
+def _tables(clauses: str, owners: Collection[str]) -> Iterator[str]:
+    """The own names of the tables that columns are selected from, by the clauses behind these."""
     if not owners:
         return
     for table, name in _TABLE.findall(clauses):
         if name.lower() in owners or _own_name(table).lower() in owners or "" in owners:
-            if words := _words(table):
-                yield _key(words[-1], lexicon)
+            yield _own_name(table)
             if "" in owners:
                 return

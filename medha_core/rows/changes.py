@@ -106,7 +106,6 @@ def put(
         entry.template_id,
         metadata,
         int(entry.role),
-        entry.features,
         entry.created_at.timestamp(),
         entry.expires_at.timestamp() if entry.expires_at else None,
         entry.usage_count,

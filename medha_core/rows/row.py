@@ -19,17 +19,33 @@ logger = logging.getLogger("medha_core")
 _SIGNED = 2**63 - 1
 """SQLite's integers have a sign; seals do not need the bit."""
 
+_FORMER_FIELD = 10
+"""Where rows of before format 4 have a field more among the sealed ones."""
+
 
 def seal_row(*fields: object) -> int:
-    """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one."""
-    parts = [field if type(field) is str else _as_text(field) for field in fields]
+    """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one.
+
+    It covers that field as an empty one, which it was in nearly all rows, so that their seals hold.
+    """
+    parts = ["\1" if field is None else str(field) for field in fields]
+    parts.insert(_FORMER_FIELD, "\1")
+    return _seal(parts)
+
+
+def seal_anew(fields: Sequence[object], tables: str | None, seal: int) -> int:
+    """The seal of a row without that field, which `fields` has; a seal that is not right stays as it is."""
+    parts = [
+        "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field)
+        for field in sealed_fields(fields, tables)
+    ]
+    if _seal(parts) != seal:
+        return seal
+    return seal_row(*sealed_fields((*fields[:_FORMER_FIELD], *fields[_FORMER_FIELD + 1 :]), tables))
+
+
+def _seal(parts: Sequence[str]) -> int:
     return xxh3_64_intdigest("\0".join(parts).encode()) & _SIGNED
-
-
-def _as_text(field: object) -> str:
-    if field is None:
-        return "\1"
-    return field.hex() if isinstance(field, bytes) else str(field)
 
 
 def sealed_fields(fields: Sequence[object], tables: str | None) -> Sequence[object]:
@@ -59,8 +75,6 @@ class Row(NamedTuple):
     template: str | None
     metadata: Mapping[str, MetadataValue]
     role: int
-    features: bytes | None
-    """What a reader of questions found in this one, kept so that it need not be read again."""
     created: float
     expires: float | None
     usage: int
@@ -114,8 +128,8 @@ class Row(NamedTuple):
         )
 
 
-_SEALED = slice(1, 14)
-_COUNTERS = slice(14, 17)
+_SEALED = slice(1, 13)
+_COUNTERS = slice(13, 16)
 _TABLES = Row._fields.index("tables")
 _METADATA = Row._fields.index("metadata")
 COLUMNS = ", ".join([*Row._fields, "seal"])

@@ -15,17 +15,19 @@ from typing import Any, NamedTuple
 from medha_core.manifest import METRIC, NORMALISATION
 from medha_core.metadata import filter_value, loads_metadata
 from medha_core.rows.pages import Record, records
-from medha_core.rows.row import loads_tables, seal_row, sealed_fields
+from medha_core.rows.row import loads_tables, seal_anew, seal_row, sealed_fields
 from medha_core.rows.schema import create
 
 __all__ = ["salvage"]
 
 logger = logging.getLogger("medha_core")
 
-_COLUMNS = 22
-"""Of entries; a row of before there were tables has one less."""
-_TIMES = slice(12, 14)
-_SEALED, _METADATA, _SEAL, _VECTOR, _USED, _LABEL = slice(1, 14), 9, 18, 20, 15, 0
+_COLUMNS = 21
+"""Of entries."""
+_TIMES = slice(11, 13)
+_FORMER, _SEALED_BEFORE, _SEAL_BEFORE = 11, slice(1, 14), 18
+"""Where a row of before format 4 has a field more, and what then stands elsewhere."""
+_SEALED, _METADATA, _SEAL, _VECTOR, _USED, _LABEL = slice(1, 13), 9, 17, 19, 14, 0
 _INSERT = f"INSERT OR REPLACE INTO entries VALUES ({','.join('?' * _COLUMNS)})"  # noqa: S608
 
 
@@ -71,9 +73,8 @@ def _sorted(found: Iterable[Record]) -> _Found:
     for record in found:
         values = _as_columns(record.values)
         # Cases: an entry; a collection; a removal; statistics; something else.
-        if len(values) in (_COLUMNS, _COLUMNS - 1) and _is_sealed(values):
-            row = (record.rowid, *values[1:])
-            tables.entries[record.rowid] = row if len(row) == _COLUMNS else (*row, None)
+        if len(values) == _COLUMNS and _is_sealed(values):
+            tables.entries[record.rowid] = (record.rowid, *values[1:])
         elif len(values) in (6, 8) and _have(values, (None, str, int, str, int, int)):
             tables.collections[record.rowid] = values
         elif len(values) == 3 and _have(values, (None, int, int)):
@@ -94,20 +95,32 @@ def _sorted(found: Iterable[Record]) -> _Found:
 
 
 def _as_columns(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """As SQLite gives them: it writes times that are whole numbers as such."""
-    if len(values) < _COLUMNS - 1:
-        return values
-    times = (float(value) if isinstance(value, int) else value for value in values[_TIMES])
-    return (*values[: _TIMES.start], *times, *values[_TIMES.stop :])
+    """As SQLite gives them, after all migrations: it writes times that are whole numbers as such."""
+    if len(values) in (_COLUMNS, _COLUMNS + 1) and isinstance(values[_FORMER], bytes | None):
+        return _without_former(values)
+    return _with_times(values, _TIMES) if len(values) == _COLUMNS else values
+
+
+def _without_former(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row of before format 4; one of before there were tables ends before these."""
+    tables = values[_COLUMNS] if len(values) > _COLUMNS else None
+    values = _with_times(values, slice(_TIMES.start + 1, _TIMES.stop + 1))
+    seal = seal_anew(values[_SEALED_BEFORE], tables, values[_SEAL_BEFORE])
+    behind = (*values[_FORMER + 1 : _SEAL_BEFORE], seal, *values[_SEAL_BEFORE + 1 : _COLUMNS])
+    return (*values[:_FORMER], *behind, tables)
+
+
+def _with_times(values: tuple[Any, ...], places: slice) -> tuple[Any, ...]:
+    times = (float(value) if isinstance(value, int) else value for value in values[places])
+    return (*values[: places.start], *times, *values[places.stop :])
 
 
 def _is_sealed(values: tuple[Any, ...]) -> bool:
-    tables = values[_COLUMNS - 1] if len(values) == _COLUMNS else None
     return (
-        seal_row(*sealed_fields(values[_SEALED], tables)) == values[_SEAL]
+        seal_row(*sealed_fields(values[_SEALED], values[_COLUMNS - 1])) == values[_SEAL]
         and isinstance(values[1], int)
         and isinstance(values[_VECTOR], bytes)
-        and all(isinstance(count, int) for count in values[14:20])
+        and all(isinstance(count, int) for count in values[13:19])
     )
 
 

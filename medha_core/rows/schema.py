@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from medha_core.errors import StorageInitializationError
 from medha_core.manifest import METRIC, NORMALISATION_1
-from medha_core.rows.row import seal_row, seal_vector
+from medha_core.rows.row import seal_anew, seal_row, seal_vector
 
-FORMAT = 3
+FORMAT = 4
 """Version of the tables, in SQLite's `user_version`."""
 APPLICATION = 0x4D454448
 """SQLite's `application_id` of our files, from format 2 on."""
@@ -85,7 +85,14 @@ CREATE TABLE entry_tables(
 """
 """The column of entries stands last, and a row without a value in it keeps its seal: no row is touched."""
 
-SCHEMA = _FORMAT_2 + _FROM_2
+_FROM_3 = "ALTER TABLE entries DROP COLUMN features;"
+"""The seals of rows hold that left it empty."""
+_SEALED_3 = (
+    "collection, id, question, normalized, query, query_hash, summary, template, metadata, role, features, "
+    "created, expires"
+)
+
+SCHEMA = _FORMAT_2 + _FROM_2 + _FROM_3
 
 EVICTION_INDEXES = {
     "recency": "CREATE INDEX IF NOT EXISTS entries_recency ON entries(collection, used)",
@@ -105,7 +112,7 @@ INSERT INTO entries(label, collection, id, question, normalized, query, query_ha
     SELECT label, collection, id, question, normalized, query, query_hash, summary, template,
            metadata, 2, NULL, created, expires, usage, label, correct, incorrect,
            seal_row(collection, id, question, normalized, query, query_hash, summary, template,
-                    metadata, 2, NULL, created, expires),
+                    metadata, 2, created, expires),
            seal_vector(vector), vector
     FROM entries_1 ORDER BY label;
 INSERT INTO entry_metadata SELECT * FROM entry_metadata_1;
@@ -163,13 +170,25 @@ def _from_2_to_3(db: sqlite3.Connection) -> None:
     _run(db, _FROM_2)
 
 
+def _from_3_to_4(db: sqlite3.Connection) -> None:
+    """Takes out what could be kept of questions already read, and seals the rows anew that had it."""
+    found = db.execute(f"SELECT label, seal, tables, {_SEALED_3} FROM entries WHERE features IS NOT NULL")  # noqa: S608
+    for label, seal, tables, *fields in found.fetchall():
+        db.execute("UPDATE entries SET seal = ? WHERE label = ?", (seal_anew(fields, tables, seal), label))
+    _run(db, _FROM_3)
+
+
 def _run(db: sqlite3.Connection, script: str) -> None:
     """`executescript` without its COMMIT."""
     for statement in script.split(";"):
         db.execute(statement)
 
 
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1_to_2, 2: _from_2_to_3}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: _from_1_to_2,
+    2: _from_2_to_3,
+    3: _from_3_to_4,
+}
 """By version: what brings a database to the next one."""
 
 

@@ -196,7 +196,7 @@ class StorageContract(MetadataContract):
         (found,) = await store.search("c", vector())
         ((scrolled,), _) = await store.scroll("c", with_vectors=True)
         (got,) = await store.get("c", [stored.id])
-        skipped = {"vector", "role", "features", "tables", "created_at", "expires_at"}
+        skipped = {"vector", "role", "tables", "created_at", "expires_at"}
         for row in (found, scrolled, got):
             for name in set(type(stored).model_fields) - skipped:
                 assert getattr(row, name) == getattr(stored, name), name
