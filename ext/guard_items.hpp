@@ -30,6 +30,7 @@ class ItemReader {
             }
             i += length;
         }
+        put_bounds_first(found);
         return found;
     }
 
@@ -93,6 +94,30 @@ class ItemReader {
     }
 
   private:
+    // `5 or more` as `at least 5`: the bound stands before its number, and takes no place of its own.
+    void put_bounds_first(std::vector<Item>& items) const {
+        for (size_t k = 1; k < items.size(); ++k) {
+            const auto [key, first, last] = items[k];
+            if ((key != symbols_.o_ge && key != symbols_.o_le) || first < 2) continue;
+            if (items[k - 1].last != first || words_[first - 1].kind != 'n') continue;
+            if (last < words_.size() && words_[last].kind == 'n') continue;
+            items[k] = items[k - 1];
+            items[k - 1] = {key, first - 2, first - 2};
+        }
+    }
+
+    // Whether a number stands here, or an average, or a quantity with its number: `over the age of 65`.
+    bool bounds(size_t i) const {
+        const auto is_number = [&](size_t at) { return at < words_.size() && words_[at].kind == 'n'; };
+        const auto has = [&](size_t at, Flag flag) { return at < words_.size() && words_[at].text->has(flag); };
+        if (is_number(i)) return true;
+        if (has(i, DETERMINER)) ++i;
+        if (i < words_.size() && words_[i].text->facts().key == symbols_.o_average) return true;
+        if (!has(i, QUANTITY)) return false;
+        ++i;
+        return is_number(i < words_.size() && words_[i].text == symbols_.of ? i + 1 : i);
+    }
+
     // Where what is asked for begins, behind a part with a preposition before it.
     size_t question_begins() const {
         if (words_.empty() || !words_[0].text->has(OPENER)) return 0;
@@ -170,7 +195,7 @@ class ItemReader {
         const Facts& facts = word.text->facts();
         const bool followed = i + 1 < words_.size();
         if (facts.flags & PERSON_ASKED) return asking && !is_named_next(i) ? symbols_.a_who : nullptr;
-        if (facts.around && followed && words_[i + 1].kind == 'n') return facts.around;
+        if (facts.around && bounds(i + 1)) return facts.around;
         if (word.text == symbols_.than && i)
             if (const Symbol* way = words_[i - 1].text->facts().compared_way) return way;
         if ((facts.flags & UNITY) && i && words_[i - 1].text->has(BEFORE_UNITY)) return symbols_.n_one;

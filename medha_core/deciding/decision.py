@@ -160,7 +160,10 @@ def _winner(
         for candidate, verdict in zip(candidates, verdicts, strict=True)
         if candidate.features.shape != candidates[best.place].features.shape
     ]
-    if max((v.confidence for v in rest), default=0.0) >= guard.limits.rival:
+    limit = guard.limits.rival
+    if not best.written:
+        limit = max(limit, best.verdict.confidence - guard.limits.lead)
+    if max((v.confidence for v in rest), default=0.0) >= limit:
         return None
     return best if len(answers) > 1 or _stands_alone(guard, best, unrivalled=not rest) else None
 

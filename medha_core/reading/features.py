@@ -18,6 +18,8 @@ __all__ = ["Features", "Item", "extract", "read_words"]
 
 FORMAT = 3
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
+BOUNDS = frozenset(["o:ge", "o:le"])
+"""What may stand behind its number: `5 or more`."""
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
 
@@ -164,7 +166,7 @@ def _read(question: str, lexicon: Lexicon | None) -> Features:
 
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
-    items = tuple(_items(found, lexicon))
+    items = tuple(_bounds_first(list(_items(found, lexicon)), found))
     asks = _asked_for(found, items, lexicon)
     return Features(
         tuple(found),
@@ -281,6 +283,17 @@ def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
         i += length
 
 
+def _bounds_first(items: list[Item], found: Sequence[Word]) -> list[Item]:
+    """`5 or more` as `at least 5`: the bound stands before its number, and takes no place of its own."""
+    for k in range(1, len(items)):
+        key, first, last = items[k]
+        if key not in BOUNDS or first < 2 or items[k - 1].last != first or found[first - 1].kind != NUMBER:
+            continue
+        if last == len(found) or found[last].kind != NUMBER:
+            items[k - 1 : k + 1] = Item(key, first - 2, first - 2), items[k - 1]
+    return items
+
+
 def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
     for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
         if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
@@ -308,7 +321,7 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return "" if wants_one else f"a:{lexicon.ask[text]}"
     if text in lexicon.persons_asked:
         return "a:who" if asking and not _is_named_next(found, i, lexicon) else ""
-    if text in lexicon.around_numbers and i + 1 < len(found) and found[i + 1].kind == NUMBER:
+    if text in lexicon.around_numbers and _bounds(found, i + 1, lexicon):
         return f"o:{lexicon.around_numbers[text]}"
     if text == "than" and i and (compared := _compared(found[i - 1].text, lexicon)):
         return f"o:{compared[1]}"
@@ -333,6 +346,20 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         if adjective := lexicon.comparative(text):
             return f"o:more {adjective}"
     return f"w:{lexicon.lemma(text)}"
+
+
+def _bounds(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether a number stands here, or an average, or a quantity with its number: `over the age of 65`."""
+    if i < len(found) and found[i].kind == NUMBER:
+        return True
+    if i < len(found) and found[i].text in lexicon.determiners:
+        i += 1
+    if i < len(found) and lexicon.operators.get(found[i].text) == "average":
+        return True
+    if i < len(found) and found[i].text in lexicon.quantities:
+        i += 1 + (i + 1 < len(found) and found[i + 1].text == "of")
+        return i < len(found) and found[i].kind == NUMBER
+    return False
 
 
 def _is_object(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:

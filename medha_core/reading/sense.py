@@ -26,6 +26,8 @@ _TABLE = re.compile(
     r"(?:\s+(?:as\s+)?(?!where\b|join\b|on\b|left\b|inner\b|natural\b|cross\b|order\b|group\b)(\w+))?",
     re.IGNORECASE,
 )
+_AGGREGATE = re.compile(r"\b(\w+)\s*\(")
+_GROUPED = re.compile(r"\bgroup\s+by\b", re.IGNORECASE)
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _LONGEST = 4000
 """Characters; of a longer query nothing is reported."""
@@ -60,6 +62,10 @@ class Sense(NamedTuple):
     """Those of them that are called a place."""
     differs: bool = True
     """Whether it may tell two things apart: `other` then has a part in it."""
+    sums: bool = False
+    """Whether it selects sums, and computes nothing else: `total` and `how much` then ask no more."""
+    groups: bool = False
+    """Whether it groups its rows: `by` and `per` then mean one thing."""
 
 
 NO_SENSE = Sense()
@@ -74,7 +80,18 @@ def read_sense(query: str, lexicon: Lexicon) -> Sense:
     things = frozenset(_nouns_of_tables(query[found.end(1) :], owners, lexicon))
     differs = "<>" in query or "!=" in query
     of_extreme = _of_extreme(*_extreme(query), lexicon)
-    return Sense(*of_extreme, selected, is_number, places, extremes, things, things & lexicon.venues, differs)
+    return Sense(
+        *of_extreme,
+        selected,
+        is_number,
+        places,
+        extremes,
+        things,
+        things & lexicon.venues,
+        differs,
+        {name.lower() for name in _AGGREGATE.findall(found[1])} == {"sum"},
+        _GROUPED.search(query) is not None,
+    )
 
 
 class _Columns(NamedTuple):
