@@ -94,8 +94,17 @@ class ItemReader {
     }
 
   private:
-    // `5 or more` as `at least 5`: the bound stands before its number, and takes no place of its own.
+    // `5 or more` as `at least 5`, `over the age of 65` as `age over 65`: the bound right before its number. Where it
+    // stood elsewhere it takes no place of its own.
     void put_bounds_first(std::vector<Item>& items) const {
+        for (size_t k = 0; k + 2 < items.size(); ++k) {
+            const uint32_t first = items[k].first, number = items[k + 2].first;
+            if ((items[k].key != symbols_.o_gt && items[k].key != symbols_.o_lt) || words_[number].kind != 'n') continue;
+            if (number - first >= 5 || !words_[first].text->facts().around || !items[k + 1].key->body_has(QUANTITY)) continue;
+            const Item bound = {items[k].key, number - 1, number - 1};
+            items[k] = items[k + 1];
+            items[k + 1] = bound;
+        }
         for (size_t k = 1; k < items.size(); ++k) {
             const auto [key, first, last] = items[k];
             if ((key != symbols_.o_ge && key != symbols_.o_le) || first < 2) continue;

@@ -190,7 +190,7 @@ inline std::string said_times(uint64_t times) {
 
 using Between = std::vector<std::pair<const Symbol*, const Symbol*>>;
 
-// The words before and behind each preposition of one side.
+// The words before and behind each preposition of one side; not where it stands between two names.
 inline Between between(const Question& question, Flag side) {
     Between found;
     const std::vector<Word>& words = question.words;
@@ -201,7 +201,7 @@ inline Between between(const Question& question, Flag side) {
             if (!words[j].text->has(STOP)) before = words[j].text;
         for (size_t j = i + 1; j < words.size() && !behind; ++j)
             if (!words[j].text->has(STOP)) behind = words[j].text;
-        if (before && behind) found.push_back({before, behind});
+        if (before && behind && !before->has(NAME)) found.push_back({before, behind});
     }
     return found;
 }

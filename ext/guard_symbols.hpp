@@ -188,6 +188,8 @@ class Symbols {
         o_extreme = pin("o:extreme");
         o_total = pin("o:total");
         o_average = pin("o:average");
+        o_gt = pin("o:gt");
+        o_lt = pin("o:lt");
         o_ge = pin("o:ge");
         o_le = pin("o:le");
         w_mean = pin("w:mean");
@@ -257,7 +259,7 @@ class Symbols {
     static constexpr int SLOTS = 6;
     const Symbol *p_between, *p_from, *p_to, *p_by, *p_through, *o_not, *o_every;
     const Symbol *a_where, *a_who, *a_much, *a_when, *w_name, *open_number, *n_one, *o_each, *o_all, *o_than;
-    const Symbol *o_count, *o_other, *o_most, *o_extreme, *o_total, *o_average, *o_ge, *o_le, *w_mean;
+    const Symbol *o_count, *o_other, *o_most, *o_extreme, *o_total, *o_average, *o_gt, *o_lt, *o_ge, *o_le, *w_mean;
     const Symbol *slot_texts[SLOTS], *slot_keys[SLOTS];
     const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *the, *and_, *or_, *of, *empty;
     // Operators that mean the same, and prepositions that may stand for each other.

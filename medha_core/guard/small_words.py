@@ -62,10 +62,10 @@ def _times(features: Features, lexicon: Lexicon) -> set[str]:
 
 
 def _between(features: Features, side: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
-    """The words before and behind each preposition of one side."""
+    """The words before and behind each preposition of one side; not where it stands between two names."""
     for i, word in enumerate(features.words):
         if word.kind == WORD and lexicon.unlike.get(word.text) == side:
             before = next((w.text for w in reversed(features.words[:i]) if w.text not in lexicon.stop), "")
             behind = next((w.text for w in features.words[i + 1 :] if w.text not in lexicon.stop), "")
-            if before and behind:
+            if before and behind and not lexicon.is_name(before):
                 yield before, behind

@@ -18,8 +18,8 @@ __all__ = ["Features", "Item", "extract", "read_words"]
 
 FORMAT = 3
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
-BOUNDS = frozenset(["o:ge", "o:le"])
-"""What may stand behind its number: `5 or more`."""
+BOUNDS, BEFORE_QUANTITY = frozenset(["o:ge", "o:le"]), frozenset(["o:gt", "o:lt"])
+"""What may stand behind its number: `5 or more`; and before its quantity: `over the age of 65`."""
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
 
@@ -166,7 +166,7 @@ def _read(question: str, lexicon: Lexicon | None) -> Features:
 
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
-    items = tuple(_bounds_first(list(_items(found, lexicon)), found))
+    items = tuple(_bounds_first(list(_items(found, lexicon)), found, lexicon))
     asks = _asked_for(found, items, lexicon)
     return Features(
         tuple(found),
@@ -283,8 +283,17 @@ def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
         i += length
 
 
-def _bounds_first(items: list[Item], found: Sequence[Word]) -> list[Item]:
-    """`5 or more` as `at least 5`: the bound stands before its number, and takes no place of its own."""
+def _bounds_first(items: list[Item], found: Sequence[Word], lexicon: Lexicon) -> list[Item]:
+    """`5 or more` as `at least 5`, `over the age of 65` as `age over 65`: the bound right before its number.
+
+    Where it stood elsewhere it takes no place of its own.
+    """
+    for k in range(len(items) - 2):
+        key, first, _ = items[k]
+        _, number, _ = items[k + 2]
+        if key in BEFORE_QUANTITY and found[number].kind == NUMBER and number - first < 5:
+            if found[first].text in lexicon.around_numbers and items[k + 1].key[2:] in lexicon.quantities:
+                items[k : k + 2] = items[k + 1], Item(key, number - 1, number - 1)
     for k in range(1, len(items)):
         key, first, last = items[k]
         if key not in BOUNDS or first < 2 or items[k - 1].last != first or found[first - 1].kind != NUMBER:
