@@ -291,9 +291,10 @@ def _bounds_first(items: list[Item], found: Sequence[Word], lexicon: Lexicon) ->
     for k in range(len(items) - 2):
         key, first, _ = items[k]
         _, number, _ = items[k + 2]
-        if key in BEFORE_QUANTITY and found[number].kind == NUMBER and number - first < 5:
-            if found[first].text in lexicon.around_numbers and items[k + 1].key[2:] in lexicon.quantities:
-                items[k : k + 2] = items[k + 1], Item(key, number - 1, number - 1)
+        if key not in BEFORE_QUANTITY or found[number].kind != NUMBER or number - first >= 5:
+            continue
+        if found[first].text in lexicon.around_numbers and items[k + 1].key[2:] in lexicon.quantities:
+            items[k : k + 2] = items[k + 1], Item(key, number - 1, number - 1)
     for k in range(1, len(items)):
         key, first, last = items[k]
         if key not in BOUNDS or first < 2 or items[k - 1].last != first or found[first - 1].kind != NUMBER:
