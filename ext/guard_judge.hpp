@@ -288,7 +288,7 @@ class Judge {
         }
         if (!pairing_.before.any()) {
             const Symbol *first = projection(symbols_, a, {}), *second = projection(symbols_, b, {});
-            if (first != second) {
+            if (first != second && !are_one(first, second, a.keys, b.keys)) {
                 verdict = refuse(R_PROJECTION, std::string(first ? first->body() : "") + " / " +
                                                    std::string(second ? second->body() : "") + " is asked for");
                 return true;
@@ -309,6 +309,16 @@ class Judge {
 
     static bool is_alone(const Keys& asked, const Symbol* x, const Keys& stored, const Symbol* y) {
         return asked.size() == 1 && asked[0] == x && stored.size() == 1 && stored[0] == y;
+    }
+
+    // Whether two words stand side by side, in one order, in both questions: `blood type`.
+    static bool are_one(const Symbol* x, const Symbol* y, const Keys& a, const Keys& b) {
+        const auto has = [](const Keys& keys, const Symbol* one, const Symbol* next) {
+            for (size_t i = 0; i + 1 < keys.size(); ++i)
+                if (keys[i] == one && keys[i + 1] == next) return true;
+            return false;
+        };
+        return (has(a, x, y) && has(b, x, y)) || (has(a, y, x) && has(b, y, x));
     }
 
     // Of two things that both questions name, whether each asks for its own, one of which the query takes the

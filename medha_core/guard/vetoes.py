@@ -73,7 +73,7 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Le
     if pairing.left in FROM_TO:
         return reject(Reason.BINDING, "from / to")
     asked, wanted = projection(a), projection(b)
-    if not any(pairing.before) and asked != wanted:
+    if not any(pairing.before) and asked != wanted and not _are_one(asked, wanted, a, b):
         return reject(Reason.PROJECTION, f"{asked[2:]} / {wanted[2:]} is asked for")
     if again := nested(a.keys, b.keys, pairing.left):
         return reject(Reason.STRANGER, f"{again}: once more")
@@ -103,6 +103,11 @@ def _against_query(a: View, b: View, pairing: Pairing, stored: Features, lexicon
                     Reason.OPERATOR, f"{word}: the stored query takes the extreme of something else"
                 )
     return None
+
+
+def _are_one(x: str, y: str, a: View, b: View) -> bool:
+    """Whether two words stand side by side, in one order, in both questions: `blood type`."""
+    return any(pair in pairwise(a.keys) and pair in pairwise(b.keys) for pair in ((x, y), (y, x)))
 
 
 def _asks_for_measure(asked: str, wanted: str, a: View, b: View, pairing: Pairing, stored: Features) -> bool:
