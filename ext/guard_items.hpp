@@ -62,7 +62,7 @@ class ItemReader {
         return row.empty() ? nullptr : row.back().key;
     }
 
-    // At least half of the words are English, and a closed-class word or three quarters of them say so.
+    // At least half of the words are English, and three quarters, a closed-class word, or a word of asking say so.
     bool is_english() const {
         // Of a language without word list its closed classes decide: the caller has seen to that.
         size_t plain = 0, foreign = 0, known = 0;
@@ -71,7 +71,9 @@ class ItemReader {
             if (word.kind == 'w') {
                 ++plain;
                 known += word.text->has(KNOWN);
-                closed = closed || word.text->has(CLOSED);
+                // Names may be half of a question: `who manages Leila Ahmadi`, `list Globex's invoices`.
+                closed = closed || word.text->has(CLOSED) || word.text->has(INTERROGATIVE) ||
+                         (plain == 1 && word.text->has(REQUEST));
             } else if (word.kind == 'i') {
                 foreign += !is_ascii(word.text->text());
             }

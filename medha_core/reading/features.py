@@ -239,7 +239,7 @@ def _without_verb(row: list[Item], found: Sequence[Word], lexicon: Lexicon) -> l
 
 
 def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
-    """At least half of the words are English, and a closed-class word or three quarters of them say so.
+    """At least half of the words are English; three quarters, a closed-class word or a word of asking say so.
 
     Of a language without word list its closed classes decide.
     """
@@ -250,7 +250,12 @@ def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
     if not plain:
         return not foreign
     share = sum(lexicon.knows(text) for text in plain) / (len(plain) + foreign)
-    return share >= 0.75 or (share >= 0.5 and any(text in lexicon.closed for text in plain))
+    if share >= 0.75 or share < 0.5:
+        return share >= 0.75
+    # Names may be half of a question: `who manages Leila Ahmadi`, `list Globex's invoices`.
+    return plain[0] in lexicon.request or any(
+        text in lexicon.closed or text in lexicon.interrogatives for text in plain
+    )
 
 
 def _is_relative(found: Sequence[Word], lexicon: Lexicon) -> bool:
