@@ -123,6 +123,8 @@ class Judge {
         double confidence = verifier_(signals_);
         // No estimate: the stored query itself says that the two questions ask for one thing.
         if (contains(a->keys, symbols_.o_extreme) && a->keys == b->keys) confidence = std::max(confidence, EXPLAINED);
+        // `papers by X`, `papers X has written`.
+        if (contains(pairing_.idle, symbols_.p_by) && !pairing_.left.any()) confidence = std::max(confidence, EXPLAINED);
         const bool is_as_it_is =
             slips_.empty() && !exchanged && signals_[FORM_OTHER] == 0 && a->keys == b->keys;
         if (is_as_it_is && says_the_same(asked, stored, asked_spans, stored_spans))

@@ -27,7 +27,8 @@ FAR = 0.3
 
 
 EXPLAINED = 0.97
-"""Confidence at least where two questions say the same once their superlatives are put alike."""
+"""Confidence at least where two questions say the same once superlatives, or `by` and a deed, are alike."""
+MADE_BY = "p:by"
 WORDED_ALIKE = 0.99
 """The same of questions that differ in words without weight only."""
 LONGEST = 400
@@ -155,6 +156,8 @@ class Guard:
         if EXTREME in a.keys and a.keys == b.keys:
             # No estimate: the stored query itself says that the two questions ask for one thing.
             confidence = max(confidence, EXPLAINED)
+        if MADE_BY in pairing.idle and not any(pairing.left):
+            confidence = max(confidence, EXPLAINED)  # `papers by X`, `papers X has written`
         is_as_it_is = not (slips or reading.exchanged or signals.form_other) and a.keys == b.keys
         if is_as_it_is and says_the_same(asked, stored, reading, lexicon):
             confidence = max(confidence, WORDED_ALIKE)
