@@ -145,6 +145,8 @@ cdef extern from "guard_builder.hpp" namespace "medha::guard":
         Keys things
         Keys venues
         cpp_bool differs
+        cpp_bool sums
+        cpp_bool groups
 
     cppclass Question:
         vector[GuardWord] words
@@ -295,6 +297,8 @@ cdef GuardSense sense_of(Symbols* symbols, object sense) except *:
     made.things = symbols_of(symbols, sense.things)
     made.venues = symbols_of(symbols, sense.venues)
     made.differs = sense.differs
+    made.sums = sense.sums
+    made.groups = sense.groups
     return made
 
 

@@ -30,6 +30,7 @@ class ItemReader {
             }
             i += length;
         }
+        put_bounds_first(found);
         return found;
     }
 
@@ -61,7 +62,7 @@ class ItemReader {
         return row.empty() ? nullptr : row.back().key;
     }
 
-    // At least half of the words are English, and a closed-class word or three quarters of them say so.
+    // At least half of the words are English, and three quarters, a closed-class word, or a word of asking say so.
     bool is_english() const {
         // Of a language without word list its closed classes decide: the caller has seen to that.
         size_t plain = 0, foreign = 0, known = 0;
@@ -70,7 +71,9 @@ class ItemReader {
             if (word.kind == 'w') {
                 ++plain;
                 known += word.text->has(KNOWN);
-                closed = closed || word.text->has(CLOSED);
+                // Names may be half of a question: `who manages Leila Ahmadi`, `list Globex's invoices`.
+                closed = closed || word.text->has(CLOSED) || word.text->has(INTERROGATIVE) ||
+                         (plain == 1 && word.text->has(REQUEST));
             } else if (word.kind == 'i') {
                 foreign += !is_ascii(word.text->text());
             }
@@ -93,6 +96,39 @@ class ItemReader {
     }
 
   private:
+    // `5 or more` as `at least 5`, `over the age of 65` as `age over 65`: the bound right before its number. Where it
+    // stood elsewhere it takes no place of its own.
+    void put_bounds_first(std::vector<Item>& items) const {
+        for (size_t k = 0; k + 2 < items.size(); ++k) {
+            const uint32_t first = items[k].first, number = items[k + 2].first;
+            if ((items[k].key != symbols_.o_gt && items[k].key != symbols_.o_lt) || words_[number].kind != 'n') continue;
+            if (number - first >= 5 || !words_[first].text->facts().around || !items[k + 1].key->body_has(QUANTITY)) continue;
+            const Item bound = {items[k].key, number - 1, number - 1};
+            items[k] = items[k + 1];
+            items[k + 1] = bound;
+        }
+        for (size_t k = 1; k < items.size(); ++k) {
+            const auto [key, first, last] = items[k];
+            if ((key != symbols_.o_ge && key != symbols_.o_le) || first < 2) continue;
+            if (items[k - 1].last != first || words_[first - 1].kind != 'n') continue;
+            if (last < words_.size() && words_[last].kind == 'n') continue;
+            items[k] = items[k - 1];
+            items[k - 1] = {key, first - 2, first - 2};
+        }
+    }
+
+    // Whether a number stands here, or an average, or a quantity with its number: `over the age of 65`.
+    bool bounds(size_t i) const {
+        const auto is_number = [&](size_t at) { return at < words_.size() && words_[at].kind == 'n'; };
+        const auto has = [&](size_t at, Flag flag) { return at < words_.size() && words_[at].text->has(flag); };
+        if (is_number(i)) return true;
+        if (has(i, DETERMINER)) ++i;
+        if (i < words_.size() && words_[i].text->facts().key == symbols_.o_average) return true;
+        if (!has(i, QUANTITY)) return false;
+        ++i;
+        return is_number(i < words_.size() && words_[i].text == symbols_.of ? i + 1 : i);
+    }
+
     // Where what is asked for begins, behind a part with a preposition before it.
     size_t question_begins() const {
         if (words_.empty() || !words_[0].text->has(OPENER)) return 0;
@@ -170,7 +206,7 @@ class ItemReader {
         const Facts& facts = word.text->facts();
         const bool followed = i + 1 < words_.size();
         if (facts.flags & PERSON_ASKED) return asking && !is_named_next(i) ? symbols_.a_who : nullptr;
-        if (facts.around && followed && words_[i + 1].kind == 'n') return facts.around;
+        if (facts.around && bounds(i + 1)) return facts.around;
         if (word.text == symbols_.than && i)
             if (const Symbol* way = words_[i - 1].text->facts().compared_way) return way;
         if ((facts.flags & UNITY) && i && words_[i - 1].text->has(BEFORE_UNITY)) return symbols_.n_one;

@@ -37,6 +37,7 @@ struct Verdict {
 };
 
 constexpr double EXPLAINED = 0.97;  // confidence at least where two questions say the same once superlatives are put alike
+constexpr double WORDED_ALIKE = 0.99;  // the same where they differ in words without weight only
 constexpr size_t LONGEST = 400;  // words; a longer question is compared word for word
 
 struct Limits {
@@ -124,7 +125,9 @@ class Judge {
         }
         pairer_.pair_up(*a, *b, stored, score, pairing_);
         if (is_vetoed(*a, *b, stored, verdict)) return verdict;
-        if (const Symbol* verb = turned(symbols_, asked, stored, a->keys, b->keys))
+        if (const Symbol* verb = doers_turned(asked, stored, a->keys, b->keys))
+            return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
+        if (const Symbol* verb = turned(symbols_, asked, stored, now_, b->keys))
             return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
         if (const std::string small = told_apart(asked, stored); !small.empty())
             return refuse(R_OPERATOR, small + ": told apart by small words");
@@ -132,7 +135,21 @@ class Judge {
         double confidence = verifier_(signals_);
         // No estimate: the stored query itself says that the two questions ask for one thing.
         if (contains(a->keys, symbols_.o_extreme) && a->keys == b->keys) confidence = std::max(confidence, EXPLAINED);
+        // `papers by X`, `papers X has written`.
+        if (contains(pairing_.idle, symbols_.p_by) && !pairing_.left.any()) confidence = std::max(confidence, EXPLAINED);
+        const bool is_as_it_is =
+            slips_.empty() && !exchanged && signals_[FORM_OTHER] == 0 && a->keys == b->keys;
+        if (is_as_it_is && says_the_same(asked, stored, asked_spans, stored_spans))
+            confidence = std::max(confidence, WORDED_ALIKE);
         return weigh(in_words(*a, *b), confidence);
+    }
+
+    // Whether two questions of the same items have the same small words too, fillers apart.
+    bool says_the_same(const Question& asked, const Question& stored, const std::vector<Span>& asked_spans,
+                       const std::vector<Span>& stored_spans) {
+        dropped(asked, asked_spans, dropped_);
+        dropped(stored, stored_spans, stored_dropped_);
+        return dropped_ == stored_dropped_;
     }
 
     static bool is_long(const Question& asked, const Question& stored) {
@@ -251,7 +268,7 @@ class Judge {
             verdict = refuse(reason_of(hard[0]->kind()), std::string(hard[0]->body()) + " is in one question only");
             return true;
         }
-        if (is_built_otherwise(a, b, verdict) || is_against_query(a.keys, b.keys, stored, verdict) ||
+        if (is_built_otherwise(a, b, verdict) || is_against_query(a, b, stored, verdict) ||
             has_operators(verdict))
             return true;
         return !evidence_.keeps(pairing_.before) && is_worded_otherwise(a, b, stored.unnamed, verdict);
@@ -282,9 +299,20 @@ class Judge {
             verdict = refuse(R_BINDING, parts + ": where the other stands");
             return true;
         }
+        const Symbol* moved = exchanged_value(symbols_, evidence_, b, now_);
+        if (!moved) moved = ranged(symbols_, now_, b.keys);
+        if (moved) {
+            verdict = refuse(R_BINDING, std::string(moved->body()) + ": where the other stands");
+            return true;
+        }
+        if (is_alone(pairing_.left.asked, symbols_.p_from, pairing_.left.stored, symbols_.p_to) ||
+            is_alone(pairing_.left.asked, symbols_.p_to, pairing_.left.stored, symbols_.p_from)) {
+            verdict = refuse(R_BINDING, "from / to");
+            return true;
+        }
         if (!pairing_.before.any()) {
             const Symbol *first = projection(symbols_, a, {}), *second = projection(symbols_, b, {});
-            if (first != second) {
+            if (first != second && !are_one(first, second, a.keys, b.keys)) {
                 verdict = refuse(R_PROJECTION, std::string(first ? first->body() : "") + " / " +
                                                    std::string(second ? second->body() : "") + " is asked for");
                 return true;
@@ -303,9 +331,40 @@ class Judge {
         return true;
     }
 
+    static bool is_alone(const Keys& asked, const Symbol* x, const Keys& stored, const Symbol* y) {
+        return asked.size() == 1 && asked[0] == x && stored.size() == 1 && stored[0] == y;
+    }
+
+    // Whether two words stand side by side, in one order, in both questions: `blood type`.
+    static bool are_one(const Symbol* x, const Symbol* y, const Keys& a, const Keys& b) {
+        const auto has = [](const Keys& keys, const Symbol* one, const Symbol* next) {
+            for (size_t i = 0; i + 1 < keys.size(); ++i)
+                if (keys[i] == one && keys[i + 1] == next) return true;
+            return false;
+        };
+        return (has(a, x, y) && has(b, x, y)) || (has(a, y, x) && has(b, y, x));
+    }
+
+    // Of two things that both questions name, whether each asks for its own, one of which the query takes the
+    // extreme of: `which house has the highest price`.
+    bool asks_for_measure(const View& a, const View& b, const Question& stored, Verdict& verdict) const {
+        const Symbol *asked = projection(symbols_, a, {}), *wanted = projection(symbols_, b, {});
+        if (!asked || !wanted) return false;
+        const Symbol* meant = pairing_.stands_for(asked);
+        if (meant == wanted || pairing_.stands_for(symbols_.a_when) != symbols_.a_when) return false;
+        if (!contains(stored.sense.measured, meant) && !contains(stored.sense.measured, wanted)) return false;
+        const auto means = [&](const Symbol* key) { return pairing_.stands_for(key) == wanted; };
+        if (!contains(b.keys, meant) || std::none_of(a.keys.begin(), a.keys.end(), means)) return false;
+        verdict = refuse(R_PROJECTION,
+                         std::string(asked->body()) + " / " + std::string(wanted->body()) + " is asked for");
+        return true;
+    }
+
     // What the stored query itself speaks against, whatever stored pairs have shown of these words: it selects the
     // place that only its own question asks for; it has the column whose extreme is asked for, and takes another's.
-    bool is_against_query(const Keys& a, const Keys& b, const Question& stored, Verdict& verdict) const {
+    bool is_against_query(const View& first, const View& second, const Question& stored, Verdict& verdict) const {
+        if (asks_for_measure(first, second, stored, verdict)) return true;
+        const Keys &a = first.keys, &b = second.keys;
         if (!stored.sense.places.empty() && contains(pairing_.left.stored, symbols_.a_where)) {
             verdict = refuse(R_INTERROGATIVE, "where: in one question only");
             return true;
@@ -461,6 +520,7 @@ class Judge {
     std::vector<Word> words_;
     Difference only_;
     Keys now_;  // what the asked question says, in the words of the stored one
+    Keys dropped_, stored_dropped_;
     Mapped fixed_, slips_;
     // Of the candidates of one search many ask again what was found for the one before.
     Keys clean_asked_, clean_stored_;  // words of the last two questions in which there was no slip

@@ -64,6 +64,10 @@ enum Flag : uint64_t {
     NAMING = uint64_t{1} << 45,
     MAKING = uint64_t{1} << 46,
     PRICE = uint64_t{1} << 47,
+    MOMENT = uint64_t{1} << 48,
+    LABEL = uint64_t{1} << 49,  // says nothing right before a number
+    ANYBODY = uint64_t{1} << 50,
+    FILLER = uint64_t{1} << 51,
 };
 
 // Words, each with a note, found by their text.

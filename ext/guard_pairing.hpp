@@ -73,14 +73,14 @@ class Pairer {
         pairing.mapped.clear();
         pairing.idle.clear();
         Keys &left = pairing.apart.asked, &right = pairing.apart.stored;
-        const bool by_number = asks_for_number(symbols_, a, b, stored.sense);
+        const Agreed agree = agreed(symbols_, a, b, stored.sense);
         if (!left.empty() && !right.empty()) {
             // A deed pairs before `who` does it: the director is who directed.
             Keys order = pairing.before.asked;
             who_last(order);
             for (const Symbol* key : order) {
                 const auto is_pair = [&](const Symbol* other) {
-                    return is_same_by_query(symbols_, key, other, stored.sense, by_number) ||
+                    return is_same_by_query(symbols_, key, other, stored.sense, agree) ||
                            (!asks_for_others(key, other, a, b) && equivalent(key, other, stored, score));
                 };
                 const auto named = [&](const Symbol* other) { return other != symbols_.a_who && is_pair(other); };
@@ -101,7 +101,7 @@ class Pairer {
         }
         if (pairing.apart.any()) {
             find_idle(a, b, stored, pairing);
-            add_explained(symbols_, a, b, stored.sense, by_number, pairing.idle);
+            add_explained(symbols_, a, b, stored.sense, agree, pairing.idle);
         }
         pairing.left = pairing.apart;
         drop_light(pairing.left.asked, pairing.idle);
@@ -139,6 +139,7 @@ class Pairer {
         if (Symbols::holds(symbols_.near_operators, x, y)) return true;
         if (x == symbols_.a_who || y == symbols_.a_who) {
             const Facts& person = (x == symbols_.a_who ? y : x)->body_facts();
+            if (person.flags & ANYBODY) return true;
             return (person.flags & PERSON) && std::binary_search(stored.names.begin(), stored.names.end(), person.stem);
         }
         if (x->kind() != 'w' || y->kind() != 'w') return false;

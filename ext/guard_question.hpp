@@ -69,7 +69,7 @@ struct Sense {
     Keys superlatives, alone, measured, adjectives, peopled, sizes, selected;
     bool is_number = false;
     Keys places, extremes, things, venues;
-    bool differs = true;
+    bool differs = true, sums = false, groups = false;
 };
 
 struct Question {

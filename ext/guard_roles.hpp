@@ -95,11 +95,61 @@ inline bool acts(const Symbols& symbols, const Symbol* verb, Keys::const_iterato
     return first != second && std::any_of(block, end, [](const Symbol* key) { return is_hard(key); });
 }
 
-// The verb before whose object the other question puts it as subject, or null.
-inline const Symbol* turned(const Symbols& symbols, const Question& asked, const Question& stored, const Keys& a,
-                            const Keys& b) {
+// The keys with `who` for what is asked for, where the other question says `who`.
+inline Keys with_who(const Symbols& symbols, const Question& question, const Keys& keys, const Keys& others) {
+    Keys found = keys;
+    if (contains(others, symbols.a_who) && !contains(keys, symbols.a_who))
+        std::replace(found.begin(), found.end(), question.asks, symbols.a_who);
+    return found;
+}
+
+// The verb that a value does here (`followed by X`) and that is done to it there (`follow X`), or null.
+inline const Symbol* done_to(const Symbols& symbols, const Question& question, const Keys& keys, const Keys& others) {
+    if (contains(others, symbols.p_by)) return nullptr;
+    for (size_t i = 0; i + 2 < keys.size(); ++i) {
+        const Symbol *verb = keys[i], *doer = keys[i + 2];
+        if (keys[i + 1] != symbols.p_by || !is_hard(doer) || !surface(symbols, verb, question)->has(PAST_FORM)) continue;
+        for (size_t j = 0; j + 1 < others.size(); ++j)
+            if (others[j] == verb && others[j + 1] == doer) return verb;
+    }
+    return nullptr;
+}
+
+inline bool inverts(const Question& question) {
+    return std::any_of(question.words.begin(), question.words.end(),
+                       [](const Word& word) { return word.text->has(INVERTING); });
+}
+
+// The verb that a value does there (`X follows`), while here those are asked for who do it, or null.
+inline const Symbol* does(const Question& question, const Question& other, const Keys& keys, const Keys& others) {
+    const Symbol* doer = question.asks;
+    if (!doer || !contains(keys, doer) || contains(others, doer) || !doer->body_has(PERSON) || !inverts(other))
+        return nullptr;
+    for (size_t i = 0; i + 1 < others.size(); ++i) {
+        const Symbol* verb = others[i + 1];
+        if (!is_hard(others[i]) || verb->kind() != 'w' || verb->body_facts().stem != doer->body_facts().stem) continue;
+        if (!contains(keys, verb)) return verb->body_has(VERB) && !verb->body_has(PERSON) ? verb : nullptr;
+    }
+    return nullptr;
+}
+
+// The verb that a value does in one question, while the other asks for those who do it to the value, or null:
+// `users that X follows`, `followers of X`.
+inline const Symbol* doers_turned(const Question& asked, const Question& stored, const Keys& a, const Keys& b) {
+    const Symbol* verb = does(asked, stored, a, b);
+    return verb ? verb : does(stored, asked, b, a);
+}
+
+// The verb before whose object the other question puts it as subject, or null: the same words but for one verb,
+// with its preposition, that moved; or a passive and its active.
+inline const Symbol* turned(const Symbols& symbols, const Question& asked, const Question& stored, const Keys& now,
+                            const Keys& then) {
     constexpr ptrdiff_t LONGEST_BLOCK = 3;  // words over which a verb may have moved
-    if (a.size() != b.size() || a == b || contains(a, symbols.p_by)) return nullptr;
+    if (const Symbol* verb = done_to(symbols, asked, now, then)) return verb;
+    if (const Symbol* verb = done_to(symbols, stored, then, now)) return verb;
+    if (now.size() != then.size() || now == then || contains(now, symbols.p_by)) return nullptr;
+    const Keys a = with_who(symbols, asked, now, then), b = with_who(symbols, stored, then, now);
+    if (a == b) return nullptr;
     const auto first = std::mismatch(a.begin(), a.end(), b.begin()).first - a.begin();
     const auto last = a.rend() - std::mismatch(a.rbegin(), a.rend(), b.rbegin()).first - 1;
     if (last == first || last - first > LONGEST_BLOCK) return nullptr;
@@ -108,11 +158,11 @@ inline const Symbol* turned(const Symbols& symbols, const Question& asked, const
     };
     if (std::none_of(a.begin(), a.begin() + first, is_subject)) return nullptr;
     for (const auto& [x, y] : {std::pair(&a, &b), std::pair(&b, &a)}) {
-        const Symbol* verb = (*x)[static_cast<size_t>(first)];
-        const auto block = x->begin() + first + 1, end = x->begin() + last + 1;
-        if (std::equal(block, end, y->begin() + first) && (*y)[static_cast<size_t>(last)] == verb &&
-            acts(symbols, verb, block, end, asked, stored))
-            return verb;
+        const auto verb = x->begin() + first, end = x->begin() + last + 1;
+        const auto block = verb + ((verb[1]->kind() == 'p') ? 2 : 1);
+        if (std::equal(block, end, y->begin() + first) && std::equal(verb, block, y->begin() + first + (end - block)) &&
+            acts(symbols, *verb, block, end, asked, stored))
+            return *verb;
     }
     return nullptr;
 }
@@ -140,7 +190,7 @@ inline std::string said_times(uint64_t times) {
 
 using Between = std::vector<std::pair<const Symbol*, const Symbol*>>;
 
-// The words before and behind each preposition of one side.
+// The words before and behind each preposition of one side; not where it stands between two names.
 inline Between between(const Question& question, Flag side) {
     Between found;
     const std::vector<Word>& words = question.words;
@@ -151,9 +201,22 @@ inline Between between(const Question& question, Flag side) {
             if (!words[j].text->has(STOP)) before = words[j].text;
         for (size_t j = i + 1; j < words.size() && !behind; ++j)
             if (!words[j].text->has(STOP)) behind = words[j].text;
-        if (before && behind) found.push_back({before, behind});
+        if (before && behind && !before->has(NAME)) found.push_back({before, behind});
     }
     return found;
+}
+
+// The words that are in no item and in no value, in order.
+inline void dropped(const Question& question, const std::vector<Span>& spans, Keys& found) {
+    found.clear();
+    std::vector<bool> said(question.words.size());
+    const auto say = [&](const auto& part) {
+        for (uint32_t i = part.first; i < part.last; ++i) said[i] = true;
+    };
+    for (const Item& item : question.items) say(item);
+    for (const Span& span : spans) say(span);
+    for (size_t i = 0; i < said.size(); ++i)
+        if (!said[i] && !question.words[i].text->has(FILLER)) found.push_back(question.words[i].text);
 }
 
 // The small words by which two questions differ, or "".

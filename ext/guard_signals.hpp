@@ -142,10 +142,13 @@ class Measurer {
             if (!is_paired(pairing, key)) idle.push_back(key);
         const Symbol *asked = projection(symbols_, a, idle), *wanted = projection(symbols_, b, idle);
         const Symbol *meant = asked ? pairing.stands_for(asked) : nullptr, *where = symbols_.a_where;
-        if (meant == wanted || meant == where) return false;
+        const Symbol* when = symbols_.a_when;
+        if (meant == wanted || meant == where || meant == when) return false;
         // `where` is no noun: the place that it asks for is.
         const Symbol* place = pairing.stands_for(where);
         if (wanted && place != where && place == wanted) return false;
+        const Symbol* moment = pairing.stands_for(when);
+        if (wanted && moment != when && moment == wanted) return false;
         if (asked != symbols_.a_who && wanted != symbols_.a_who) return true;
         // `who directed` asks for the director.
         const Symbol* person = asked == symbols_.a_who ? wanted : asked;

@@ -16,6 +16,7 @@ class SelectReader {
     std::string_view selected;  // its columns as they stand
     std::string tables;         // own names of the tables they are selected from, with a space between
     bool may_have_extreme = false;
+    bool groups = false;
 
     // False where the Python reader has to look.
     bool run() {
@@ -31,6 +32,7 @@ class SelectReader {
         find_owners();
         find_tables(end);
         may_have_extreme = names_extreme();
+        groups = names_groups();
         return true;
     }
 
@@ -154,6 +156,15 @@ class SelectReader {
                 const size_t next = spaces(i + 5);
                 if (next > i + 5 && next < n_ && s_[next] == '1') return true;
             }
+        }
+        return false;
+    }
+
+    bool names_groups() const {
+        for (size_t i = 0; i < n_; ++i) {
+            if (text::lower(s_[i]) != 'g' || !word_at(i, "group") || !begins_word(i)) continue;
+            const size_t next = spaces(i + 5);
+            if (next > i + 5 && whole_word_at(next, "by")) return true;
         }
         return false;
     }

@@ -98,8 +98,94 @@ inline std::vector<Keys> of_one_kind(const View& view) {
     return found;
 }
 
+// A superlative right behind `from` or `to`, where the other question has another one there, or null:
+// `from the youngest to the oldest`.
+inline const Symbol* other_end(const Symbols& symbols, const Keys& a, const Keys& b) {
+    const Symbol* found = nullptr;
+    bool differs = false;
+    for (const Symbol* side : {symbols.p_from, symbols.p_to}) {
+        const auto end_of = [&](const Keys& keys) {
+            const Symbol* end = nullptr;
+            for (size_t i = 0; i + 1 < keys.size(); ++i)
+                if (keys[i] == side && keys[i + 1]->ranking) end = keys[i + 1];
+            return end;
+        };
+        const Symbol *first = end_of(a), *second = end_of(b);
+        differs = differs || (first && second && first != second);
+        if (first && (!found || first->text() < found->text())) found = first;
+    }
+    return differs ? found : nullptr;
+}
+
+// Whether the names of two columns differ in a direction only: `from_city`, `to_city`.
+inline bool told_by_direction(Symbols& symbols, std::string_view column, std::string_view other) {
+    const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (!std::all_of(column.begin(), column.end(), is_ascii) || !std::all_of(other.begin(), other.end(), is_ascii))
+        return false;
+    const auto words_of = [](std::string_view name) {
+        std::vector<std::string> words(1);
+        for (const char c : name)
+            if (c == '_')
+                words.emplace_back();
+            else
+                words.back().push_back(text::lower(c));
+        return words;
+    };
+    const auto only = [](const std::vector<std::string>& words, const std::vector<std::string>& others) {
+        std::vector<std::string> found;
+        for (const std::string& word : words)
+            if (std::find(others.begin(), others.end(), word) == others.end()) found.push_back(word);
+        return found;
+    };
+    const auto words = words_of(column), others = words_of(other);
+    const auto first = only(words, others), second = only(others, words);
+    if (first.size() != 1 || second.size() != 1) return false;
+    if ((first[0] == "from" && second[0] == "to") || (first[0] == "to" && second[0] == "from")) return true;
+    return symbols.related(symbols.intern("w:", first[0]), symbols.intern("w:", second[0]), ANTONYMS);
+}
+
+// A value that stands where another one of its kind stands in the stored question, between the same words, or null.
+// They are of one kind where only a direction tells their columns apart, or where one column was seen with both.
+inline const Symbol* exchanged_value(Symbols& symbols, const Evidence& evidence, const View& b, const Keys& now) {
+    if (now.size() != b.keys.size()) return nullptr;
+    const auto first = std::mismatch(now.begin(), now.end(), b.keys.begin()).first - now.begin();
+    const auto last = now.rend() - std::mismatch(now.rbegin(), now.rend(), b.keys.rbegin()).first - 1;
+    if (last <= first || !std::equal(now.begin() + first + 1, now.begin() + last, b.keys.begin() + first + 1)) return nullptr;
+    const Symbol *x = now[first], *y = now[last];
+    if (x->kind() != 'v' || y->kind() != 'v' || b.keys[last] != x || b.keys[first] != y) return nullptr;
+    const Symbol *text = symbols.find(x->body()), *other = symbols.find(y->body());
+    bool known = false;
+    if (text && other)
+        evidence.values.each_column(text, [&](const Symbol* column) {
+            evidence.values.each_column(other, [&](const Symbol* seen) { known = known || seen == column; });
+        });
+    return known || told_by_direction(symbols, b.opened[first]->body(), b.opened[last]->body()) ? x : nullptr;
+}
+
+// Whether a key is a number, a date or a word of the calendar.
+inline bool is_count(const Symbol* key) {
+    const char kind = key->kind();
+    return kind == 'n' || kind == 'd' || (kind == 'v' && is_all_digits(key->body())) || key->body_has(CALENDAR);
+}
+
+// What ends a range in the one question and a list of two in the other, or null: `from 2019 to 2021`,
+// `in 2019 and 2021`.
+inline const Symbol* ranged(const Symbols& symbols, const Keys& a, const Keys& b) {
+    for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+        for (size_t i = 0; i + 3 < one->size(); ++i) {
+            const Symbol *first = (*one)[i + 1], *between = (*one)[i + 2], *last = (*one)[i + 3];
+            if ((*one)[i] != symbols.p_from || (between != symbols.p_to && between != symbols.p_through)) continue;
+            if (!is_count(last)) continue;
+            for (size_t j = 0; j + 1 < other->size(); ++j)
+                if ((*other)[j] == first && (*other)[j + 1] == last) return last;
+        }
+    }
+    return nullptr;
+}
+
 // Which value plays another part in the two questions, or null.
 inline const Symbol* contradiction(const Symbols& symbols, const View& a, const View& b) {
+    if (const Symbol* end = other_end(symbols, a.keys, b.keys)) return end;
     std::vector<Role> first, second;
     roles_of(a.keys, first);
     if (first.empty()) return nullptr;

@@ -115,11 +115,13 @@ class Symbols {
         p_from = pin("p:from");
         p_to = pin("p:to");
         p_by = pin("p:by");
+        p_through = pin("p:through");
         o_not = pin("o:not");
         o_every = pin("o:every");
         a_where = pin("a:where");
         a_who = pin("a:who");
         a_much = pin("a:much");
+        a_when = pin("a:when");
         w_name = pin("w:name");
         open_number = pin("v:#");
         n_one = pin("n:1");
@@ -130,6 +132,12 @@ class Symbols {
         o_other = pin("o:other");
         o_most = pin("o:most");
         o_extreme = pin("o:extreme");
+        o_total = pin("o:total");
+        o_average = pin("o:average");
+        o_gt = pin("o:gt");
+        o_lt = pin("o:lt");
+        o_ge = pin("o:ge");
+        o_le = pin("o:le");
         w_mean = pin("w:mean");
         for (int i = 0; i < SLOTS; ++i) {
             slot_texts[i] = pin("?" + std::to_string(i));
@@ -195,9 +203,9 @@ class Symbols {
     void sweep();
 
     static constexpr int SLOTS = 6;
-    const Symbol *p_between, *p_from, *p_to, *p_by, *o_not, *o_every;
-    const Symbol *a_where, *a_who, *a_much, *w_name, *open_number, *n_one, *o_each, *o_all, *o_than;
-    const Symbol *o_count, *o_other, *o_most, *o_extreme, *w_mean;
+    const Symbol *p_between, *p_from, *p_to, *p_by, *p_through, *o_not, *o_every;
+    const Symbol *a_where, *a_who, *a_much, *a_when, *w_name, *open_number, *n_one, *o_each, *o_all, *o_than;
+    const Symbol *o_count, *o_other, *o_most, *o_extreme, *o_total, *o_average, *o_gt, *o_lt, *o_ge, *o_le, *w_mean;
     const Symbol *slot_texts[SLOTS], *slot_keys[SLOTS];
     const Symbol *i_, *please, *am, *name, *to, *you, *like, *no, *than, *percent, *dollar, *the, *and_, *or_, *of, *empty;
     // Operators that mean the same, and prepositions that may stand for each other.

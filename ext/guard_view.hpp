@@ -97,12 +97,18 @@ inline bool names(const std::vector<Word>& words, const std::vector<Item>& items
     return 1 == std::count_if(items.begin(), items.end(), [&](const Item& other) { return other.key == item.key; });
 }
 
+// Whether a word only says that a number follows: `order number 7`, `the year 2010`.
+inline bool labels(const std::vector<Word>& words, const Item& item, const Span& span) {
+    if (item.last != span.first || words[span.first].kind != 'n' || !item.key->body_has(LABEL)) return false;
+    return !item.key->body_has(CALENDAR) || words[span.first].text->length() == 4;
+}
+
 // Words right before or behind a value that its column or table is named with, and words between the two.
 inline void classes_of(const Symbols& symbols, const std::vector<Word>& words, const std::vector<Item>& items,
                        const std::vector<Span>& spans, Keys& found) {
     for (const Span& span : spans) {
         for (const Item& item : items)
-            if (names(words, items, item, span) && !contains(found, item.key)) found.push_back(item.key);
+            if ((names(words, items, item, span) || labels(words, item, span)) && !contains(found, item.key)) found.push_back(item.key);
         if (!span.column_stems) continue;
         for (const Item& item : items) {
             if (item.key->kind() != 'w' || !is_beside(symbols, words, item, span)) continue;

@@ -199,6 +199,8 @@ class Tokenizer {
     size_t sign(size_t i) const {
         const char c = s_[i], next = i + 1 < n_ ? s_[i + 1] : '\0';
         if ((next == '=' && (c == '<' || c == '>' || c == '!')) || (c == '<' && next == '>')) return i + 2;
+        // Of what follows a number: `5+`.
+        if (c == '+') return i && is_digit(s_[i - 1]) && !word_at(i + 1) && next != '+' ? i + 1 : 0;
         return is_one_of(c, "<>=%") ? i + 1 : 0;
     }
 
@@ -308,7 +310,7 @@ class Tokenizer {
     void add_sign(size_t start, size_t end) {
         static constexpr std::pair<std::string_view, std::string_view> MEANINGS[] = {
             {"<", "@lt"}, {">", "@gt"}, {"<=", "@le"}, {">=", "@ge"},
-            {"!=", "@not"}, {"<>", "@not"}, {"=", "@eq"}, {"%", "@percent"}};
+            {"!=", "@not"}, {"<>", "@not"}, {"=", "@eq"}, {"%", "@percent"}, {"+", "@ge"}};
         for (const auto& [mark, meaning] : MEANINGS)
             if (mark == s_.substr(start, end - start)) add('s', symbols_.intern(meaning), start, end);
     }

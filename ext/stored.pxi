@@ -9,6 +9,7 @@ cdef extern from "guard_stored.hpp" namespace "medha::guard":
         string_view selected
         string tables
         cpp_bool may_have_extreme
+        cpp_bool groups
 
     cppclass StoredReader:
         StoredReader(Symbols& symbols, const Question& said, string_view query, const QueryVocabulary& words) except +
@@ -24,7 +25,7 @@ def read_stored(QuestionReader reader not None, ReadQuestion said not None, str 
                 QueryReader queries not None, sense not None):
     """A question of the first language, which `reader` has read, with what its query says.
 
-    `sense(query, selected, tables, may_have_extreme, differs)` gives what it asks of its data
+    `sense(query, selected, tables, may_have_extreme, differs, groups)` gives what it asks of its data
     (`medha_core.reading.sense`) and is asked where it is a SELECT; `sense()` is of no such query. None where the Python
     reader has to look.
     """
@@ -58,7 +59,7 @@ cdef bint tell_stored(Symbols* symbols, ReadQuestion made, ReadQuestion said, st
         select = &stored.select
         if select.selects:
             told = sense(query, ascii_text(string(select.selected.data(), select.selected.size())),
-                         ascii_text(select.tables), select.may_have_extreme, stored.differs())
+                         ascii_text(select.tables), select.may_have_extreme, stored.differs(), select.groups)
         else:
             told = sense()
         symbols.language = 0  # Python may have let other threads in

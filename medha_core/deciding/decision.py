@@ -235,7 +235,7 @@ def _winner(
         return None
     best = next((a for a in answers if not a.written), answers[0])
     rival = judged.rival(best.place, taken)
-    if rival is not None and rival >= guard.limits.rival:
+    if rival is not None and rival >= _may_reach(guard, judged, best):
         return None
     if len(answers) > 1:
         return best
@@ -244,3 +244,10 @@ def _winner(
     if best.written:
         return best if confidence >= guard.limits.alone_exchanged else None
     return best if rival is None or confidence >= guard.limits.alone else None
+
+
+def _may_reach(guard: "Guard | CompiledGuard", judged: Judgements, best: _Answer) -> float:
+    """The confidence from which a candidate of another kind keeps `best` from answering."""
+    if best.written:
+        return guard.limits.rival
+    return max(guard.limits.rival, judged.verdict(best.place).confidence - guard.limits.lead)

@@ -137,9 +137,9 @@ class Reader:
         """What a query asks of its data, by what compiled code tells of it."""
         if not told:
             return NO_SENSE
-        selected, tables, may_have_extreme, differs = told
+        selected, tables, may_have_extreme, differs, groups = told
         way, column = extreme(query) if may_have_extreme else ("", "")
-        return sense_of(selected, tables, way, column, differs, self._lexicons[0])
+        return sense_of(selected, tables, way, column, differs, groups, self._lexicons[0])
 
     def _with_query(self, read: ReadQuestion, query: str) -> ReadQuestion:
         lexicon, found = self._lexicons[read.language], read_query(query)

@@ -8,9 +8,9 @@ from medha_core.errors import ArgumentValueError
 from medha_core.guard.evidence import Learned
 from medha_core.guard.forms import alike
 from medha_core.guard.pairing import Pairing, corrections, pair_up
-from medha_core.guard.roles import turned
+from medha_core.guard.roles import doers_turned, turned
 from medha_core.guard.signals import Signals, measure
-from medha_core.guard.small_words import told_apart
+from medha_core.guard.small_words import Reading, says_the_same, told_apart
 from medha_core.guard.superlatives import EXTREME, settle
 from medha_core.guard.verdict import Reason, Verdict, accept, reject
 from medha_core.guard.verifier import Verifier, shipped
@@ -27,7 +27,10 @@ FAR = 0.3
 
 
 EXPLAINED = 0.97
-"""Confidence at least where two questions say the same once their superlatives are put alike."""
+"""Confidence at least where two questions say the same once superlatives, or `by` and a deed, are alike."""
+MADE_BY = "p:by"
+WORDED_ALIKE = 0.99
+"""The same of questions that differ in words without weight only."""
 LONGEST = 400
 """Words; a longer question is answered only word for word: comparing takes the square of the length."""
 
@@ -47,20 +50,14 @@ class Level(NamedTuple):
     """Where another noun is asked for."""
     rival: float
     """A refused candidate with another query that is this likely makes the answer ambiguous."""
+    lead: float
+    """But for one that an answer with its query as it is exceeds by more than this."""
 
 
 LEVELS = {
-    "strict": Level(0.9, 0.97, 0.99, 0.97, 0.97, 0.2),
-    "balanced": Level(0.7, 0.9, 0.95, 0.87, 0.88, 0.3),
+    "strict": Level(0.9, 0.97, 0.99, 0.97, 0.97, 0.2, 1.0),
+    "balanced": Level(0.7, 0.9, 0.95, 0.87, 0.88, 0.3, 0.4),
 }
-
-
-class Reading(NamedTuple):
-    """Which words of the two questions are values, where values are exchanged."""
-
-    asked: tuple[Mention, ...]
-    stored: tuple[Mention, ...]
-    exchanged: int
 
 
 class Guard:
@@ -138,7 +135,9 @@ class Guard:
         objection = veto(a, b, pairing, stored, lexicon, learned)
         if objection:
             return objection
-        if verb := turned(asked, stored, a.keys, b.keys, lexicon):
+        now = tuple(pairing.mapped.get(key, key) for key in a.keys)
+        doer = doers_turned(asked, stored, a.keys, b.keys, lexicon)
+        if verb := doer or turned(asked, stored, now, b.keys, lexicon):
             return reject(Reason.BINDING, f"{verb}: with subject and object exchanged")
         if small := told_apart(asked, stored, lexicon):
             return reject(Reason.OPERATOR, f"{small}: told apart by small words")
@@ -157,6 +156,11 @@ class Guard:
         if EXTREME in a.keys and a.keys == b.keys:
             # No estimate: the stored query itself says that the two questions ask for one thing.
             confidence = max(confidence, EXPLAINED)
+        if MADE_BY in pairing.idle and not any(pairing.left):
+            confidence = max(confidence, EXPLAINED)  # `papers by X`, `papers X has written`
+        is_as_it_is = not (slips or reading.exchanged or signals.form_other) and a.keys == b.keys
+        if is_as_it_is and says_the_same(asked, stored, reading, lexicon):
+            confidence = max(confidence, WORDED_ALIKE)
         return self._weigh(pairing, signals, learned, _in_words(a, b, pairing, slips), confidence)
 
     def _corrected(

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from medha_core.guard.evidence import Difference, Learned, difference
-from medha_core.guard.explained import WHO, asks_for_number, explained, same_by_query
+from medha_core.guard.explained import WHO, agreed, explained, same_by_query
 from medha_core.guard.slips import is_slip
 from medha_core.guard.view import View
 from medha_core.reading.features import Features
@@ -38,7 +38,7 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
     before = difference(a.keys, b.keys)
     left, right = list(before[0]), list(before[1])
     mapped: dict[str, str] = {}
-    by_number = asks_for_number(a, b, stored.sense, lexicon)
+    agree = agreed(a, b, stored.sense, lexicon)
     if left and right:
         # A deed pairs before `who` does it: the director is who directed.
         for key in sorted(before[0], key=WHO.__eq__):
@@ -46,7 +46,7 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
                 (
                     other
                     for other in sorted(right, key=WHO.__eq__)
-                    if same_by_query(key, other, stored.sense, by_number, lexicon)
+                    if same_by_query(key, other, stored.sense, agree, lexicon)
                     or (
                         not _asks_for_others(key, other, a, b, lexicon)
                         and _equivalent(key, other, stored, score, lexicon, learned)
@@ -61,7 +61,7 @@ def pair_up(a: View, b: View, stored: Features, score: float, lexicon: Lexicon, 
     apart = (tuple(left), tuple(right))
     idle: frozenset[str] = frozenset()
     if left or right:
-        idle = _idle(a, b, stored, mapped, lexicon).union(explained(a, b, stored.sense, by_number, lexicon))
+        idle = _idle(a, b, stored, mapped, lexicon).union(explained(a, b, stored.sense, agree, lexicon))
     weighty = (_weighty(left, lexicon, idle), _weighty(right, lexicon, idle))
     return Pairing(before, weighty, mapped, apart, idle)
 
@@ -138,6 +138,8 @@ def _equivalent(x: str, y: str, stored: Features, score: float, lexicon: Lexicon
         return True
     if x == "a:who" or y == "a:who":
         person = y[2:] if x == "a:who" else x[2:]
+        if person in lexicon.anybody:
+            return True
         return lexicon.is_person(person) and lexicon.stem(person) in stored.names
     if x[0] != "w" or y[0] != "w":
         return False

@@ -1,15 +1,15 @@
 """The same words in other parts: which value belongs to which word, and who does what to whom."""
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from medha_core.guard.view import HARD
 from medha_core.reading.features import Features
 from medha_core.reading.lexicon import Lexicon
 
-__all__ = ["compared_otherwise", "regrouped", "turned"]
+__all__ = ["compared_otherwise", "doers_turned", "regrouped", "turned"]
 
-OTHER = "o:other"
+OTHER, WHO = "o:other", "a:who"
 LONGEST_BLOCK = 3
 """Words over which a verb may have moved: a name, or a noun with what stands before it."""
 
@@ -67,21 +67,73 @@ def _behind_than(keys: Sequence[str]) -> str:
 def turned(asked: Features, stored: Features, a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
     """The verb before whose object the other question puts it as subject, or "".
 
-    `which nurses trained doctors`, `which nurses did doctors train`: the same words but for one verb,
-    which stands before a noun here and behind it there. A passive with `by` is none of this.
+    `which nurses trained doctors`, `which nurses did doctors train`: the same words but for one verb, with
+    its preposition, which stands before a noun here and behind it there. And `users followed by X`,
+    `users that follow X`.
     """
+    if verb := _done_to(asked, a, b, lexicon) or _done_to(stored, b, a, lexicon):
+        return verb
     if len(a) != len(b) or "p:by" in a or a == b:
         return ""
+    a, b = _persons(asked, a, b), _persons(stored, b, a)
     unlike = [i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y]
+    if not unlike:
+        return ""
     first, last = unlike[0], unlike[-1]
-    if not 0 < last - first <= LONGEST_BLOCK or not any(
-        key[0] in "wv" or key == "a:who" for key in a[:first]
-    ):
+    if not 0 < last - first <= LONGEST_BLOCK or not any(key[0] in "wv" or key == WHO for key in a[:first]):
         return ""
     for x, y in ((a, b), (b, a)):
-        verb, block = x[first], x[first + 1 : last + 1]
-        if (*y[first:last], y[last]) == (*block, verb) and _acts(verb, block, asked, stored, lexicon):
+        verb, behind = x[first], first + 1 + (x[first + 1][0] == "p")
+        block = x[behind : last + 1]
+        if tuple(y[first : last + 1]) == (*block, *x[first:behind]) and _acts(
+            verb, block, asked, stored, lexicon
+        ):
             return verb[2:]
+    return ""
+
+
+def doers_turned(
+    asked: Features, stored: Features, a: Sequence[str], b: Sequence[str], lexicon: Lexicon
+) -> str:
+    """The verb that a value does in one question while the other asks for who does it to the value, or "".
+
+    `users that X follows`, `followers of X`.
+    """
+    return _does(asked, stored, a, b, lexicon) or _does(stored, asked, b, a, lexicon)
+
+
+def _persons(features: Features, keys: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The keys with `who` for what is asked for, where the other question says `who`."""
+    if WHO not in others or WHO in keys:
+        return tuple(keys)
+    return tuple(WHO if key == features.asks else key for key in keys)
+
+
+def _done_to(features: Features, keys: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> str:
+    """The verb that a value does here (`followed by X`) and that is done to it there (`follow X`), or ""."""
+    if "p:by" in others:
+        return ""
+    for verb, by, doer in zip(keys, keys[1:], keys[2:], strict=False):
+        if by != "p:by" or doer[0] not in HARD or (verb, doer) not in pairwise(others):
+            continue
+        if lexicon.looks_past(_surface(verb, features)):
+            return verb[2:]
+    return ""
+
+
+def _does(
+    features: Features, other: Features, keys: Sequence[str], others: Sequence[str], lexicon: Lexicon
+) -> str:
+    """The verb that a value does there (`X follows`), while here those are asked for who do it, or ""."""
+    doer = features.asks
+    if doer not in keys or doer in others or not lexicon.is_person(doer[2:]):
+        return ""
+    if not any(word.text in lexicon.inverting for word in other.words):
+        return ""
+    stem = lexicon.stem(doer[2:])
+    for agent, verb in pairwise(others):
+        if agent[0] in HARD and verb[0] == "w" and lexicon.stem(verb[2:]) == stem and verb not in keys:
+            return verb[2:] if lexicon.is_verb(verb[2:]) and not lexicon.is_person(verb[2:]) else ""
     return ""
 
 

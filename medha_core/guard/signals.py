@@ -53,7 +53,7 @@ class Signals(NamedTuple):
     stored_alien: float
 
 
-WHERE, WHO = "a:where", "a:who"
+WHERE, WHEN, WHO = "a:where", "a:when", "a:who"
 RISING = frozenset("score margin seen_same seen_shapes words_same form_same overlap characters order".split())
 """Signals of which more can only speak for the candidate; the verifier is trained to keep that."""
 FALLING = frozenset(
@@ -145,7 +145,7 @@ def _asks_otherwise(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> boo
     idle = pairing.idle.difference(pairing.mapped, pairing.mapped.values())
     asked, stored = projection(a, idle), projection(b, idle)
     meant = pairing.mapped.get(asked, asked)
-    if meant in (stored, WHERE) or (stored and pairing.mapped.get(WHERE) == stored):
+    if meant in (stored, WHERE, WHEN) or (stored and stored in map(pairing.mapped.get, (WHERE, WHEN))):
         return False  # `where` is no noun: the place that it asks for is
     if WHO in (asked, stored):
         # `who directed` asks for the director.

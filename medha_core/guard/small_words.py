@@ -1,12 +1,22 @@
 """Words that say nothing by themselves, but tell two questions apart: `will` and `did`, `for` and `with`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from medha_core.reading.features import Features
 from medha_core.reading.lexicon import Lexicon
+from medha_core.reading.mentions import Mention
 from medha_core.reading.words import WORD
 
-__all__ = ["told_apart"]
+__all__ = ["Reading", "says_the_same", "told_apart"]
+
+
+class Reading(NamedTuple):
+    """Which words of the two questions are values, where values are exchanged."""
+
+    asked: tuple[Mention, ...]
+    stored: tuple[Mention, ...]
+    exchanged: int
 
 
 def told_apart(asked: Features, stored: Features, lexicon: Lexicon) -> str:
@@ -26,6 +36,20 @@ def told_apart(asked: Features, stored: Features, lexicon: Lexicon) -> str:
     return ""
 
 
+def says_the_same(asked: Features, stored: Features, reading: Reading, lexicon: Lexicon) -> bool:
+    """Whether two questions of the same items have the same small words too, fillers apart."""
+    first = _dropped(asked, reading.asked, lexicon)
+    return list(first) == list(_dropped(stored, reading.stored, lexicon))
+
+
+def _dropped(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) -> Iterator[str]:
+    """The words that are in no item and in no value, in order."""
+    inside = {i for part in (*features.items, *mentions) for i in range(part.first, part.last)}
+    for i, word in enumerate(features.words):
+        if i not in inside and word.text not in lexicon.filler:
+            yield word.text
+
+
 def _times(features: Features, lexicon: Lexicon) -> set[str]:
     """What the auxiliaries say of a time, but for those that go with who asks: `can I`, `we will`."""
     texts = [word.text for word in features.words]
@@ -38,10 +62,10 @@ def _times(features: Features, lexicon: Lexicon) -> set[str]:
 
 
 def _between(features: Features, side: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:
-    """The words before and behind each preposition of one side."""
+    """The words before and behind each preposition of one side; not where it stands between two names."""
     for i, word in enumerate(features.words):
         if word.kind == WORD and lexicon.unlike.get(word.text) == side:
             before = next((w.text for w in reversed(features.words[:i]) if w.text not in lexicon.stop), "")
             behind = next((w.text for w in features.words[i + 1 :] if w.text not in lexicon.stop), "")
-            if before and behind:
+            if before and behind and not lexicon.is_name(before):
                 yield before, behind

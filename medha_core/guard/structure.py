@@ -3,11 +3,20 @@
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
-from medha_core.guard.evidence import Difference
+from medha_core.guard.evidence import Difference, Learned
 from medha_core.guard.view import HARD, View
 from medha_core.reading.lexicon import Lexicon
 
-__all__ = ["active_passive", "bindings", "contradiction", "nested", "projection", "rebound"]
+__all__ = [
+    "active_passive",
+    "bindings",
+    "contradiction",
+    "exchanged",
+    "nested",
+    "projection",
+    "ranged",
+    "rebound",
+]
 
 LOOSE_OPERATORS = frozenset(
     ["o:count", "o:each", "o:every", "o:distinct", "o:order", "o:ascending", "o:descending", "o:percent"]
@@ -58,6 +67,9 @@ def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
     A value contradicts where both say its part and differ, and where values that could be taken for one
     another stand in another order although no preposition tells them apart.
     """
+    first, second = _ends(a.keys), _ends(b.keys)
+    if any(second.get(end, operator) != operator for end, operator in first.items()):
+        return min(first.values())[2:]
     first, second = _roles(a.keys, lexicon), _roles(b.keys, lexicon)
     for key, role in first.items():
         other = second.get(key, role)
@@ -70,6 +82,54 @@ def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
             if key != other and (first[key] in ("", "p:between") or first[key] != second[key]):
                 return key[2:]
     return ""
+
+
+def exchanged(a: View, b: View, now: Sequence[str], learned: Learned, lexicon: Lexicon) -> str:
+    """A value that stands where another one stands in the stored question, between the same words, or "".
+
+    The two must be of one kind: of columns that only a direction tells apart, or seen in one column.
+    """
+    unlike = [i for i, (x, y) in enumerate(zip(now, b.keys, strict=False)) if x != y]
+    if len(now) != len(b.keys) or len(unlike) != 2:
+        return ""
+    i, j = unlike
+    x, y = now[i], now[j]
+    if (x, y) != (b.keys[j], b.keys[i]) or x[0] != "v" or y[0] != "v":
+        return ""
+    known = learned.values.columns(x[2:]) & learned.values.columns(y[2:])
+    return x[2:] if known or _told_by_direction(b.opened[i][2:], b.opened[j][2:], lexicon) else ""
+
+
+def _told_by_direction(column: str, other: str, lexicon: Lexicon) -> bool:
+    """Whether the names of two columns differ in a direction only: `from_city`, `to_city`."""
+    if not (column.isascii() and other.isascii()):
+        return False
+    words, others = column.lower().split("_"), other.lower().split("_")
+    first = [word for word in words if word not in others]
+    second = [word for word in others if word not in words]
+    if len(first) != 1 or len(second) != 1:
+        return False
+    return {*first, *second} == {"from", "to"} or lexicon.are_antonyms(first[0], second[0])
+
+
+def ranged(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
+    """A number or date that ends a range in the one question and a list of two in the other, or "".
+
+    `from 2019 to 2021`, `in 2019 and 2021`.
+    """
+    for one, other in ((a, b), (b, a)):
+        for i in range(len(one) - 3):
+            first, last = one[i + 1], one[i + 3]
+            if one[i] != "p:from" or one[i + 2] not in ("p:to", "p:through") or not _is_count(last, lexicon):
+                continue
+            if (first, last) in pairwise(other):
+                return last[2:]
+    return ""
+
+
+def _is_count(key: str, lexicon: Lexicon) -> bool:
+    """Whether a key is a number, a date or a word of the calendar."""
+    return key[0] in "nd" or (key[0] == "v" and key[2:].isdigit()) or key[2:] in lexicon.calendar
 
 
 def rebound(a: Sequence[str], b: Sequence[str]) -> str:
@@ -139,6 +199,11 @@ def _roles(keys: Sequence[str], lexicon: Lexicon) -> dict[str, str]:
         for i, key in enumerate(keys)
         if _is_value(key, lexicon)
     }
+
+
+def _ends(keys: Sequence[str]) -> dict[str, str]:
+    """The superlative right behind `from` and behind `to`: `from the youngest to the oldest`."""
+    return {key: nxt for key, nxt in pairwise(keys) if key in ("p:from", "p:to") and nxt in RANKING}
 
 
 def _of_one_kind(view: View, lexicon: Lexicon) -> list[set[str]]:

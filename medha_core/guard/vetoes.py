@@ -6,7 +6,15 @@ from itertools import pairwise, takewhile
 from medha_core.guard.evidence import Learned
 from medha_core.guard.pairing import Pairing, opposites
 from medha_core.guard.roles import compared_otherwise, regrouped
-from medha_core.guard.structure import active_passive, contradiction, nested, projection, rebound
+from medha_core.guard.structure import (
+    active_passive,
+    contradiction,
+    exchanged,
+    nested,
+    projection,
+    ranged,
+    rebound,
+)
 from medha_core.guard.verdict import Reason, Verdict, reject
 from medha_core.guard.view import HARD, View
 from medha_core.reading.features import Features
@@ -16,7 +24,8 @@ __all__ = ["veto"]
 
 GRAVE = frozenset(["o:not", "o:or", "o:only"])
 """Operators that no stored pair excuses."""
-WHERE = "a:where"
+WHERE, WHEN = "a:where", "a:when"
+FROM_TO = ((("p:to",), ("p:from",)), (("p:from",), ("p:to",)))
 SUPPORT = 2
 """Queries that must have stayed the same for other operators."""
 _HARD_REASONS = {
@@ -40,7 +49,7 @@ def veto(
         if key[0] in HARD:
             return reject(_HARD_REASONS[key[0]], f"{key[2:]} is in one question only")
     found = (
-        _structure(a, b, pairing, lexicon)
+        _structure(a, b, pairing, lexicon, learned)
         or _against_query(a, b, pairing, stored, lexicon)
         or _operators(pairing, learned)
     )
@@ -50,7 +59,7 @@ def veto(
     return None if kept else next(_wording(a, b, pairing, stored, lexicon), None)
 
 
-def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict | None:
+def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Learned) -> Verdict | None:
     """The same words that belong together otherwise, and opposites."""
     if value := contradiction(a, b, lexicon):
         return reject(Reason.BINDING, f"{value} plays another part")
@@ -59,8 +68,13 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon) -> Verdict 
     now = [pairing.mapped.get(key, key) for key in a.keys]
     if values := regrouped(now, b.keys, lexicon) or compared_otherwise(now, b.keys):
         return reject(Reason.BINDING, f"{values}: where the other stands")
-    if not any(pairing.before) and projection(a) != projection(b):
-        return reject(Reason.PROJECTION, f"{projection(a)[2:]} / {projection(b)[2:]} is asked for")
+    if value := exchanged(a, b, now, learned, lexicon) or ranged(now, b.keys, lexicon):
+        return reject(Reason.BINDING, f"{value}: where the other stands")
+    if pairing.left in FROM_TO:
+        return reject(Reason.BINDING, "from / to")
+    asked, wanted = projection(a), projection(b)
+    if not any(pairing.before) and asked != wanted and not _are_one(asked, wanted, a, b):
+        return reject(Reason.PROJECTION, f"{asked[2:]} / {wanted[2:]} is asked for")
     if again := nested(a.keys, b.keys, pairing.left):
         return reject(Reason.STRANGER, f"{again}: once more")
     if pair := opposites(pairing.apart, lexicon):
@@ -74,6 +88,9 @@ def _against_query(a: View, b: View, pairing: Pairing, stored: Features, lexicon
     It selects the place that only its own question asks for; it has the column whose extreme is asked for,
     and takes that of another one.
     """
+    asked, wanted = projection(a), projection(b)
+    if _asks_for_measure(asked, wanted, a, b, pairing, stored):
+        return reject(Reason.PROJECTION, f"{asked[2:]} / {wanted[2:]} is asked for")
     if WHERE in pairing.left[1] and stored.sense.places:
         return reject(Reason.INTERROGATIVE, "where: in one question only")
     for at, key in enumerate(a.keys):
@@ -86,6 +103,21 @@ def _against_query(a: View, b: View, pairing: Pairing, stored: Features, lexicon
                     Reason.OPERATOR, f"{word}: the stored query takes the extreme of something else"
                 )
     return None
+
+
+def _are_one(x: str, y: str, a: View, b: View) -> bool:
+    """Whether two words stand side by side, in one order, in both questions: `blood type`."""
+    return any(pair in pairwise(a.keys) and pair in pairwise(b.keys) for pair in ((x, y), (y, x)))
+
+
+def _asks_for_measure(asked: str, wanted: str, a: View, b: View, pairing: Pairing, stored: Features) -> bool:
+    """Whether, of two things that both questions name, each asks for its own, one of which the query takes
+    the extreme of: `which house has the highest price`, `the highest house price`.
+    """
+    meant = pairing.mapped.get(asked, asked)
+    if meant == wanted or WHEN in pairing.mapped or stored.sense.measured.isdisjoint((meant, wanted)):
+        return False
+    return meant in b.keys and wanted in (pairing.mapped.get(key, key) for key in a.keys)
 
 
 def _is_word(key: str) -> bool:

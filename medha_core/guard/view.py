@@ -7,7 +7,7 @@ from typing import NamedTuple
 from medha_core.reading.features import Features, Item
 from medha_core.reading.lexicon import Lexicon
 from medha_core.reading.mentions import Mention, places
-from medha_core.reading.words import Word
+from medha_core.reading.words import NUMBER, Word
 
 __all__ = ["HARD", "View", "mentioned_in", "opened_value", "view"]
 
@@ -86,7 +86,11 @@ def _classes(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) 
             parts = mention.column.replace(".", "_").lower().split("_")
             named = {lexicon.stem(lexicon.lemma(part)) for part in parts}
             found |= {item.key for item in near if lexicon.stem(item.key[2:]) in named}
-        found.update(item.key for item in features.items if _names(item, mention, features, lexicon))
+        found.update(
+            item.key
+            for item in features.items
+            if _names(item, mention, features, lexicon) or _labels(item, mention, features, lexicon)
+        )
     return frozenset(found)
 
 
@@ -95,6 +99,14 @@ def _names(item: Item, mention: Mention, features: Features, lexicon: Lexicon) -
     if item.last != mention.first or features.words[item.first].text not in lexicon.naming:
         return False
     return sum(other.key == item.key for other in features.items) == 1
+
+
+def _labels(item: Item, mention: Mention, features: Features, lexicon: Lexicon) -> bool:
+    """Whether a word only says that a number follows: `order number 7`, `the year 2010`."""
+    number = features.words[mention.first]
+    if item.last != mention.first or number.kind != NUMBER or item.key[2:] not in lexicon.labels:
+        return False
+    return item.key[2:] not in lexicon.calendar or len(number.text) == 4
 
 
 def _is_beside(item: Item, mention: Mention, features: Features, lexicon: Lexicon) -> bool:

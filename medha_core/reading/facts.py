@@ -95,6 +95,10 @@ def word_facts(text: str, lexicon: Lexicon) -> Facts:
         text in lexicon.naming,
         text in lexicon.making,
         text in lexicon.prices,
+        text in lexicon.moments,
+        text in lexicon.labels,
+        text in lexicon.anybody,
+        text in lexicon.filler,
     )
     return Facts(
         sum(answer << bit for bit, answer in enumerate(answers)),

@@ -15,6 +15,8 @@ from medha_core.reading.words import IDENTIFIER, NUMBER, SIGN, WORD, Word, words
 __all__ = ["Features", "Item", "extract", "read_words"]
 
 _DATE = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?")
+BOUNDS, BEFORE_QUANTITY = frozenset(["o:ge", "o:le"]), frozenset(["o:gt", "o:lt"])
+"""What may stand behind its number: `5 or more`; and before its quantity: `over the age of 65`."""
 _MARKS = {"@": "o:", ">": "p:", "?": "a:"}
 """How the lexicon marks what a phrase stands for: an operator, a preposition, an interrogative."""
 
@@ -111,7 +113,7 @@ def _read(question: str, lexicon: Lexicon | None) -> Features:
 
 def read_words(found: Sequence[Word], lexicon: Lexicon) -> Features:
     """The features of words already read."""
-    items = tuple(_items(found, lexicon))
+    items = tuple(_bounds_first(list(_items(found, lexicon)), found, lexicon))
     asks = _asked_for(found, items, lexicon)
     return Features(
         tuple(found),
@@ -184,7 +186,7 @@ def _without_verb(row: list[Item], found: Sequence[Word], lexicon: Lexicon) -> l
 
 
 def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
-    """At least half of the words are English, and a closed-class word or three quarters of them say so.
+    """At least half of the words are English; three quarters, a closed-class word or a word of asking say so.
 
     Of a language without word list its closed classes decide.
     """
@@ -195,7 +197,12 @@ def _is_english(found: Sequence[Word], lexicon: Lexicon) -> bool:
     if not plain:
         return not foreign
     share = sum(lexicon.knows(text) for text in plain) / (len(plain) + foreign)
-    return share >= 0.75 or (share >= 0.5 and any(text in lexicon.closed for text in plain))
+    if share >= 0.75 or share < 0.5:
+        return share >= 0.75
+    # Names may be half of a question: `who manages Leila Ahmadi`, `list Globex's invoices`.
+    return plain[0] in lexicon.request or any(
+        text in lexicon.closed or text in lexicon.interrogatives for text in plain
+    )
 
 
 def _is_relative(found: Sequence[Word], lexicon: Lexicon) -> bool:
@@ -228,6 +235,27 @@ def _items(found: Sequence[Word], lexicon: Lexicon) -> Iterator[Item]:
         i += length
 
 
+def _bounds_first(items: list[Item], found: Sequence[Word], lexicon: Lexicon) -> list[Item]:
+    """`5 or more` as `at least 5`, `over the age of 65` as `age over 65`: the bound right before its number.
+
+    Where it stood elsewhere it takes no place of its own.
+    """
+    for k in range(len(items) - 2):
+        key, first, _ = items[k]
+        _, number, _ = items[k + 2]
+        if key not in BEFORE_QUANTITY or found[number].kind != NUMBER or number - first >= 5:
+            continue
+        if found[first].text in lexicon.around_numbers and items[k + 1].key[2:] in lexicon.quantities:
+            items[k : k + 2] = items[k + 1], Item(key, number - 1, number - 1)
+    for k in range(1, len(items)):
+        key, first, last = items[k]
+        if key not in BOUNDS or first < 2 or items[k - 1].last != first or found[first - 1].kind != NUMBER:
+            continue
+        if last == len(found) or found[last].kind != NUMBER:
+            items[k - 1 : k + 1] = Item(key, first - 2, first - 2), items[k - 1]
+    return items
+
+
 def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
     for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
         if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
@@ -255,7 +283,7 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         return "" if wants_one else f"a:{lexicon.ask[text]}"
     if text in lexicon.persons_asked:
         return "a:who" if asking and not _is_named_next(found, i, lexicon) else ""
-    if text in lexicon.around_numbers and i + 1 < len(found) and found[i + 1].kind == NUMBER:
+    if text in lexicon.around_numbers and _bounds(found, i + 1, lexicon):
         return f"o:{lexicon.around_numbers[text]}"
     if text == "than" and i and (compared := _compared(found[i - 1].text, lexicon)):
         return f"o:{compared[1]}"
@@ -280,6 +308,20 @@ def _single(found: Sequence[Word], i: int, lexicon: Lexicon, asking: bool) -> st
         if adjective := lexicon.comparative(text):
             return f"o:more {adjective}"
     return f"w:{lexicon.lemma(text)}"
+
+
+def _bounds(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether a number stands here, or an average, or a quantity with its number: `over the age of 65`."""
+    if i < len(found) and found[i].kind == NUMBER:
+        return True
+    if i < len(found) and found[i].text in lexicon.determiners:
+        i += 1
+    if i < len(found) and lexicon.operators.get(found[i].text) == "average":
+        return True
+    if i < len(found) and found[i].text in lexicon.quantities:
+        i += 1 + (i + 1 < len(found) and found[i + 1].text == "of")
+        return i < len(found) and found[i].kind == NUMBER
+    return False
 
 
 def _is_object(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:

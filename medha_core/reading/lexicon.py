@@ -39,6 +39,9 @@ class Lexicon:
         }
         self.unity: str = table["unity"]
         self.before_unity = frozenset(table["before_unity"].split())
+        self.labels = frozenset(table.get("labels", "").split())
+        self.filler = self.request | frozenset(table.get("filler", "").split())
+        self.anybody = frozenset(table.get("anybody", "").split())
         self.plurals = frozenset(table["plurals"].split())
         self.units = frozenset(table["units"].split())
         self.before_classes = self.determiners | frozenset(table["openers"].split()) | {"of"}
@@ -129,6 +132,7 @@ class Lexicon:
             frozenset(table.get(name, "").split())
             for name in ("generic", "anywhere", "places", "counting", "numbering", "naming", "making")
         )
+        self.moments = frozenset(table.get("moments", "").split())
 
     def knows(self, word: str) -> bool:
         """Whether the word is English, in any of its regular forms."""

@@ -26,6 +26,8 @@ _TABLE = re.compile(
     r"(?:\s+(?:as\s+)?(?!where\b|join\b|on\b|left\b|inner\b|natural\b|cross\b|order\b|group\b)(\w+))?",
     re.IGNORECASE,
 )
+_AGGREGATE = re.compile(r"\b(\w+)\s*\(")
+_GROUPED = re.compile(r"\bgroup\s+by\b", re.IGNORECASE)
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _LONGEST = 4000
 """Characters; of a longer query nothing is reported."""
@@ -60,6 +62,10 @@ class Sense(NamedTuple):
     """Those of them that are called a place."""
     differs: bool = True
     """Whether it may tell two things apart: `other` then has a part in it."""
+    sums: bool = False
+    """Whether it selects sums, and computes nothing else: `total` and `how much` then ask no more."""
+    groups: bool = False
+    """Whether it groups its rows: `by` and `per` then mean one thing."""
 
 
 NO_SENSE = Sense()
@@ -71,17 +77,21 @@ def read_sense(query: str, lexicon: Lexicon) -> Sense:
     if found is None:
         return NO_SENSE
     tables = " ".join(_tables(query[found.end(1) :], _of_columns(found[1], lexicon).owners))
-    return sense_of(found[1], tables, *extreme(query), "<>" in query or "!=" in query, lexicon)
+    differs, groups = "<>" in query or "!=" in query, _GROUPED.search(query) is not None
+    return sense_of(found[1], tables, *extreme(query), differs, groups, lexicon)
 
 
 @lru_cache(maxsize=4096)
-def sense_of(selected: str, tables: str, way: str, column: str, differs: bool, lexicon: Lexicon) -> Sense:
+def sense_of(
+    selected: str, tables: str, way: str, column: str, differs: bool, groups: bool, lexicon: Lexicon
+) -> Sense:
     """The sense of a query by what it selects, from which tables, and what it takes the extreme of."""
     columns = _of_columns(selected, lexicon)
     rows = [words for table in tables.split(" ") if (words := _words(table))]
     things = frozenset(_key(words[-1], lexicon) for words in rows)
     of_extreme = _of_extreme(way, column, lexicon)
-    return Sense(*of_extreme, *columns[:-1], things, things & lexicon.venues, differs)
+    sums = {name.lower() for name in _AGGREGATE.findall(selected)} == {"sum"}
+    return Sense(*of_extreme, *columns[:-1], things, things & lexicon.venues, differs, sums, groups)
 
 
 class _Columns(NamedTuple):
