@@ -213,6 +213,23 @@ async def test_many_entries_are_learnt_beside_the_searches(tmp_path, monkeypatch
         assert not await cache.search(other)
 
 
+async def test_what_is_stored_while_a_batch_is_learnt_is_not_unlearnt():
+    async with Medha("c", Apart(), settings=Settings(_env_file=None)) as cache:
+        pairs = [
+            {"question": f"which cafes are in {city}", "generated_query": LIST.format(city)}
+            for city in CITIES
+        ]
+        many = asyncio.create_task(cache.store_many(pairs))
+        while not await cache._backend.count("c"):
+            await asyncio.sleep(0)
+        assert not many.done()
+        await cache.store(pairs[-1]["question"], LIST.format("later"))
+        await many
+        await cache._parts.teacher.caught_up()
+        taught = cache._parts.teacher._knowledge.taught()["c"]
+        assert set(taught.values()) == {LIST.format(city) for city in [*CITIES[:-1], "later"]}
+
+
 async def test_a_cache_that_is_closed_stops_learning(tmp_path, monkeypatch):
     monkeypatch.setattr(teaching, "_AT_ONCE", 3)
     settings = Settings(_env_file=None)

@@ -170,9 +170,11 @@ class Teacher:
         """Teach the guard an entry, beside those a search finds next to it: of `among`, and not `without`."""
         limit = _NEIGHBOURS + 1 + len(without)
         near = await self._store.candidates(collection, entry.vector, limit, _NEIGHBOUR_SCORE, entry.metadata)
-        is_there = any(one.id == entry.id for one in near) or not self._store.local
-        if not is_there and not await self._store.with_ids(collection, [entry.id]):
-            return  # forgotten while it was being stored
+        if self._store.local:
+            there = [one for one in near if one.id == entry.id]
+            there = there or await self._store.with_ids(collection, [entry.id])
+            if not there or there[0].query != entry.generated_query:
+                return  # forgotten while it was being stored, or stored anew, which is learnt by itself
         others = [
             one
             for one in near
