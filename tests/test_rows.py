@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from medha_core import (
     NativeBackend,
     PersistedStats,
     Settings,
+    StorageError,
     StorageInitializationError,
     VectorRole,
 )
@@ -189,6 +191,42 @@ def test_labels_rise_whatever_failed_was_deleted_or_closed(tmp_path):
         assert rows.count(collection) == len(rows.page(collection, 0, 99)) == 8
         rows.close()
     assert given == sorted(set(given))
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 3))
+def test_a_transaction_that_is_interrupted_anywhere_leaves_a_store_that_writes(rows, collection, steps):
+    write(rows, collection, [entry(1)])
+    left = [steps]
+
+    def interrupt_once():
+        left[0] -= 1
+        return left[0] == -1
+
+    with rows.database.statements() as db:
+        db.set_progress_handler(interrupt_once, 1)
+        with suppress(StorageError):
+            write(rows, collection, [entry(2)])
+        db.set_progress_handler(None, 0)
+        assert not db.in_transaction
+    write(rows, collection, [entry(3)])
+    assert rows.count(collection) == len(rows.page(collection, 0, 9))
+
+
+def test_nothing_is_stored_in_a_collection_that_was_dropped(rows, collection):
+    write(rows, collection, [entry(1)])
+    rows.drop_collection(collection)
+    with pytest.raises(StorageError, match="dropped"):
+        write(rows, collection, [entry(2)])
+    assert rows.delete(collection, ["e1"]) == rows.page(collection, 0, 9) == []
+
+
+def test_more_tables_than_sqlite_takes_variables(rows, collection):
+    names = tuple(f"t{number}" for number in range(12_000))
+    with rows.database.statements() as db:
+        db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+        write(rows, collection, [entry(1, tables=names)])
+        assert db.execute("SELECT count(*) FROM entry_tables").fetchone() == (len(names),)
+    assert rows.ids_of_tables(collection, names[-1:]) == ["e1"]
 
 
 def test_a_write_changes_no_page_for_its_label(rows, collection):
@@ -606,6 +644,31 @@ async def test_a_clock_that_jumps_back_brings_back_nothing_wrong(tmp_path):
         clock[0] -= 30
         assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2", "e3"}
         assert await store.expire("c") == []
+
+
+async def test_what_has_expired_when_it_is_stored_is_not_found():
+    clock = [NOW.timestamp()]
+    async with NativeBackend(clock=lambda: clock[0]) as store:
+        await store.initialize("c", 8)
+        await store.search("c", entry(1).vector)
+        await store.upsert("c", [entry(1, expires_at=NOW - timedelta(seconds=5)), entry(2)])
+        assert [row.id for row in await store.search("c", entry(1).vector, 9)] == ["e2"]
+        clock[0] -= 10
+        assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2"}
+
+
+async def test_what_could_not_be_deleted_is_still_found(tmp_path, monkeypatch):
+    async with NativeBackend(tmp_path) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1), entry(2)])
+        with monkeypatch.context() as patch:
+            full = sqlite3.OperationalError("database or disk is full")
+            patch.setattr("medha_core.rows.changes.log_removals", lambda *_: (_ for _ in ()).throw(full))
+            with pytest.raises(StorageError):
+                await store.delete("c", ["e1"])
+        assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2"}
+        await store.delete("c", ["e1"])
+        assert [row.id for row in await store.search("c", entry(1).vector, 9)] == ["e2"]
 
 
 def test_what_a_write_says_of_its_rows_is_what_is_read(rows, collection):

@@ -31,6 +31,8 @@ _WRITTEN = (*Row._fields, "used", "seal", "vector_seal", "vector")
 _INSERT = f"INSERT INTO entries({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608
 _INSERT_IF_NEW = f"{_INSERT} ON CONFLICT(collection, id) DO NOTHING"
 """Nothing is looked up first: nearly every entry is new."""
+_AT_ONCE = 50
+"""Rows of metadata or tables in one statement."""
 _SAME = (
     "SELECT label, id, question, query, query_hash, expires FROM entries "
     "WHERE collection = ? AND normalized = ? AND "
@@ -53,8 +55,11 @@ def counts(db: Connection, collection: int) -> tuple[int, int]:
 
 
 def set_counts(db: Connection, collection: int, entries: int, uses: int) -> None:
-    """Put down what `counts` gives next."""
-    db.execute("UPDATE collections SET entries = ?, uses = ? WHERE id = ?", (entries, uses, collection))
+    """Put down what `counts` gives next. Raises `StorageError` for entries of a collection that is gone."""
+    values = (entries, uses, collection)
+    changed = db.execute("UPDATE collections SET entries = ?, uses = ? WHERE id = ?", values)
+    if entries and not changed.rowcount:
+        raise StorageError(f"collection {collection} was dropped meanwhile: nothing is stored in it")
 
 
 def last_label(db: Connection) -> int:
@@ -119,13 +124,17 @@ def put(
     if not db.execute(_INSERT_IF_NEW, values).rowcount:
         gone = delete(db, collection, "id = ?", (entry.id,))
         db.execute(_INSERT, values)
-    if entry.metadata:
-        pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
-        db.execute(_into("entry_metadata", 4, len(pairs)), tuple(chain.from_iterable(pairs)))
-    if entry.tables:
-        named = [(collection, name, label) for name in set(entry.tables)]
-        db.execute(_into("entry_tables", 3, len(named)), tuple(chain.from_iterable(named)))
+    pairs = [(collection, key, filter_value(value), label) for key, value in entry.metadata.items()]
+    _insert(db, "entry_metadata", pairs)
+    _insert(db, "entry_tables", [(collection, name, label) for name in set(entry.tables or ())])
     return stored_row(columns), gone
+
+
+def _insert(db: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows by one statement if they are few, else in parts: SQLite limits the variables of one."""
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        db.execute(_into(table, len(part[0]), len(part)), tuple(chain.from_iterable(part)))
 
 
 @lru_cache

@@ -129,7 +129,7 @@ class Database:
         try:
             db.execute("BEGIN IMMEDIATE")
         except BaseException as error:
-            self.let_go(error)
+            self._take_back(error)
             raise
         return db
 
