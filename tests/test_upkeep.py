@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import threading
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -273,6 +274,19 @@ async def test_a_graph_with_many_tombstones_is_built_anew_beside_searches(path, 
     assert await nearest(store, numbers) == named(numbers)
     await store.close()
     verify(path)
+
+
+async def test_what_has_expired_is_not_in_an_index_built_anew(path):
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    store = NativeBackend(path, settings=settings(index_tier="graph"), clock=moment.timestamp)
+    await store.initialize("c", 8, model="m")
+    await store.upsert("c", entries(ENTRIES, ENTRIES + 2, expires_at=moment))
+    assert await nearest(store, [0]) == ["e0"]
+    collection = store._collections["c"]
+    store._upkeep._compact(collection)
+    assert len(collection) == ENTRIES
+    assert collection.swept == moment.timestamp()
+    await store.close()
 
 
 # large files

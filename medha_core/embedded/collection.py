@@ -49,7 +49,7 @@ class NativeCollection:
         """Take the indexes of another that is where this one is. The caller holds the lock for writing."""
         self.unscoped, self.scoped = other.unscoped, other.scoped
         self.last_label, self.last_removal = other.last_label, other.last_removal
-        self.swept = self.next_expiry = float("-inf")
+        self.swept, self.next_expiry = other.swept, other.next_expiry
         self.version += 1
         self.release()
 

@@ -127,4 +127,5 @@ class Upkeep:
     def _replace(self, collection: NativeCollection, made: NativeCollection) -> None:
         with self._writing:
             made.catch_up(self._rows)
+            made.sweep(self._rows, collection.swept)  # what is hidden stays so
             collection.adopt(made)

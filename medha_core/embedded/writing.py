@@ -11,7 +11,7 @@ from medha_core.embedded.joining import join_later
 from medha_core.embedded.keeping import NativeKeeping
 from medha_core.metadata import validate_metadata
 from medha_core.native import as_unit_rows
-from medha_core.rows import Gone
+from medha_core.rows import Gone, Written
 from medha_core.rows.changes import OnConflict
 from medha_core.types import CacheEntry
 
@@ -50,6 +50,7 @@ class NativeWriting(NativeKeeping):
         scoped = np.array([bool(validate_metadata(entry.metadata)) for entry in entries])
         limit = self._settings.max_entries
         with self._writing:
+            self._hide_expired(collection)
             written = self.rows.write(
                 collection.id,
                 entries,
@@ -66,18 +67,22 @@ class NativeWriting(NativeKeeping):
             self._hide(collection, written.gone)
             if len(entries) <= _INLINE_ENTRIES:  # of a load, few are asked for soon
                 self._recent.keep(written.rows)
-            expiries = [entry.expires_at.timestamp() for entry in entries if entry.expires_at]
-            collection.next_expiry = min([collection.next_expiry, *expiries])
+            self._note_expiries(collection, written)
             if written.gone or written.outdated:
                 self._tell_readers()
             self._look_after(collection, len(entries))
         return [one.id for one in written.gone] + written.outdated
 
+    def _note_expiries(self, collection: NativeCollection, written: Written) -> None:
+        """See to it that the index hides new rows when they expire, and those that have by its last sweep."""
+        mortal = [row for row in written.rows if row.expires is not None]
+        collection.next_expiry = min([collection.next_expiry, *(row.expires for row in mortal)])
+        collection.remove([row.label for row in mortal if row.expires <= collection.swept])
+
     async def delete(self, collection_name: str, ids: list[str]) -> None:
         collection = self._collection(collection_name)
         with self._writing:
-            self._hide(collection, [Gone(label, "") for label in self.rows.labels(collection.id, ids)])
-            self.rows.delete(collection.id, ids)
+            self._hide(collection, self.rows.delete(collection.id, ids))
             self._tell_readers()
             self._look_after(collection, len(ids))
 
