@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -384,6 +384,32 @@ async def test_every_format_that_was_ever_written_loads(tmp_path, version, mode)
         "",
         "",
     ]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+async def test_a_reader_of_an_older_format_sees_what_its_writer_changes(tmp_path, version):
+    folder, asked = tmp_path / "old", "How many customers are there?"
+    shutil.copytree(FORMATS / f"entries-{version}", folder)
+    with closing(sqlite3.connect(folder / "entries.db", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        shop = Medha.open(folder, mode="r", collection_name="shop", embedder=HashingEmbedder(16))
+        async with shop as reader:
+            assert (await reader.search(asked)).generated_query == "SELECT count(*) FROM customers"
+            # As a writer of that version does it.
+            ((label, owner),) = db.execute(
+                "DELETE FROM entries WHERE question = ? RETURNING label, collection", (asked,)
+            ).fetchall()
+            if version > 1:
+                db.execute("INSERT INTO removals(collection, label) VALUES (?, ?)", (owner, label))
+            assert await reader.refresh()
+            assert not await reader.search(asked)
+            assert not await reader.refresh()
+            writing = Medha.open(folder, mode="r+", collection_name="shop", embedder=HashingEmbedder(16))
+            async with writing as writer:
+                for query in ("SELECT 1", "SELECT 2"):
+                    await writer.store(asked, query)
+                    await reader.refresh()
+                    assert (await reader.search(asked)).generated_query == query
 
 
 async def test_a_migrated_file_is_like_a_new_one(tmp_path):

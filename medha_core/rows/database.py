@@ -63,13 +63,25 @@ class Database:
         self._abandoned = False
         self.taken_back: Callable[[], None] = _nothing
         """Called after a transaction that did not commit, still with the connection."""
+        self._original: _Original | None = None
         try:
             self._db = _open(path, mode, synchronous)
+            if mode == "r" and check_format(self._db, self.name) < FORMAT:
+                self._read_a_copy()
         except (*SQLITE_ERRORS, OSError) as error:
             kind = RowsDamagedError if is_damage(error) else StorageInitializationError
             raise kind(f"cannot open the rows at {self.name}: {error}") from error
         if path is not None:
             watch(self)
+
+    def _read_a_copy(self) -> None:
+        original = _Original(self._db, self.name)
+        try:
+            self._db = original.copy()
+        except BaseException:
+            original.db.close()
+            raise
+        self._original = original
 
     @property
     def name(self) -> str:
@@ -81,11 +93,14 @@ class Database:
             with self._lock:
                 unwatch(self)
                 self._db.close()
+                if self._original is not None:
+                    self._original.db.close()
 
     def abandon(self) -> None:
         """In a forked child: never touch the connection again, not even to close it."""
         self._abandoned = True
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
+        for kept in (self._db, self._original):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
 
     def statements(self) -> "_Statements":
         """A context: the connection for one thread, with SQLite's errors translated."""
@@ -228,10 +243,43 @@ class Database:
         return None if found == "ok" else found
 
     def data_version(self) -> int:
-        """A number that changes when another connection commits."""
+        """A number that changes when another connection commits, which a copy of the file then follows."""
         with self.statements() as db:
-            version: int = db.execute("PRAGMA data_version").fetchone()[0]
-        return version
+            original = self._original
+            if original is None:
+                return _data_version(db)
+            # As it was; brought to this format by its writer; changed.
+            if not original.has_changed():
+                return original.copied
+            if check_format(original.db, self.name) == FORMAT:
+                self._db, self._original = original.db, None
+            else:
+                self._db = original.copy()
+            db.close()
+        return self.data_version()
+
+
+class _Original:
+    """A file in an older format, which a writer of an older version may change: readers have a copy."""
+
+    def __init__(self, db: sqlite3.Connection, name: str):
+        self.db, self._name = db, name
+        self.copied = 0
+        """Version of the data that the newest copy is of, or of something newer."""
+
+    def has_changed(self) -> bool:
+        return _data_version(self.db) != self.copied
+
+    def copy(self) -> sqlite3.Connection:
+        version = _data_version(self.db)
+        copy = _copied(self.db, self._name)
+        self.copied = version
+        return copy
+
+
+def _data_version(db: sqlite3.Connection) -> int:
+    version: int = db.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def _nothing() -> None:
@@ -289,17 +337,27 @@ def _open(path: Path | None, mode: Mode, synchronous: str) -> sqlite3.Connection
     _check_file(path)
     source = _connect_read_only(path)
     try:
-        version = check_format(source, path)
-        if mode == "r" and version == FORMAT:
+        check_format(source, path)
+        if mode == "r":
             source.execute("PRAGMA query_only = ON")
             return source
-        copy = _connect("")
-        source.backup(copy)
+        copy = _copied(source, path)
     except BaseException:
         source.close()
         raise
     source.close()
-    return _ready(copy, path)
+    return copy
+
+
+def _copied(source: sqlite3.Connection, where: object) -> sqlite3.Connection:
+    """A copy that nobody else has, with tables of this version."""
+    copy = _connect("")
+    try:
+        source.backup(copy)
+    except BaseException:
+        copy.close()
+        raise
+    return _ready(copy, where)
 
 
 def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
