@@ -426,6 +426,18 @@ async def test_a_migrated_file_is_like_a_new_one(tmp_path):
     verify(tmp_path / "old")
 
 
+def test_a_damaged_text_keeps_no_older_file_from_opening(tmp_path):
+    shutil.copytree(FORMATS / "entries-3", tmp_path / "old")
+    with closing(sqlite3.connect(tmp_path / "old" / "entries.db", isolation_level=None)) as db:
+        first, *others = [label for (label,) in db.execute("SELECT label FROM entries ORDER BY label")]
+        db.execute(
+            "UPDATE entries SET features = x'01', question = CAST(x'ff' AS TEXT) WHERE label = ?", (first,)
+        )
+    rows = Rows(tmp_path / "old" / "entries.db")
+    assert list(rows.by_labels(others)) == others
+    rows.close()
+
+
 async def test_a_migrated_file_uses_no_label_twice_and_keeps_counters(tmp_path):
     shutil.copytree(FORMATS / "entries-1", tmp_path / "old")
     with sqlite3.connect(tmp_path / "old" / "entries.db") as db:

@@ -172,10 +172,21 @@ def _from_2_to_3(db: sqlite3.Connection) -> None:
 
 def _from_3_to_4(db: sqlite3.Connection) -> None:
     """Takes out what could be kept of questions already read, and seals the rows anew that had it."""
-    found = db.execute(f"SELECT label, seal, tables, {_SEALED_3} FROM entries WHERE features IS NOT NULL")  # noqa: S608
-    for label, seal, tables, *fields in found.fetchall():
+    db.text_factory = _decoded
+    try:
+        found = db.execute(
+            f"SELECT label, seal, tables, {_SEALED_3} FROM entries WHERE features IS NOT NULL"  # noqa: S608
+        ).fetchall()
+    finally:
+        db.text_factory = str
+    for label, seal, tables, *fields in found:
         db.execute("UPDATE entries SET seal = ? WHERE label = ?", (seal_anew(fields, tables, seal), label))
     _run(db, _FROM_3)
+
+
+def _decoded(text: bytes) -> str:
+    """A text whose damage is marked: no seal is right for it, and the other rows are read."""
+    return text.decode(errors="replace")
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:
