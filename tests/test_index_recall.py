@@ -154,7 +154,7 @@ def test_a_glimpse_of_the_graph_before_a_scan_loses_nothing(data, k):
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_a_walk_in_a_dense_crowd_gives_as_many_as_are_wanted(quantization):
-    """Codes tell such entries hardly apart: a walk may place others before what the glimpse met, and none better."""
+    """Codes hardly tell them apart: a walk may place others before what the glimpse met, and none better."""
     rows = clustered(2000, 64, clusters=1, spread=0.07)
     index = _core.VectorIndex(64, graph_from=0, quantization=quantization)
     index.add(np.arange(2000), rows)
