@@ -131,20 +131,23 @@ class Index {
         if (!rows_.encode(vector, query)) return false;
         std::shared_lock<FairLock> reading(lock_);
         k = std::min(k, std::max<size_t>(slots_.size(), 1));
+        float bar = min_score;
         if (allowed.everything() && worth_a_glimpse()) {
-            // The worst of what a short walk meets is the least that a hit must have: far less is near that.
+            // The worst of what a short walk meets is the least that a scan must find: far less is near that.
             Best met(hits, k, min_score);
             walk(query, k, std::max(k, kGlimpse), allowed, SIZE_MAX, met);
-            min_score = met.bar();
+            bar = met.bar();
         }
-        Best best(hits, k, min_score);
+        Best best(hits, k, bar);
         const size_t permitted = allowed.everything() ? SIZE_MAX : allowed.count();
         if (permitted <= few()) {
             score_each(query, allowed, best);
         } else {
             if (ef == 0) ef = breadth();
             ef = std::max(ef, k);
-            const bool walks = prefers_graph(query, ef, min_score, space);
+            const bool walks = prefers_graph(query, ef, bar, space);
+            // A walk goes by codes, to which others of a dense crowd may seem nearer than what the glimpse met.
+            if (walks) best.accept_from(min_score);
             // A walk that ends before it has enough is cut off by tombstones, or what it may give is not in the graph.
             const bool walked = walks && walk(query, k, ef, allowed, permitted, best);
             scan(query, walked ? graph_.size() : 0, count_, allowed, space, best);

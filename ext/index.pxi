@@ -243,8 +243,7 @@ cdef class VectorIndex:
         cdef int where = door.check_choice("tier", tier, door.TIERS)
         self.index.reset(new Index(d, slots, links, effort, <Quantization>kind, <Tier>where, many))
         self.dimension = d
-        self.quantization = quantization
-        self.tier = tier
+        self.quantization, self.tier = door.QUANTIZATIONS[kind], door.TIERS[where]  # not a str's subclass
         self.links, self.effort, self.graph_from = links, effort, many
         self.note = b""
 

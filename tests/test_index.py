@@ -54,6 +54,23 @@ def test_length_of_a_vector_does_not_matter(make):
     np.testing.assert_allclose(index.get(1), [0.6, 0.8], atol=1e-6)
 
 
+@pytest.mark.parametrize("dimension", [1, 7, 64, 1000])
+@pytest.mark.parametrize("n", [5, 63, 500])
+def test_equal_vectors_have_equal_scores_wherever_they_stand(make, dimension, n):
+    random = np.random.default_rng(n)
+    rows = vectors(max(2, n // 10), dimension)
+    which, labels = random.integers(0, len(rows), n), random.permutation(n)
+    index = make(dimension)
+    index.add(labels, rows[which])
+    row_of = dict(zip(labels.tolist(), which.tolist(), strict=True))
+    for query in vectors(10, dimension, seed=1):
+        found, scores = index.search(query, n)
+        for row in range(len(rows)):
+            equal = [row_of[label] == row for label in found.tolist()]
+            assert len(set(scores[equal].tolist())) <= 1
+            assert found[equal].tolist() == sorted(found[equal].tolist())
+
+
 def test_equal_scores_stand_in_the_order_of_their_labels(make):
     index = make(3)
     index.add([9, 2, 5, 1], np.tile(np.float32([1, 0, 0]), (4, 1)))

@@ -108,6 +108,12 @@ def test_what_is_no_vector(make, vector):
         make(4).search(vector, 1)
 
 
+def test_choices_may_be_of_a_class_derived_from_str(make):
+    index = make(4, quantization=np.str_("binary"), tier=np.str_("scan"))
+    assert (type(index.quantization), index.quantization) == (str, "binary")
+    assert (type(index.tier), index.tier) == (str, "scan")
+
+
 @pytest.mark.parametrize("label", [-1, 2**64])
 def test_labels_out_of_range(make, label):
     for call in (lambda i: i.add(label, np.ones(4)), lambda i: i.remove(label), lambda i: i.get(label)):

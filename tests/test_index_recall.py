@@ -152,6 +152,17 @@ def test_a_glimpse_of_the_graph_before_a_scan_loses_nothing(data, k):
         assert labels_of(found) == labels_of(scanned.search(query, k, min_score=0.7))
 
 
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_a_walk_in_a_dense_crowd_gives_as_many_as_are_wanted(quantization):
+    """Codes hardly tell them apart: a walk may place others before what the glimpse met, and none better."""
+    rows = clustered(2000, 64, clusters=1, spread=0.07)
+    index = _core.VectorIndex(64, graph_from=0, quantization=quantization)
+    index.add(np.arange(2000), rows)
+    index.join(threads=2)
+    queries = rows + 0.02 * units(vectors(2000, 64, seed=1))
+    assert {len(found[0]) for found in index.search_many(queries, 1, ef=20)} == {1}
+
+
 def test_a_graph_after_updates_and_removals_still_recalls():
     rows = clustered(2000, 64, clusters=200, spread=0.6)
     index = _core.VectorIndex(64, tier="graph")

@@ -43,9 +43,9 @@ class VectorIndex:
         self._links = door.as_whole("M", M, 2, 1024)
         self._effort = door.as_whole("ef_construction", ef_construction, 1)
         self._graph_from = door.as_whole("graph_from", graph_from, 0)
-        door.check_choice("quantization", quantization, door.QUANTIZATIONS)
-        door.check_choice("tier", tier, door.TIERS)
-        self.quantization, self.tier = quantization, tier
+        kind = door.check_choice("quantization", quantization, door.QUANTIZATIONS)
+        where = door.check_choice("tier", tier, door.TIERS)
+        self.quantization, self.tier = door.QUANTIZATIONS[kind], door.TIERS[where]
         self._scan: dict[int, NDArray[np.float32]] = {}
         self._graph: dict[int, NDArray[np.float32]] = {}
         self._tombstones = 0
@@ -262,7 +262,8 @@ class VectorIndex:
         with self._lock:
             labels = np.array([*self._scan, *self._graph], np.uint64)
             rows = np.array([*self._scan.values(), *self._graph.values()], np.float32)
-        scores = rows.reshape(-1, self.dimension) @ unit
+        # Row by row: the product of a matrix would give equal rows scores that differ in the last place.
+        scores = np.vecdot(rows.reshape(-1, self.dimension), unit)
         chosen = np.flatnonzero((scores >= np.float32(least)) & _permitted(labels, allowed))
         best = chosen[np.lexsort((labels[chosen], -scores[chosen]))][:k]
         return labels[best], scores[best]
