@@ -96,7 +96,7 @@ def rows_of(path: Path, vector: Callable[[str], np.ndarray]) -> Iterator[tuple[S
         gold = {row["sql"], *row.get("alts", ())}
         for candidate in near:
             yield from _judged(stream, recorder, asked, candidate, near, gold)
-        decision = decide(stream.guard, stream.learned, asked, near)
+        decision = decide(stream.guard, stream.learned, asked, [one.features for one in near], near)
         if decision.winner is None:
             stream.store(row["question"], row["sql"], near)
 
