@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence, Set
-from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from medha_core.concurrency import forking
@@ -30,7 +29,7 @@ class Pending(Generic[V]):
 
     __slots__ = ("_lock", "ended", "error", "value", "waiting")
 
-    def __init__(self, lock: "threading.Lock"):
+    def __init__(self, lock: threading.Lock):
         self._lock = lock
         self.ended = False
         self.value: V | None = None
@@ -115,7 +114,7 @@ class InFlight(Generic[K, V]):
             call(pending)
 
 
-async def done(pending: "Pending[V] | Future[V]") -> None:
+async def done(pending: Pending[V]) -> None:
     """Wait until there is a result or an error; cancelling the wait changes nothing for others."""
     if pending.done():
         return
