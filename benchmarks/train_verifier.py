@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from medha_core.deciding.decision import Candidate, decide
-from medha_core.deciding.substitution import proposals, substitute
+from medha_core.deciding.substitution import proposals, write
 from medha_core.guard import FAR, Guard, Learned, Reading
 from medha_core.guard.signals import FALLING, RISING, Signals
 from medha_core.guard.verifier import Verifier
@@ -127,7 +127,7 @@ def _judged(stream, recorder, asked, candidate, near, gold) -> Iterator[tuple[Si
     margin = candidate.score - max(others) if others else FAR
     readings = [(None, candidate.query)]
     for proposal in proposals(asked, candidate.features, candidate.query, stream.learned.values):
-        made = substitute(candidate.query, candidate.features, proposal)
+        made = write(candidate.query, candidate.features, proposal)
         if made:
             readings.append((Reading(proposal.asked, proposal.stored, proposal.exchanged), made.query))
     for reading, query in readings:
