@@ -22,9 +22,9 @@ class UnfinishedError(Exception):
 
 
 class Pending(Generic[V]):
-    """A result to come, of no event loop. Most come before anybody waits: what waiting takes is made then.
+    """A result to come, which belongs to no event loop. What waiting takes is made when somebody waits.
 
-    `InFlight` alone ends it, and holds the lock meanwhile.
+    `InFlight` alone ends it, with the lock held.
     """
 
     __slots__ = ("_lock", "ended", "error", "value", "waiting")
