@@ -58,7 +58,7 @@ def played(path: Path, verifier: Verifier, vector: Vector) -> Iterator[Outcome |
     stream = Stream(Guard("balanced", verifier=verifier), vector)
     for row in records(path):
         asked, near = stream.candidates(row["question"])
-        decision = decide(stream.guard, stream.learned, asked, near)
+        decision = decide(stream.guard, stream.learned, asked, [one.features for one in near], near)
         if decision.winner is None:
             stream.store(row["question"], row["sql"], near)
             yield None

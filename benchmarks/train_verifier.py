@@ -20,7 +20,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from medha_core.deciding.decision import Candidate, decide
-from medha_core.deciding.substitution import proposals, substitute
+from medha_core.deciding.substitution import proposals, write
 from medha_core.guard import FAR, Guard, Learned, Reading
 from medha_core.guard.signals import FALLING, RISING, Signals
 from medha_core.guard.verifier import Verifier
@@ -96,7 +96,7 @@ def rows_of(path: Path, vector: Callable[[str], np.ndarray]) -> Iterator[tuple[S
         gold = {row["sql"], *row.get("alts", ())}
         for candidate in near:
             yield from _judged(stream, recorder, asked, candidate, near, gold)
-        decision = decide(stream.guard, stream.learned, asked, near)
+        decision = decide(stream.guard, stream.learned, asked, [one.features for one in near], near)
         if decision.winner is None:
             stream.store(row["question"], row["sql"], near)
 
@@ -127,7 +127,7 @@ def _judged(stream, recorder, asked, candidate, near, gold) -> Iterator[tuple[Si
     margin = candidate.score - max(others) if others else FAR
     readings = [(None, candidate.query)]
     for proposal in proposals(asked, candidate.features, candidate.query, stream.learned.values):
-        made = substitute(candidate.query, candidate.features, proposal)
+        made = write(candidate.query, candidate.features, proposal)
         if made:
             readings.append((Reading(proposal.asked, proposal.stored, proposal.exchanged), made.query))
     for reading, query in readings:

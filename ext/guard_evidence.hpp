@@ -5,7 +5,6 @@
 #include <array>
 #include <cmath>
 #include <deque>
-#include <tuple>
 
 #include "guard_spelt.hpp"
 #include "guard_values.hpp"

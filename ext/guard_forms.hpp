@@ -2,7 +2,6 @@
 // The rules are those of medha_core/guard/forms.py.
 #pragma once
 
-#include <set>
 
 #include "guard_judge.hpp"
 

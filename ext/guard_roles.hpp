@@ -2,7 +2,6 @@
 // The rules are those of medha_core/guard/roles.py and small_words.py.
 #pragma once
 
-#include <array>
 
 #include "guard_structure.hpp"
 

@@ -184,9 +184,7 @@ class CachedEmbedder(ArrayEmbedder):
         if self._dimension is None:
             known = known_dimension(self._embedder)
             if known is None:
-                probing = self._embedded([_PROBE], False)
-                rows = await (probing if self._timeout is None else _within(self._timeout, probing))
-                known = rows.shape[1]
+                known = (await self._in_time(self._embedded([_PROBE], False))).shape[1]
             self._learn(known)
             return known
         return self._dimension
@@ -252,8 +250,7 @@ class CachedEmbedder(ArrayEmbedder):
         self._count("misses", len(missing))
         work = _Work(missing, is_document)
         try:
-            computing = self._missing(work, shared)
-            found |= await (computing if self._timeout is None else _within(self._timeout, computing))
+            found |= await self._in_time(self._missing(work, shared))
         finally:
             # Nobody waits for the file but who computed, and a slow disk is no slow embedder.
             if self._cache.file is not None and work.computed:
@@ -323,6 +320,9 @@ class CachedEmbedder(ArrayEmbedder):
 
     def _write(self, vectors: dict[bytes, np.ndarray], is_document: bool) -> None:
         self._cache.write(vectors, model=self.fingerprint, role=_role(is_document))
+
+    def _in_time(self, work: Awaitable[T]) -> Awaitable[T]:
+        return work if self._timeout is None else _within(self._timeout, work)
 
     async def _embedded(self, texts: list[str], is_document: bool) -> np.ndarray:
         role = {"is_document": True} if is_document and self._takes_role else {}

@@ -19,7 +19,8 @@ class Cache:
             self.candidates.append(Candidate(features, query, score))
 
     def ask(self, question: str, guard: Guard = GUARD, **options):
-        return decide(guard, self.learned, guard.features(question), self.candidates, **options)
+        read = [candidate.features for candidate in self.candidates]
+        return decide(guard, self.learned, guard.features(question), read, self.candidates, **options)
 
     def answer(self, question: str, **options) -> str | None:
         decision = self.ask(question, **options)
@@ -54,7 +55,7 @@ def test_an_unknown_value_is_a_miss_with_its_reasons():
 
 
 def test_no_candidate_is_a_miss():
-    assert decide(GUARD, Learned(), GUARD.features("anything"), []).winner is None
+    assert decide(GUARD, Learned(), GUARD.features("anything"), [], []).winner is None
 
 
 def test_candidates_that_disagree_give_no_answer():

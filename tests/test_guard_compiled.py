@@ -95,8 +95,12 @@ class Pair:
         chosen = [one for one, _ in zip(self.stored[-8:], scores, strict=False)]
         one = [Candidate(c[1], c[3], s) for c, s in zip(chosen, scores, strict=False)]
         other = [Candidate(c[2], c[3], s) for c, s in zip(chosen, scores, strict=False)]
-        expected = decide(self.plain, self.learned, asked, one, substitution=substitution)
-        found = decide(self.compiled, self.evidence, read, other, substitution=substitution)
+        expected = decide(
+            self.plain, self.learned, asked, [c[1] for c in chosen], one, substitution=substitution
+        )
+        found = decide(
+            self.compiled, self.evidence, read, [c[2] for c in chosen], other, substitution=substitution
+        )
         assert (found.winner, found.substituted) == (expected.winner, expected.substituted)
         for sure in (0.0, 0.8, 1.1):
             reached = [decided.near_misses(one, sure, self.reaches) for decided in (found, expected)]

@@ -382,14 +382,12 @@ def test_nobody_at_the_address_is_one_error(server):
 
 async def test_a_service_that_asks_for_a_long_wait_is_given_up_at_once(server):
     server.faults = [{"status": 429, "headers": {"retry-after": "3600"}, "body": b"{}"}] * 2
-    started = time.monotonic()
     with (
         OpenAIAdapter(api_key=KEY, base_url=f"{server.url}/v1", wait_max=5) as embedder,
         pytest.raises(EmbeddingError, match="429"),
     ):
         await embedder.aembed("one")
     assert len(server.requests) == 1
-    assert time.monotonic() - started < 60
 
 
 async def test_the_time_that_is_asked_for_is_waited(server):

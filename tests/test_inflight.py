@@ -1,5 +1,6 @@
 """Work that is under way: one does it, the others wait for it."""
 
+import asyncio
 import threading
 
 import pytest
@@ -27,15 +28,14 @@ def test_a_key_is_given_to_one_claimer_at_a_time(flight):
 
 async def test_who_waits_is_woken_with_the_result_or_the_error(flight):
     pending, mine = flight.claim(["a", "b"])
-    timers = [
-        threading.Timer(0.02, flight.settle, ["a", 1]),
-        threading.Timer(0.04, flight.fail, [mine, OSError("gone")]),
-    ]
-    for timer in timers:
-        timer.start()
-    for one in pending.values():
-        await done(one)
-        await done(one)  # again: at once
+
+    def end():
+        flight.settle("a", 1)
+        flight.fail(mine, OSError("gone"))
+
+    threading.Timer(0.02, end).start()
+    await asyncio.gather(*map(done, pending.values()))
+    await asyncio.gather(*map(done, pending.values()))  # again: at once
     assert pending["a"].result() == 1
     assert isinstance(pending["b"].exception(), OSError)
     with pytest.raises(OSError, match="gone"):

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -163,11 +162,9 @@ async def test_a_synchronous_judge_does_not_hold_the_loop(ask):
 async def test_a_judge_that_takes_too_long_refuses(ask):
     released = threading.Event()
     try:
-        for slow in (lambda *_: asyncio.sleep(60, True), lambda *_: released.wait(60)):
-            begin = time.monotonic()
-            (miss,) = await ask(slow, LIKE_IT, judge_timeout=0.05)
+        for endless in (lambda *_: asyncio.Event().wait(), lambda *_: released.wait()):
+            (miss,) = await ask(endless, LIKE_IT, judge_timeout=0.05)
             assert not miss
-            assert time.monotonic() - begin < 30
     finally:
         released.set()
 

@@ -446,6 +446,18 @@ async def test_P7_an_error_is_false_and_says_why():
     assert not CacheHit()
 
 
+async def test_P7_a_warning_names_the_kind_of_what_others_raise(monkeypatch, caplog):
+    async def fails(texts):
+        raise KeyError(texts[0])
+
+    async with make() as cache:
+        await cache.store("how many shops", "SELECT 1")
+        monkeypatch.setattr(cache._parts.embedding, "aembed_array", fails)
+        hit = await cache.search("how many orders")
+    assert (hit.strategy, bool(hit)) == (SearchStrategy.ERROR, False)
+    assert "search failed: MedhaError from KeyError" in caplog.text
+
+
 class Narrow(BaseEmbedder):
     """Takes no keyword arguments, like the custom embedder of the Medha README."""
 

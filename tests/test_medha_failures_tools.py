@@ -198,9 +198,9 @@ def test_P14_setup_logging_takes_what_is_documented():
 async def test_P15_no_model_is_loaded_in_a_constructor_or_on_the_event_loop(tmp_path, monkeypatch):
     """A stand-in for the library and its model, on the path, tells on which thread it is imported."""
     (tmp_path / "spacy.py").write_text(
-        "import threading, time\nTHREADS = [threading.current_thread().name]\n"
+        "import threading\nTHREADS, WANTED = [threading.current_thread().name], threading.Event()\n"
         "class Doc:\n    ents = []\n"
-        "def load(name):\n    THREADS.append(threading.current_thread().name)\n    time.sleep(0.3)\n"
+        "def load(name):\n    THREADS.append(threading.current_thread().name)\n    WANTED.wait()\n"
         "    return lambda text: Doc()\n"
     )
     (tmp_path / "en_core_web_sm.py").write_text("")
@@ -213,9 +213,11 @@ async def test_P15_no_model_is_loaded_in_a_constructor_or_on_the_event_loop(tmp_
     user = QueryTemplate(
         intent="t", template_text="orders of {user}", query_template="'{user}'", parameters=["user"]
     )
-    begin = time.perf_counter()
     assert extractor.extract("orders of Ada", user) == {"user": "Ada"}
-    assert time.perf_counter() - begin < 5
+    while "spacy" not in sys.modules or not hasattr(sys.modules["spacy"], "WANTED"):
+        await asyncio.sleep(0.01)
+    assert extractor._spacy.get() is None
+    sys.modules["spacy"].WANTED.set()
     while extractor._spacy.get() is None:
         await asyncio.sleep(0.01)
     assert threading.current_thread().name not in sys.modules["spacy"].THREADS
@@ -237,10 +239,8 @@ async def test_P16_a_pattern_that_never_ends_does_not_keep_the_loop(caplog):
     async with cache_with([template], guard="off") as cache:
         question = "orders of " + "a" * 4000
         with caplog.at_level(logging.WARNING, "medha_core"):
-            spent = time.process_time()
-            for _ in range(3):
+            for _ in range(3):  # `re` would not come back
                 assert not await cache.search(question)
-        assert time.process_time() - spent < 10  # `re` would not come back
         assert "aaaa" not in caplog.text
         assert (await cache.search("orders of Ada")).template_used == "t"
 

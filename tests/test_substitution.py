@@ -4,11 +4,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medha_core.deciding.substitution import proposals, slots, substitute
+from medha_core.deciding.substitution import completed, proposals, write
 from medha_core.errors import ArgumentValueError
 from medha_core.guard import Guard
 from medha_core.reading.literals import literals, tokenize
 from medha_core.reading.mentions import spoken
+from medha_core.reading.slots import slots
 from medha_core.reading.values import KnownValues
 
 sqlglot = pytest.importorskip("sqlglot")
@@ -25,10 +26,13 @@ def known(*rows: tuple[str, str]) -> KnownValues:
 def substituted(asked: str, stored: str, query: str, values: KnownValues, mode: str = "seen", **options):
     features = GUARD.features(stored, query)
     found = [
-        substitute(query, features, proposal, **options)
+        (proposal, write(query, features, proposal, **options))
         for proposal in proposals(GUARD.features(asked), features, query, values, mode)
     ]
-    return found[0] if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    ((proposal, written),) = found
+    return None if written is None else completed(query, features, proposal, written)
 
 
 CITIES = known(("shop.city", "Rome"), ("shop.city", "New York"), ("shop.city", "L'Aquila"))

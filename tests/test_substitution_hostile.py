@@ -43,8 +43,9 @@ def asked_for(value: str, query: str, escapes: bool | None):
     stored = GUARD.features('shops in "Rome"', query)
     learned.observe(1, stored)
     asked = GUARD.features(f'shops in "{value}"')
+    candidates = [Candidate(stored, query, 0.97)]
     decision = decide(
-        GUARD, learned, asked, [Candidate(stored, query, 0.97)], substitution="any", backslash_escapes=escapes
+        GUARD, learned, asked, [stored], candidates, substitution="any", backslash_escapes=escapes
     )
     return decision.substituted
 

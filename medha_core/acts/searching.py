@@ -125,18 +125,18 @@ class Searching:
         if self._follows and self._is_behind():
             await self._look()
         parts = self._parts
-        hits = [await self._refused(*asked) for asked in zip(questions, scopes, strict=True)]
+        refusals = [await self._refused(*asked) for asked in zip(questions, scopes, strict=True)]
         requests = [
             Request(question, scope, Explanation(question) if explain else _NO_TRACE)
-            for question, scope, refused in zip(questions, scopes, hits, strict=True)
+            for question, scope, refused in zip(questions, scopes, refusals, strict=True)
             if refused is None
         ]
-        found = iter(await parts.waterfall.answer(requests))
+        found = await parts.waterfall.answer(requests)
         seconds, logs = perf_counter() - started, self._logs
-        asked = iter(requests)
+        answered = zip(requests, found, strict=True)
         answers = []
-        for question, refused in zip(questions, hits, strict=True):
-            hit = self._answered(next(asked), next(found), explain) if refused is None else refused
+        for question, refused in zip(questions, refusals, strict=True):
+            hit = self._answered(*next(answered), explain) if refused is None else refused
             parts.stats.record(SearchStrategy.ERROR if hit.error is not None else hit.strategy, seconds)
             if logs:
                 logger.debug("%r: %s %r", question, hit.strategy.value, hit.generated_query)

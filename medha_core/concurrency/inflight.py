@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence, Set
-from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from medha_core.concurrency import forking
@@ -23,14 +22,14 @@ class UnfinishedError(Exception):
 
 
 class Pending(Generic[V]):
-    """A result to come, of no event loop. Most come before anybody waits: what waiting takes is made then.
+    """A result to come, which belongs to no event loop. What waiting takes is made when somebody waits.
 
-    `InFlight` alone ends it, and holds the lock meanwhile.
+    `InFlight` alone ends it, with the lock held.
     """
 
     __slots__ = ("_lock", "ended", "error", "value", "waiting")
 
-    def __init__(self, lock: "threading.Lock"):
+    def __init__(self, lock: threading.Lock):
         self._lock = lock
         self.ended = False
         self.value: V | None = None
@@ -115,7 +114,7 @@ class InFlight(Generic[K, V]):
             call(pending)
 
 
-async def done(pending: "Pending[V] | Future[V]") -> None:
+async def done(pending: Pending[V]) -> None:
     """Wait until there is a result or an error; cancelling the wait changes nothing for others."""
     if pending.done():
         return

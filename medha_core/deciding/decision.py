@@ -11,7 +11,7 @@ from medha_core.reading.features import Features
 if TYPE_CHECKING:
     from medha_core.guard.compiled import CompiledGuard
 
-__all__ = ["Candidate", "Decision", "choose", "decide"]
+__all__ = ["Candidate", "Decision", "decide"]
 
 
 EXCHANGEABLE = frozenset(
@@ -112,38 +112,17 @@ def decide(
     guard: "Guard | CompiledGuard",
     learned: Any,
     asked: Any,
-    candidates: Sequence[Candidate],
-    *,
-    substitution: str = "seen",
-    backslash_escapes: bool | None = None,
-) -> Decision:
-    """Judge every candidate; the best accepted one answers, unless accepted ones disagree.
-
-    `learned` and all features are the guard's own: its `evidence()`, what its `features` gave.
-    """
-    read = [one.features for one in candidates]
-    return choose(
-        guard,
-        learned,
-        asked,
-        read,
-        candidates,
-        substitution=substitution,
-        backslash_escapes=backslash_escapes,
-    )
-
-
-def choose(
-    guard: "Guard | CompiledGuard",
-    learned: Any,
-    asked: Any,
     read: Sequence[Any],
     candidates: Sequence[_Scored],
     *,
     substitution: str = "seen",
     backslash_escapes: bool | None = None,
 ) -> Decision:
-    """`decide` among candidates whose features are in `read`."""
+    """Judge every candidate; the best accepted one answers, unless accepted ones disagree.
+
+    `learned` is the guard's `evidence()`; `asked` and `read` are what its `features` gave for the question
+    and, in their order, for the candidates.
+    """
     scores = [one.score for one in candidates]
     if isinstance(guard, Guard):
         judged: Judgements = _judged(guard, learned, asked, read, candidates, substitution)

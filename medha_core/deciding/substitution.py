@@ -20,18 +20,7 @@ from medha_core.reading.slots import Slot, is_iso_date, slots
 from medha_core.reading.values import KnownValues
 from medha_core.reading.words import Word
 
-__all__ = [
-    "MODES",
-    "Proposal",
-    "Slot",
-    "Substituted",
-    "Written",
-    "completed",
-    "proposals",
-    "slots",
-    "substitute",
-    "write",
-]
+__all__ = ["MODES", "Proposal", "Substituted", "Written", "completed", "proposals", "write"]
 
 MODES = ("seen", "any", "off")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -67,7 +56,7 @@ class Substituted(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A query in which values were exchanged, and is nothing else."""
+    """A query in which values were exchanged, and no more than candidates are compared by."""
 
     query: str
     values: dict[int, str]
@@ -163,23 +152,15 @@ def _is_number(text: str) -> bool:
     return text.isascii() and whole.isdigit() and (not fraction or fraction.isdigit())
 
 
-def substitute(
+def write(
     query: str, stored: Features, proposal: Proposal, *, backslash_escapes: bool | None = None
-) -> Substituted | None:
+) -> Written | None:
     """The stored query with the proposal's values, or None where they cannot stand there safely.
 
     `backslash_escapes` says whether a backslash escapes inside the language's strings (MySQL, BigQuery,
     Cypher, GraphQL: True; standard SQL: False). None finds out: what begins like SQL gets its quotes doubled,
     and values with a backslash, which its dialects read differently, are refused.
     """
-    written = write(query, stored, proposal, backslash_escapes=backslash_escapes)
-    return None if written is None else completed(query, stored, proposal, written)
-
-
-def write(
-    query: str, stored: Features, proposal: Proposal, *, backslash_escapes: bool | None = None
-) -> Written | None:
-    """The first half of `substitute`: the new query alone, which is all that candidates are compared by."""
     read = read_query(query)
     if backslash_escapes is None and not read.is_sql:
         backslash_escapes = True
@@ -203,7 +184,7 @@ def write(
 
 
 def completed(query: str, stored: Features, proposal: Proposal, written: Written) -> Substituted:
-    """The second half: what a program that binds its values needs."""
+    """A written query with what a program that binds its values needs: candidates are compared without."""
     found, new = read_query(query).literals, written.values
     marks = _spliced(query, found, dict.fromkeys(new, "?"))
     values = tuple(_bound(found[which], _patterned(found[which], new[which])) for which in sorted(new))

@@ -20,7 +20,6 @@ from medha_core.types import CacheResult, MetadataValue
 __all__ = ["NativeReading"]
 
 _BY_SCORE_AND_LABEL = itemgetter(1, 0)
-"""Of what a candidate is made of but for its score, in a row."""
 _ROWS_AT_ONCE = 64
 
 

@@ -117,19 +117,19 @@ class OnnxEmbedder(ArrayEmbedder):
 
     def embed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """Unit vectors, float32 (len(texts), dimension); computes in the calling thread if it can."""
-        futures, mine = self._claim(texts)
+        pending, mine = self._claim(texts)
         if mine:
             self._compute(mine)
-        return _gathered(texts, futures, self.dimension)
+        return _gathered(texts, pending, self.dimension)
 
     async def aembed_array(self, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
         """`embed_array` on the embedder's own threads; cancelling it harms no other caller."""
-        futures, mine = self._claim(texts)
+        pending, mine = self._claim(texts)
         if mine:
             self._submit(mine, self._compute, mine)
-        for future in futures.values():
-            await done(future)
-        return _gathered(texts, futures, self.dimension)
+        for one in pending.values():
+            await done(one)
+        return _gathered(texts, pending, self.dimension)
 
     def close(self) -> None:
         """Stop the threads when what they run is done; what waits for them fails with `EmbeddingError`.
@@ -214,10 +214,10 @@ class OnnxEmbedder(ArrayEmbedder):
             raise
 
 
-def _gathered(texts: Sequence[str], futures: dict[str, Pending], dimension: int) -> np.ndarray:
+def _gathered(texts: Sequence[str], pending: dict[str, Pending], dimension: int) -> np.ndarray:
     vectors = np.empty((len(texts), dimension), np.float32)
     for row, text in enumerate(texts):
-        vectors[row] = futures[text].result()
+        vectors[row] = pending[text].result()
     return vectors
 
 

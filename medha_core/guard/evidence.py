@@ -59,7 +59,7 @@ class Learned:
 
     def observe(self, entry: object, stored: Features, neighbours: Iterable[Features] = ()) -> None:
         """Learn from an entry just stored and, where a search found them, from the entries next to it."""
-        self._count(entry, stored, 1)
+        self._count(stored, 1)
         if len(stored.opened) > MAX_FORM:
             return
         self.entries[form(stored.opened)][entry] = stored.shape
@@ -76,11 +76,11 @@ class Learned:
         """Take an entry back. What its wording taught about the language stays."""
         held = self.entries.get(form(stored.opened), {})
         if held.pop(entry, None) is not None:
-            self._count(entry, stored, -1)
+            self._count(stored, -1)
         if not held:
             self.entries.pop(form(stored.opened), None)
 
-    def _count(self, entry: object, stored: Features, by: int) -> None:
+    def _count(self, stored: Features, by: int) -> None:
         for mention in stored.mentions:
             for column, spelling in mention.spellings:
                 (self.values.saw if by > 0 else self.values.forgot)(column, mention.text, spelling)

@@ -84,7 +84,7 @@ def contradiction(a: View, b: View, lexicon: Lexicon) -> str:
     return ""
 
 
-def exchanged(a: View, b: View, now: Sequence[str], learned: Learned, lexicon: Lexicon) -> str:
+def exchanged(b: View, now: Sequence[str], learned: Learned, lexicon: Lexicon) -> str:
     """A value that stands where another one stands in the stored question, between the same words, or "".
 
     The two must be of one kind: of columns that only a direction tells apart, or seen in one column.

@@ -68,7 +68,7 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Le
     now = [pairing.mapped.get(key, key) for key in a.keys]
     if values := regrouped(now, b.keys, lexicon) or compared_otherwise(now, b.keys):
         return reject(Reason.BINDING, f"{values}: where the other stands")
-    if value := exchanged(a, b, now, learned, lexicon) or ranged(now, b.keys, lexicon):
+    if value := exchanged(b, now, learned, lexicon) or ranged(now, b.keys, lexicon):
         return reject(Reason.BINDING, f"{value}: where the other stands")
     if pairing.left in FROM_TO:
         return reject(Reason.BINDING, "from / to")

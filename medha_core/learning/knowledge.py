@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 
 from medha_core.concurrency import forking
-from medha_core.deciding.decision import Decision, choose
+from medha_core.deciding.decision import Decision, decide
 from medha_core.guard import Reason, make_guard
 from medha_core.guard.verdict import reject
 from medha_core.interfaces.storage import Candidate
@@ -153,7 +153,7 @@ class Knowledge:
             self._take_back_expired()
             learned = self._learned(collection, candidates[0]) if candidates else self.guard.evidence()
             learning = collection in self._learning
-            decided = choose(
+            decided = decide(
                 self.guard,
                 learned,
                 self._asked(question),

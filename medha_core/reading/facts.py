@@ -13,7 +13,7 @@ class Facts(NamedTuple):
     """One word. Keys are those of `Item.key`, "" where there is none."""
 
     flags: int
-    """One bit for each question of `word_facts`, in its order (ext/guard_symbols.hpp names them)."""
+    """One bit for each question of `word_facts`, in its order (ext/guard_lexicon.hpp names them)."""
     settled: bool
     """Whether the word has this key wherever it stands, or says nothing."""
     key: str

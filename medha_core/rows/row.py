@@ -20,13 +20,13 @@ _SIGNED = 2**63 - 1
 """SQLite's integers have a sign; seals do not need the bit."""
 
 _FORMER_FIELD = 10
-"""Where rows of before format 4 have a field more among the sealed ones."""
+"""Where rows of before format 4 have a field more among the sealed ones: what was read of the question."""
 
 
 def seal_row(*fields: object) -> int:
     """A checksum of what an entry says, so that damage on disk becomes a missing entry, never a wrong one.
 
-    It covers that field as an empty one, which it was in nearly all rows, so that their seals hold.
+    The field that rows had before format 4 counts as empty, as it was in nearly all: their seals hold.
     """
     parts = ["\1" if field is None else str(field) for field in fields]
     parts.insert(_FORMER_FIELD, "\1")
@@ -34,7 +34,10 @@ def seal_row(*fields: object) -> int:
 
 
 def seal_anew(fields: Sequence[object], tables: str | None, seal: int) -> int:
-    """The seal of a row without that field, which `fields` has; a seal that is not right stays as it is."""
+    """The seal of a row that loses the field it had before format 4; `fields` has it yet.
+
+    A seal that is not right stays as it is.
+    """
     parts = [
         "\1" if field is None else field.hex() if isinstance(field, bytes) else str(field)
         for field in sealed_fields(fields, tables)

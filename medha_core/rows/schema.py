@@ -86,7 +86,7 @@ CREATE TABLE entry_tables(
 """The column of entries stands last, and a row without a value in it keeps its seal: no row is touched."""
 
 _FROM_3 = "ALTER TABLE entries DROP COLUMN features;"
-"""The seals of rows hold that left it empty."""
+"""Rows in which it was empty keep their seals."""
 _SEALED_3 = (
     "collection, id, question, normalized, query, query_hash, summary, template, metadata, role, features, "
     "created, expires"

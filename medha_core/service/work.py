@@ -63,19 +63,19 @@ class Worker:
         # for each text: nobody computes it -> we do; somebody does -> wait;
         # and if that one's batch ends without a result -> start again
         while waiting := [key for key in job.texts if key not in job.vectors]:
-            futures, mine = self._inflight.claim(waiting)
+            pending, mine = self._inflight.claim(waiting)
             try:
                 if mine:
                     await self._batches(job, list(mine), self._shared)
             except BaseException as error:
                 self._inflight.fail(mine, UnfinishedError(error, frozenset(mine)))
                 raise
-            await self._collect(job, futures)
+            await self._collect(job, pending)
 
-    async def _collect(self, job: Job, futures: dict[bytes, Pending[np.ndarray]]) -> None:
-        for key, future in futures.items():
-            await done(future)
-            vector = outcome(future, job.texts.keys())
+    async def _collect(self, job: Job, pending: dict[bytes, Pending[np.ndarray]]) -> None:
+        for key, one in pending.items():
+            await done(one)
+            vector = outcome(one, job.texts.keys())
             if vector is not None:
                 job.vectors[key] = vector
 

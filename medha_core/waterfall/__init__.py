@@ -174,8 +174,10 @@ class Waterfall:
         with steps[0]:
             try:
                 vectors = await self._embedding.aembed_array([request.question for request in requests])
-            except Exception as error:  # noqa: BLE001 - a store of others may raise anything
-                raise named(error) from error.__cause__
+            except MedhaError:
+                raise
+            except Exception as error:  # an embedder of others may raise anything
+                raise named(error) from error
         self._stats.record_embedding(perf_counter() - started)
         for step in steps:  # one call for all: each waited as long
             step.outcome, step.microseconds = "done", steps[0].microseconds

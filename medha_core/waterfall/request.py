@@ -47,7 +47,7 @@ def failure(error: MedhaError, settings: Settings) -> CacheHit:
 
 
 def named(error: Exception) -> MedhaError:
-    """An error as one of ours: a store of somebody else's may raise anything."""
+    """An error as one of ours: what is somebody else's may raise anything."""
     if isinstance(error, MedhaError):
         return error
     ours = MedhaError(f"a tier raised {type(error).__name__}: {error}")

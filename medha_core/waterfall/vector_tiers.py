@@ -130,7 +130,7 @@ class VectorTiers:
                 strategy, confidence = tiers.by_letters(candidate)
         if strategy is SearchStrategy.NO_MATCH or row is None:
             return None
-        step.outcome = strategy._value_
+        step.outcome = strategy.value
         hit = hit_from(row, strategy, min(1.0, confidence), candidate.score)
         return hit if decided.substituted is None else _exchanged(hit, decided.substituted)
 
