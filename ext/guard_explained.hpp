@@ -98,12 +98,14 @@ inline void add_makers(const Symbols& symbols, const Keys& keys, const Keys& oth
     }
 }
 
-// `by` and `write`, where the one says `papers by X` and the other `papers X has written`.
+// `by` and `write`, where the one says `papers by X` and the other `papers X has written`; but not where it says
+// `papers X has written about`.
 inline void add_made(const Symbols& symbols, const Keys& keys, const Keys& others, Keys& idle) {
-    if (contains(others, symbols.p_by)) return;
-    for (size_t i = 0; i + 1 < keys.size(); ++i)
+    if (contains(others, symbols.p_by) || (!others.empty() && others.back()->kind() == 'p')) return;
+    for (size_t i = 1; i + 1 < keys.size(); ++i)
         for (size_t j = 0; keys[i] == symbols.p_by && j + 1 < others.size(); ++j)
-            if (keys[i + 1] == others[j] && is_hard(others[j]) && others[j + 1]->body_has(MAKING)) {
+            if (keys[i + 1] == others[j] && is_hard(others[j]) && others[j + 1]->body_has(MAKING) &&
+                contains(others, keys[i - 1])) {
                 idle.push_back(keys[i]);
                 idle.push_back(others[j + 1]);
             }

@@ -193,9 +193,24 @@ class ItemReader {
             if (i + phrase.words.size() > words_.size()) continue;
             size_t same = 0;
             while (same < phrase.words.size() && words_[i + same].text == phrase.words[same]) ++same;
-            if (same == phrase.words.size()) return &phrase;
+            if (same < phrase.words.size()) continue;
+            if (same == 2 && phrase.key == symbols_.o_count && is_part_of_noun(i)) continue;
+            return &phrase;
         }
         return nullptr;
+    }
+
+    // Whether `number of` says which one: `the room number of Li`, but not `by room number of guests`.
+    bool is_part_of_noun(size_t i) const {
+        if (!i || !words_[i].text->has(LABEL)) return false;
+        if (!is_plain_noun(words_[i - 1].text) && !words_[i - 1].text->has(PROPER)) return false;
+        const size_t behind = i + 2 < words_.size() && words_[i + 2].text->has(DETERMINER) ? i + 3 : i + 2;
+        if (behind >= words_.size() || !is_plain_noun(words_[behind].text)) return true;
+        const Symbol* counted = words_[behind].text;
+        return counted->facts().key->body() == counted->text();
+    }
+    static bool is_plain_noun(const Symbol* text) {
+        return text->has(NOUN) && !text->has(CLOSED) && !text->has(REQUEST);
     }
 
     // The key of one word, null where it says nothing. Cases: no word; politeness; structure; content.

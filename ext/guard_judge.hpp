@@ -129,7 +129,7 @@ class Judge {
             return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
         if (const Symbol* verb = turned(symbols_, asked, stored, now_, b->keys))
             return refuse(R_BINDING, std::string(verb->body()) + ": with subject and object exchanged");
-        if (const std::string small = told_apart(asked, stored); !small.empty())
+        if (const std::string small = told_apart(symbols_, asked, stored); !small.empty())
             return refuse(R_OPERATOR, small + ": told apart by small words");
         measurer_.measure(*a, *b, pairing_, stored, score, margin, exchanged, signals_);
         double confidence = verifier_(signals_);
@@ -305,6 +305,10 @@ class Judge {
             verdict = refuse(R_BINDING, std::string(moved->body()) + ": where the other stands");
             return true;
         }
+        if (const Symbol* number = numbered(now_, b.keys)) {
+            verdict = refuse(R_NUMBER, std::string(number->body()) + ": which one / how many");
+            return true;
+        }
         if (is_alone(pairing_.left.asked, symbols_.p_from, pairing_.left.stored, symbols_.p_to) ||
             is_alone(pairing_.left.asked, symbols_.p_to, pairing_.left.stored, symbols_.p_from)) {
             verdict = refuse(R_BINDING, "from / to");
@@ -404,6 +408,12 @@ class Judge {
             verdict = refuse(R_BINDING, "by: in one question only");
             return true;
         }
+        const Symbol* deed = done_by(a.keys, pairing_.apart.asked);
+        if (!deed) deed = done_by(b.keys, pairing_.apart.stored);
+        if (deed) {
+            verdict = refuse(R_BINDING, std::string(deed->body()) + " by: in one question only");
+            return true;
+        }
         if (said_by_one(R_BINDING, leftover([](const Symbol* key) { return key->kind() == 'p' && key->is_telling(); }), ONE))
             return true;
         if (said_by_one(R_INTERROGATIVE,
@@ -417,6 +427,15 @@ class Judge {
                 if (key->kind() == 'w' && key->body_has(NAME)) names.push_back(key);
         }
         return said_by_one(R_STRANGER, names, ": a name, or no word of the language");
+    }
+
+    // A word right before `by` that only this question says, of whatever weight (`owned by`), or null.
+    const Symbol* done_by(const Keys& keys, const Keys& apart) const {
+        for (size_t i = 0; i + 1 < keys.size(); ++i)
+            if (keys[i + 1] == symbols_.p_by && keys[i]->kind() == 'w' && contains(apart, keys[i]) &&
+                !contains(pairing_.idle, keys[i]))
+                return keys[i];
+        return nullptr;
     }
 
     // Two units, or two words behind the same number, that are not the same: `10 euro / 10 dollar`.

@@ -32,6 +32,25 @@ struct Pairing {
 
 inline bool may_be_slip(const Symbol* word) { return !word->has(COMMON) && word->has(ALPHABETIC); }
 
+inline bool is_person(const Symbol* word) {
+    const Symbol* key = word->facts().key;
+    return key && !word->has(CLOSED) && key->kind() == 'w' && key->body_has(PERSON);
+}
+
+// The first letters of a word, by which two may be of one root.
+inline std::string_view beginning(std::string_view text) {
+    size_t end = 0;
+    for (size_t points = 0; points < SHORTEST_STEM && end < text.size(); ++points)
+        do ++end;
+        while (end < text.size() && text::is_continuation(text[end]));
+    return text.substr(0, end);
+}
+
+// Whether both are words that begin alike, and only one of them is for persons: `bakers`, `bakeries`.
+inline bool are_two_words(const Symbol* one, const Symbol* other) {
+    return beginning(one->text()) == beginning(other->text()) && one->has(KNOWN) && is_person(one) != is_person(other);
+}
+
 // Whether `wrong` is no common word and a slip or two away from `right`, which is one or is long.
 inline bool is_slip(const Symbol* wrong, const Symbol* right) {
     const size_t length = right->length();
@@ -42,7 +61,8 @@ inline bool is_slip(const Symbol* wrong, const Symbol* right) {
     const bool known = right->has(KNOWN);
     if (!known && (length < UNKNOWN_FROM || !right->has(ALPHABETIC))) return false;
     const size_t allowed = length >= TWO_SLIPS_FROM && known ? 2 : 1;
-    return edits_of(wrong->text(), right->text(), allowed) <= allowed;
+    if (edits_of(wrong->text(), right->text(), allowed) > allowed) return false;
+    return !wrong->negates(*right) && !(known && are_two_words(wrong, right));
 }
 
 // Words only one question says that are slips for words only the other says, sorted by text.
@@ -154,13 +174,6 @@ class Pairer {
     bool is_derived(const Symbol* x, const Symbol* y) const {
         if (!symbols_.related(x, y, RELATED)) return false;
         return beginning(x->body()) == beginning(y->body()) || does(x, y) || does(y, x);
-    }
-    static std::string_view beginning(std::string_view text) {
-        size_t end = 0;
-        for (size_t points = 0; points < SHORTEST_STEM && end < text.size(); ++points)
-            do ++end;
-            while (end < text.size() && text::is_continuation(text[end]));
-        return text.substr(0, end);
     }
     static bool does(const Symbol* person, const Symbol* deed) {
         return person->body_has(PERSON) && deed->body_has(VERB) && !deed->body_has(PERSON);

@@ -39,6 +39,17 @@ class Relatable {
         return false;
     }
 
+    // Whether one is the other behind a prefix that makes its opposite: `unfollowed`, `followed`.
+    bool are_negated(std::string_view one, std::string_view other) const {
+        const std::string_view shorter = one.size() < other.size() ? one : other;
+        const std::string_view longer = one.size() < other.size() ? other : one;
+        for (const std::string& prefix : negating_)
+            if (longer.size() == prefix.size() + shorter.size() && longer.substr(0, prefix.size()) == prefix &&
+                longer.substr(prefix.size()) == shorter)
+                return true;
+        return false;
+    }
+
   private:
     static constexpr uint64_t BITS = uint64_t{1} << 22;
 

@@ -114,6 +114,34 @@ inline const Symbol* done_to(const Symbols& symbols, const Question& question, c
     return nullptr;
 }
 
+// The auxiliary nearest before a word, or null; none where another thing is: `what is the sum X paid`.
+inline const Symbol* auxiliary_of(const Symbols& symbols, const Symbol* key, const Question& question) {
+    const auto item = std::find_if(question.items.begin(), question.items.end(), [&](const Item& i) { return i.key == key; });
+    const size_t place = item == question.items.end() ? 0 : item->first;
+    for (size_t i = place; i-- > 0;) {
+        const Symbol* text = question.words[i].text;
+        if (!text->has(AUXILIARY)) continue;
+        const bool is_about_another = i + 1 < place && question.words[i + 1].text == symbols.the;
+        return text->has(COPULA) && is_about_another ? nullptr : text;
+    }
+    return nullptr;
+}
+
+// The verb that is done to a value here (`was X paid`) and that it does there (`did X pay`), or null.
+inline const Symbol* suffered(const Symbols& symbols, const Question& question, const Question& other, const Keys& keys,
+                              const Keys& others) {
+    for (size_t i = 0; i + 1 < keys.size(); ++i) {
+        const Symbol* verb = keys[i + 1];
+        if (!is_hard(keys[i]) || verb->kind() != 'w') continue;
+        bool stands = false;
+        for (size_t j = 0; j + 1 < others.size() && !stands; ++j) stands = others[j] == keys[i] && others[j + 1] == verb;
+        if (!stands || !surface(symbols, verb, question)->has(PAST_FORM)) continue;
+        const Symbol *first = auxiliary_of(symbols, verb, question), *second = auxiliary_of(symbols, verb, other);
+        if (first && second && !first->has(INVERTING) && second->has(INVERTING)) return verb;
+    }
+    return nullptr;
+}
+
 inline bool inverts(const Question& question) {
     return std::any_of(question.words.begin(), question.words.end(),
                        [](const Word& word) { return word.text->has(INVERTING); });
@@ -146,6 +174,8 @@ inline const Symbol* turned(const Symbols& symbols, const Question& asked, const
     constexpr ptrdiff_t LONGEST_BLOCK = 3;  // words over which a verb may have moved
     if (const Symbol* verb = done_to(symbols, asked, now, then)) return verb;
     if (const Symbol* verb = done_to(symbols, stored, then, now)) return verb;
+    if (const Symbol* verb = suffered(symbols, asked, stored, now, then)) return verb;
+    if (const Symbol* verb = suffered(symbols, stored, asked, then, now)) return verb;
     if (now.size() != then.size() || now == then || contains(now, symbols.p_by)) return nullptr;
     const Keys a = with_who(symbols, asked, now, then), b = with_who(symbols, stored, then, now);
     if (a == b) return nullptr;
@@ -171,7 +201,9 @@ inline uint64_t times_of(const Question& question) {
     uint64_t found = 0;
     const std::vector<Word>& words = question.words;
     for (size_t i = 0; i < words.size(); ++i) {
-        const uint64_t time = words[i].text->facts().flags & (FUTURE | PAST_TIME | POSSIBLE);
+        uint64_t time = words[i].text->facts().flags & (FUTURE | PAST_TIME | POSSIBLE);
+        if (words[i].text->has(INVERTING) && i + 1 < words.size() && words[i + 1].text->has(PAST_FORM))
+            time = PAST_TIME;  // `has carried`
         if (!time || (i && words[i - 1].text->has(ASKER)) || (i + 1 < words.size() && words[i + 1].text->has(ASKER)))
             continue;
         found |= time;
@@ -185,6 +217,30 @@ inline std::string said_times(uint64_t times) {
                                      std::pair(POSSIBLE, "possible")})
         if (times & flag) said += (said.empty() ? "" : ", ") + std::string(name);
     return said;
+}
+
+// What kind of moment is asked for by its name, or null: `what time`, `which year`.
+inline const Symbol* moment_of(const Question& question) {
+    const std::vector<Word>& words = question.words;
+    for (size_t i = 0; i + 1 < words.size(); ++i)
+        if (words[i].text->has(INTERROGATIVE) && words[i + 1].text->has(MOMENT)) return words[i + 1].text;
+    return nullptr;
+}
+
+inline bool asks_when(const Symbols& symbols, const Question& question) {
+    return std::any_of(question.items.begin(), question.items.end(),
+                       [&](const Item& item) { return item.key == symbols.a_when; });
+}
+
+// The moments of two kinds that are asked for, or "": `what time`, `what date`. `when` asks for any, but not of
+// what was for what is: `when was it opened`, `what time does it open`.
+inline std::string dated_otherwise(const Symbols& symbols, const Question& asked, const Question& stored,
+                                   uint64_t first, uint64_t second) {
+    const Symbol *kind = moment_of(asked), *other = moment_of(stored);
+    if (kind && other) return kind == other ? "" : kind->text() + " / " + other->text();
+    if ((!kind && !other) || (first & PAST_TIME) == (second & PAST_TIME)) return "";
+    if (!asks_when(symbols, asked) || !asks_when(symbols, stored)) return "";
+    return "when / " + (kind ? kind : other)->text();
 }
 
 using Between = std::vector<std::pair<const Symbol*, const Symbol*>>;
@@ -219,9 +275,10 @@ inline void dropped(const Question& question, const std::vector<Span>& spans, Ke
 }
 
 // The small words by which two questions differ, or "".
-inline std::string told_apart(const Question& asked, const Question& stored) {
+inline std::string told_apart(const Symbols& symbols, const Question& asked, const Question& stored) {
     const uint64_t first = times_of(asked), second = times_of(stored);
     if (first && second && !(first & second)) return said_times(first) + " / " + said_times(second);
+    if (std::string dated = dated_otherwise(symbols, asked, stored, first, second); !dated.empty()) return dated;
     for (const auto& [one, other] : {std::pair(&asked, &stored), std::pair(&stored, &asked)}) {
         for (const auto& [side, otherwise] : {std::pair(UNLIKE_ONE, UNLIKE_OTHER), std::pair(UNLIKE_OTHER, UNLIKE_ONE)}) {
             const Between here = between(*one, side);

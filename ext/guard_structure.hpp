@@ -338,4 +338,21 @@ inline Keys nested(const Keys& a, const Keys& b, const Difference& left) {
     return {};
 }
 
+// A number that names one thing in the one question and counts things in the other, or null: `table number 4`,
+// `tables with 4 legs`; but `order number 7`, `the details of order 7`.
+inline const Symbol* numbered(const Keys& a, const Keys& b) {
+    for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)})
+        for (size_t i = 1; i < one->size(); ++i) {
+            const Symbol *number = (*one)[i], *label = (*one)[i - 1];
+            if (!label->body_has(LABEL) || label->body_has(CALENDAR)) continue;
+            if ((number->kind() != 'n' && number->kind() != 'v') || !is_all_digits(number->body())) continue;
+            const auto place = std::find(other->begin(), other->end(), number);
+            if (place == other->end() || place + 1 == other->end()) continue;
+            const Symbol *thing = place == other->begin() ? nullptr : place[-1], *counted = place[1];
+            if (counted->kind() != 'w' || thing == label || (i + 1 < one->size() && (*one)[i + 1] == counted)) continue;
+            if (i < 2 || thing != (*one)[i - 2] || !contains(*one, counted)) return number;
+        }
+    return nullptr;
+}
+
 }  // namespace medha::guard

@@ -65,6 +65,8 @@ class Symbol {
     bool is_priced() const;
     bool is_summing() const;
     bool is_telling() const;
+    // Whether one of two words is the other behind a prefix that makes its opposite.
+    bool negates(const Symbol& other) const;
     bool has(Flag flag) const { return facts().flags & flag; }
     bool body_has(Flag flag) const { return body_facts().flags & flag; }
 
@@ -344,6 +346,10 @@ inline bool Symbol::is_summing() const {
 inline bool Symbol::is_telling() const {
     const auto& keys = owner_.languages[owner_.language].telling;
     return std::find(keys.begin(), keys.end(), this) != keys.end();
+}
+
+inline bool Symbol::negates(const Symbol& other) const {
+    return owner_.languages[owner_.language].relatable.are_negated(text_, other.text_);
 }
 
 inline const Facts& Symbol::body_facts() const {

@@ -142,12 +142,17 @@ def _makers(keys: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> Ite
 
 
 def _made(keys: Sequence[str], others: Sequence[str], lexicon: Lexicon) -> Iterator[str]:
-    """`by` and `write`, where the one says `papers by X` and the other `papers X has written`."""
-    if BY in others:
+    """`by` and `write`, where the one says `papers by X` and the other `papers X has written`.
+
+    But not where it says `papers X has written about`.
+    """
+    if BY in others or (others and others[-1][0] == "p"):
         return
-    for by, maker in pairwise(keys):
+    for thing, by, maker in zip(keys, keys[1:], keys[2:], strict=False):
         for agent, verb in pairwise(others):
-            if by == BY and maker == agent and agent[0] in HARD and verb[2:] in lexicon.making:
+            if by != BY or maker != agent or thing not in others:
+                continue
+            if agent[0] in HARD and verb[2:] in lexicon.making:
                 yield from (by, verb)
 
 

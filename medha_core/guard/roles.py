@@ -73,6 +73,8 @@ def turned(asked: Features, stored: Features, a: Sequence[str], b: Sequence[str]
     """
     if verb := _done_to(asked, a, b, lexicon) or _done_to(stored, b, a, lexicon):
         return verb
+    if verb := _suffered(asked, stored, a, b, lexicon) or _suffered(stored, asked, b, a, lexicon):
+        return verb
     if len(a) != len(b) or "p:by" in a or a == b:
         return ""
     a, b = _persons(asked, a, b), _persons(stored, b, a)
@@ -119,6 +121,31 @@ def _done_to(features: Features, keys: Sequence[str], others: Sequence[str], lex
         if lexicon.looks_past(_surface(verb, features)):
             return verb[2:]
     return ""
+
+
+def _suffered(
+    features: Features, other: Features, keys: Sequence[str], others: Sequence[str], lexicon: Lexicon
+) -> str:
+    """The verb that is done to a value here (`was X paid`) and that it does there (`did X pay`), or ""."""
+    for value, verb in pairwise(keys):
+        if value[0] not in HARD or verb[0] != "w" or (value, verb) not in pairwise(others):
+            continue
+        if not lexicon.looks_past(_surface(verb, features)):
+            continue
+        first, second = _auxiliary(verb, features, lexicon), _auxiliary(verb, other, lexicon)
+        if first and first not in lexicon.inverting and second in lexicon.inverting:
+            return verb[2:]
+    return ""
+
+
+def _auxiliary(key: str, features: Features, lexicon: Lexicon) -> str:
+    """The auxiliary nearest before a word, or ""; none where another thing is: `what is the sum X paid`."""
+    place = next((item.first for item in features.items if item.key == key), 0)
+    texts = [word.text for word in features.words[:place]]
+    at = next((i for i in reversed(range(place)) if texts[i] in lexicon.auxiliaries), place)
+    if at == place or (texts[at] in lexicon.copulas and texts[at + 1 : at + 2] == ["the"]):
+        return ""
+    return texts[at]
 
 
 def _does(

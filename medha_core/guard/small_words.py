@@ -1,6 +1,7 @@
 """Words that say nothing by themselves, but tell two questions apart: `will` and `did`, `for` and `with`."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from medha_core.reading.features import Features
@@ -9,6 +10,9 @@ from medha_core.reading.mentions import Mention
 from medha_core.reading.words import WORD
 
 __all__ = ["Reading", "says_the_same", "told_apart"]
+
+
+WHEN = "a:when"
 
 
 class Reading(NamedTuple):
@@ -22,11 +26,14 @@ class Reading(NamedTuple):
 def told_apart(asked: Features, stored: Features, lexicon: Lexicon) -> str:
     """The small words by which two questions differ, or "".
 
-    Times and possibilities that exclude one another; and prepositions that do, between the same words.
+    Times and possibilities that exclude one another, and moments of two kinds; and prepositions that do,
+    between the same words.
     """
     first, second = _times(asked, lexicon), _times(stored, lexicon)
     if first and second and first.isdisjoint(second):
         return f"{', '.join(sorted(first))} / {', '.join(sorted(second))}"
+    if dated := _dated_otherwise(asked, stored, first, second, lexicon):
+        return dated
     if not lexicon.unlike:
         return ""
     for one, other in ((asked, stored), (stored, asked)):
@@ -53,12 +60,39 @@ def _dropped(features: Features, mentions: Sequence[Mention], lexicon: Lexicon) 
 def _times(features: Features, lexicon: Lexicon) -> set[str]:
     """What the auxiliaries say of a time, but for those that go with who asks: `can I`, `we will`."""
     texts = [word.text for word in features.words]
-    return {
-        lexicon.times[text]
-        for i, text in enumerate(texts)
-        if text in lexicon.times
-        and lexicon.askers.isdisjoint((texts[i - 1] if i else "", texts[i + 1] if i + 1 < len(texts) else ""))
-    }
+    found = set()
+    for i, text in enumerate(texts):
+        before, behind = texts[i - 1] if i else "", texts[i + 1] if i + 1 < len(texts) else ""
+        time = lexicon.times.get(text, "")
+        if text in lexicon.inverting and lexicon.looks_past(behind):
+            time = "past"  # `has carried`
+        if time and lexicon.askers.isdisjoint((before, behind)):
+            found.add(time)
+    return found
+
+
+def _moments(features: Features, lexicon: Lexicon) -> list[str]:
+    """What kind of moment is asked for by its name: `what time`, `which year`."""
+    texts = [word.text for word in features.words]
+    return [
+        kind for asks, kind in pairwise(texts) if asks in lexicon.interrogatives and kind in lexicon.moments
+    ]
+
+
+def _dated_otherwise(
+    asked: Features, stored: Features, first: set[str], second: set[str], lexicon: Lexicon
+) -> str:
+    """The moments of two kinds that are asked for, or "": `what time`, `what date`.
+
+    `when` asks for any, but not of what was for what is: `when was it opened`, `what time does it open`.
+    """
+    kinds, others = _moments(asked, lexicon)[:1], _moments(stored, lexicon)[:1]
+    if kinds and others:
+        return "" if kinds == others else f"{kinds[0]} / {others[0]}"
+    if not (kinds or others) or ("past" in first) == ("past" in second):
+        return ""
+    both = all(any(item.key == WHEN for item in features.items) for features in (asked, stored))
+    return f"when / {(kinds or others)[0]}" if both else ""
 
 
 def _between(features: Features, side: str, lexicon: Lexicon) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ __all__ = [
     "contradiction",
     "exchanged",
     "nested",
+    "numbered",
     "projection",
     "ranged",
     "rebound",
@@ -125,6 +126,31 @@ def ranged(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
             if (first, last) in pairwise(other):
                 return last[2:]
     return ""
+
+
+def numbered(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
+    """A number that names one thing in the one question and counts things in the other, or "".
+
+    `table number 4`, `tables with 4 legs`; but `order number 7`, `the details of order 7`.
+    """
+    for one, other in ((a, b), (b, a)):
+        for i in range(1, len(one)):
+            number = one[i]
+            if one[i - 1][2:] not in lexicon.labels or one[i - 1][2:] in lexicon.calendar:
+                continue
+            if not _is_number(number) or number not in other:
+                continue
+            j = other.index(number)
+            thing, counted = other[j - 1] if j else "", other[j + 1] if j + 1 < len(other) else ""
+            if counted[:1] != "w" or thing == one[i - 1] or counted in one[i + 1 : i + 2]:
+                continue
+            if thing not in one[max(i - 2, 0) : i - 1] or counted not in one:
+                return number[2:]
+    return ""
+
+
+def _is_number(key: str) -> bool:
+    return key[0] in "nv" and key[2:].isdigit()
 
 
 def _is_count(key: str, lexicon: Lexicon) -> bool:

@@ -11,6 +11,7 @@ from medha_core.guard.structure import (
     contradiction,
     exchanged,
     nested,
+    numbered,
     projection,
     ranged,
     rebound,
@@ -70,6 +71,8 @@ def _structure(a: View, b: View, pairing: Pairing, lexicon: Lexicon, learned: Le
         return reject(Reason.BINDING, f"{values}: where the other stands")
     if value := exchanged(b, now, learned, lexicon) or ranged(now, b.keys, lexicon):
         return reject(Reason.BINDING, f"{value}: where the other stands")
+    if number := numbered(now, b.keys, lexicon):
+        return reject(Reason.NUMBER, f"{number}: which one / how many")
     if pairing.left in FROM_TO:
         return reject(Reason.BINDING, "from / to")
     asked, wanted = projection(a), projection(b)
@@ -146,6 +149,8 @@ def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexi
         yield reject(Reason.NUMBER, f"{pair}: counted or measured in")
     if ("p:by" in left) != ("p:by" in right) and not active_passive(a, b):
         yield reject(Reason.BINDING, "by: in one question only")
+    if deed := _done_by(a, pairing.apart[0], pairing) or _done_by(b, pairing.apart[1], pairing):
+        yield reject(Reason.BINDING, f"{deed} by: in one question only")
     if telling := [key[2:] for key in both if key in lexicon.telling]:
         yield reject(Reason.BINDING, f"{', '.join(telling)}: in one question only")
     if asks := [key[2:] for key in both if key[0] == "a"]:
@@ -154,6 +159,12 @@ def _wording(a: View, b: View, pairing: Pairing, stored: Features, lexicon: Lexi
     foreign = [word for word in words if not lexicon.knows(word)]
     if names := foreign or [word for word in of_the_data if lexicon.is_name(word)]:
         yield reject(Reason.STRANGER, f"{', '.join(names)}: a name, or no word of the language")
+
+
+def _done_by(view: View, apart: Sequence[str], pairing: Pairing) -> str:
+    """A word right before `by` that only this question says, of whatever weight (`owned by`), or ""."""
+    deeds = (key for key, by in pairwise(view.keys) if by == "p:by" and key[0] == "w")
+    return next((key[2:] for key in deeds if key in apart and key not in pairing.idle), "")
 
 
 def _counted_otherwise(a: Sequence[str], b: Sequence[str], pairing: Pairing, lexicon: Lexicon) -> str:

@@ -259,8 +259,26 @@ def _bounds_first(items: list[Item], found: Sequence[Word], lexicon: Lexicon) ->
 def _phrase(found: Sequence[Word], i: int, lexicon: Lexicon) -> tuple[int, str]:
     for phrase, meaning in lexicon.phrases.get(found[i].text, ()):
         if tuple(w.text for w in found[i : i + len(phrase)]) == phrase:
+            if len(phrase) == 2 and meaning == "@count" and _is_part_of_noun(found, i, lexicon):
+                continue
             return len(phrase), phrase_key(meaning)
     return 0, ""
+
+
+def _is_part_of_noun(found: Sequence[Word], i: int, lexicon: Lexicon) -> bool:
+    """Whether `number of` says which one: `the room number of Li`, but not `by room number of guests`."""
+    before = found[i - 1].text if i else ""
+    if found[i].text not in lexicon.labels or not (
+        _is_plain_noun(before, lexicon) or lexicon.is_proper(before)
+    ):
+        return False
+    behind = i + 2 + (i + 2 < len(found) and found[i + 2].text in lexicon.determiners)
+    counted = found[behind].text if behind < len(found) else ""
+    return not (_is_plain_noun(counted, lexicon) and lexicon.lemma(counted) != counted)
+
+
+def _is_plain_noun(text: str, lexicon: Lexicon) -> bool:
+    return lexicon.is_noun(text) and text not in lexicon.closed and text not in lexicon.request
 
 
 def phrase_key(meaning: str) -> str:
