@@ -695,6 +695,18 @@ async def test_what_has_expired_when_it_is_stored_is_not_found():
         assert {row.id for row in await store.search("c", entry(1).vector, 9)} == {"e1", "e2"}
 
 
+async def test_an_index_that_caught_up_hides_what_it_hid():
+    async with NativeBackend(clock=NOW.timestamp) as store:
+        await store.initialize("c", 8)
+        await store.upsert("c", [entry(1, expires_at=NOW)])
+        assert await store.search("c", entry(1).vector) == []
+        collection = store._collections["c"]
+        write(store.rows, collection.id, [entry(2), entry(3, expires_at=NOW)])
+        assert collection.catch_up(store.rows) == 2
+        assert collection.swept == NOW.timestamp()
+        assert len(collection) == 1
+
+
 async def test_what_could_not_be_deleted_is_still_found(tmp_path, monkeypatch):
     async with NativeBackend(tmp_path) as store:
         await store.initialize("c", 8)

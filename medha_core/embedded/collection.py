@@ -125,8 +125,9 @@ class NativeCollection:
         changed = self._remove_what_is_gone(rows)
         changed += self._add_what_is_new(rows, on_entries)
         changed += self._remove_what_is_gone(rows)
-        if changed:
-            self.swept = self.next_expiry = float("-inf")
+        if changed:  # what is new may have expired by the last sweep
+            swept, self.swept = self.swept, float("-inf")
+            self.sweep(rows, swept)
         return changed
 
     def _remove_what_is_gone(self, rows: Rows) -> int:
