@@ -120,8 +120,8 @@ class NativeWriting(NativeKeeping):
     async def update_feedback(self, collection_name: str, point_id: str, correct: bool) -> int:
         collection = self._collection(collection_name)
         with self._writing:
-            self._recent.forget(self.rows.labels(collection.id, [point_id]))
             count = self.rows.add_feedback(collection.id, point_id, correct)
+            self._recent.forget(self.rows.labels(collection.id, [point_id]))
             self._tell_readers()
         return count
 
