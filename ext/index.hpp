@@ -131,23 +131,14 @@ class Index {
         if (!rows_.encode(vector, query)) return false;
         std::shared_lock<FairLock> reading(lock_);
         k = std::min(k, std::max<size_t>(slots_.size(), 1));
-        float bar = min_score;
-        if (allowed.everything() && worth_a_glimpse()) {
-            // The worst of what a short walk meets is the least that a scan must find: far less is near that.
-            Best met(hits, k, min_score);
-            walk(query, k, std::max(k, kGlimpse), allowed, SIZE_MAX, met);
-            bar = met.bar();
-        }
-        Best best(hits, k, bar);
+        Best best(hits, k, min_score);
         const size_t permitted = allowed.everything() ? SIZE_MAX : allowed.count();
         if (permitted <= few()) {
             score_each(query, allowed, best);
         } else {
             if (ef == 0) ef = breadth();
             ef = std::max(ef, k);
-            const bool walks = prefers_graph(query, ef, bar, space);
-            // A walk goes by codes, to which others of a dense crowd may seem nearer than what the glimpse met.
-            if (walks) best.accept_from(min_score);
+            const bool walks = prefers_graph(query, ef, min_score, space);
             // A walk that ends before it has enough is cut off by tombstones, or what it may give is not in the graph.
             const bool walked = walks && walk(query, k, ef, allowed, permitted, best);
             scan(query, walked ? graph_.size() : 0, count_, allowed, space, best);
@@ -290,8 +281,6 @@ class Index {
   private:
     static constexpr size_t kJoinedPerThread = 16;
     static constexpr size_t kBreadth = 128, kBroadFrom = 100000;
-    // Breadth of a glimpse, and how many times as many entries as make a graph worth while make a glimpse so.
-    static constexpr size_t kGlimpse = 8, kGlimpseFrom = 16;
     // Nanoseconds that a walk takes for each unit of ef, and more for each entry: memory is further away.
     static constexpr double kStepCost = 650, kStepCostByEntry = 0.0005;
 
@@ -388,9 +377,6 @@ class Index {
         const double step = kStepCost + kStepCostByEntry * static_cast<double>(graph_.size());
         return !Scan(rows_, query, space).costs_less(step * static_cast<double>(ef), 0, graph_.size(), bar);
     }
-
-    // Whether a glimpse of the graph costs little beside a scan.
-    bool worth_a_glimpse() const { return tier_ == Tier::kAuto && graph_.size() > kGlimpseFrom * graph_from_; }
 
     // Offers the best of the `ef` nearest entries that a walk meets; false, and nothing, if it meets fewer.
     bool walk(const Encoded& query, size_t k, size_t ef, const Allowed& allowed, size_t permitted, Best& best) const {

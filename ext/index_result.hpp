@@ -28,9 +28,6 @@ class Best {
     // What a hit must reach to matter.
     float bar() const { return hits_.size() < k_ ? min_score_ : std::max(min_score_, hits_.front().score); }
 
-    // Another least score, as long as nothing was offered.
-    void accept_from(float min_score) { min_score_ = min_score; }
-
     void offer(Hit hit) {
         if (!(hit.score >= min_score_)) return;
         if (hits_.size() == k_) {

@@ -137,7 +137,7 @@ def test_a_joined_index_scans_where_little_is_near_and_walks_where_much_is(data,
 
 @pytest.mark.parametrize("data", ["clustered", "tight", "anisotropic"])
 @pytest.mark.parametrize("k", [1, 8, 5000])
-def test_a_glimpse_of_the_graph_before_a_scan_loses_nothing(data, k):
+def test_a_scan_of_what_a_graph_holds_loses_nothing(data, k):
     rows = DATA[data]()
     joined = _core.VectorIndex(384, graph_from=0)
     scanned = _core.VectorIndex(384, tier="scan")
@@ -154,7 +154,7 @@ def test_a_glimpse_of_the_graph_before_a_scan_loses_nothing(data, k):
 
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_a_walk_in_a_dense_crowd_gives_as_many_as_are_wanted(quantization):
-    """Codes hardly tell them apart: a walk may place others before what the glimpse met, and none better."""
+    """Codes hardly tell them apart: a walk places others before the nearest, and drops none for it."""
     rows = clustered(2000, 64, clusters=1, spread=0.07)
     index = _core.VectorIndex(64, graph_from=0, quantization=quantization)
     index.add(np.arange(2000), rows)
