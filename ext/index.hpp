@@ -20,7 +20,6 @@
 #include <memory>
 #include <shared_mutex>
 #include <thread>
-#include <utility>
 
 #include "index_graph.hpp"
 #include "index_labels.hpp"

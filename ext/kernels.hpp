@@ -5,7 +5,6 @@
 // by what the processor (and the operating system, which must save the registers) says.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -12,6 +12,7 @@ __all__ = [
     "bindings",
     "contradiction",
     "exchanged",
+    "is_number",
     "nested",
     "numbered",
     "projection",
@@ -138,7 +139,7 @@ def numbered(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
             number = one[i]
             if one[i - 1][2:] not in lexicon.labels or one[i - 1][2:] in lexicon.calendar:
                 continue
-            if not _is_number(number) or number not in other:
+            if not is_number(number) or number not in other:
                 continue
             j = other.index(number)
             thing, counted = other[j - 1] if j else "", other[j + 1] if j + 1 < len(other) else ""
@@ -149,13 +150,14 @@ def numbered(a: Sequence[str], b: Sequence[str], lexicon: Lexicon) -> str:
     return ""
 
 
-def _is_number(key: str) -> bool:
+def is_number(key: str) -> bool:
+    """Whether a key says digits, as a number or as a value."""
     return key[0] in "nv" and key[2:].isdigit()
 
 
 def _is_count(key: str, lexicon: Lexicon) -> bool:
     """Whether a key is a number, a date or a word of the calendar."""
-    return key[0] in "nd" or (key[0] == "v" and key[2:].isdigit()) or key[2:] in lexicon.calendar
+    return key[0] in "nd" or is_number(key) or key[2:] in lexicon.calendar
 
 
 def rebound(a: Sequence[str], b: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from medha_core.guard.structure import (
     active_passive,
     contradiction,
     exchanged,
+    is_number,
     nested,
     numbered,
     projection,
@@ -174,12 +175,8 @@ def _counted_otherwise(a: Sequence[str], b: Sequence[str], pairing: Pairing, lex
     )
     if left and right:
         return f"{left[0]} / {right[0]}"
-    behind = {key: word for key, word in pairwise(b) if _is_number(key) and word in pairing.left[1]}
+    behind = {key: word for key, word in pairwise(b) if is_number(key) and word in pairing.left[1]}
     for key, word in pairwise(a):
         if key in behind and word in pairing.left[0] and word[0] == behind[key][0] == "w":
             return f"{word[2:]} / {behind[key][2:]}"
     return ""
-
-
-def _is_number(key: str) -> bool:
-    return key[0] in "nv" and key[2:].isdigit()
